@@ -1,0 +1,98 @@
+"""The frozen values that every layer shares: documents, edits, snippets, parsed files.
+
+Offsets are counted in code points of `Document.text` everywhere below the LSP edge;
+`lsp_convert.py` alone knows about UTF-8, UTF-16 and UTF-32 columns. Lines are counted from 0
+and end at `\\n`, `\\r\\n` or a lone `\\r`, as the LSP specification (3.18, "Text Documents") has it:
+form feeds, U+2028 and their kind are ordinary characters.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from coderls.errors import DocumentError
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace `text[start:end]` by `new_text` (offsets in code points)."""
+
+    start: int
+    end: int
+    new_text: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """One version of one open document. A change makes a new Document."""
+
+    uri: str
+    language_id: str
+    version: int
+    text: str
+    path: Path | None = None
+
+    @cached_property
+    def line_starts(self) -> Sequence[int]:
+        """Offsets at which the lines begin; the first is 0."""
+        return (0, *(match.end() for match in _LINE_END.finditer(self.text)))
+
+    def line_of(self, offset: int) -> int:
+        """The line that holds `offset`."""
+        return bisect_right(self.line_starts, offset) - 1
+
+    def line_span(self, line: int) -> tuple[int, int]:
+        """Start and end offset of `line`, without its line end. Raises DocumentError past the last line."""
+        starts = self.line_starts
+        if not 0 <= line < len(starts):
+            raise DocumentError(f"{self.uri} has {len(starts)} lines; there is no line {line + 1}.")
+        start = starts[line]
+        end = starts[line + 1] if line + 1 < len(starts) else len(self.text)
+        while end > start and self.text[end - 1] in "\r\n":
+            end -= 1
+        return start, end
+
+    def apply(self, edit: Edit, version: int | None = None) -> Document:
+        """The document after `edit`; raises DocumentError when the edit lies outside the text."""
+        if not 0 <= edit.start <= edit.end <= len(self.text):
+            raise DocumentError(f"Edit {edit.start}..{edit.end} lies outside {self.uri} ({len(self.text)} characters).")
+        text = self.text[: edit.start] + edit.new_text + self.text[edit.end :]
+        return replace(self, text=text, version=self.version if version is None else version)
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Code from elsewhere in the repository that goes into a prompt, and why it does.
+
+    `path` is relative to the workspace folder with forward slashes; lines count from 0 and
+    `end_line` is the first line not included; `text` may be elided (a signature without its body).
+    """
+
+    path: str
+    start_line: int
+    end_line: int
+    text: str
+    source: str = "definition"
+    score: float = 0.0
+
+
+class ParsedFile(Protocol):
+    """A syntax tree seen from far away: enough to tell whether an edit breaks what parsed."""
+
+    def faults(self) -> int:
+        """How many ERROR and MISSING nodes the whole tree has."""
+
+    def after(self, edit: Edit) -> ParsedFile:
+        """The tree of the text after `edit`, parsed incrementally."""
+
+
+#: language id, text -> its tree, or None for a language without a grammar.
+ParseFile = Callable[[str, str], ParsedFile | None]

@@ -1,0 +1,96 @@
+"""What goes over the wire between the front and an engine, as frozen values.
+
+The protocol is OpenAI's completions API (https://platform.openai.com/docs/api-reference/completions)
+with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+#: Raised when front and engine would misunderstand each other; part of the socket's name.
+PROTOCOL_VERSION = 1
+PROTOCOL_HEADER = "x-coderls-protocol"
+
+
+class Priority(IntEnum):
+    """Lower goes first."""
+
+    INTERACTIVE = 0
+    REPAIR = 1
+    BACKGROUND = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. temperature 0 is greedy; top_k 0 and top_p 1 switch those filters off."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One request. `prompt` is token ids, or text for an engine whose tokenizer we do not have.
+
+    `required_prefix` (token healing): the output must begin with this text, which is then not returned.
+    `stop` strings end the output before themselves; `stop_token_ids` end it silently.
+    `logprobs`: how many alternatives to report for each token, or None for no log-probabilities.
+    """
+
+    prompt: tuple[int, ...] | str
+    max_tokens: int = 64
+    sampling: Sampling = Sampling()
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    logprobs: int | None = None
+    required_prefix: str = ""
+    priority: Priority = Priority.INTERACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts; `cached_tokens` of the prompt came from the KV cache."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the output of candidate `index`. The last has a `finish_reason`: "stop" or "length"."""
+
+    text: str
+    index: int = 0
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `/health` says. `state`: "building", "loading", "ready" or "failed"; `fraction` 0..1 while loading.
+
+    `features` names our own fields that this engine understands; the front uses no others.
+    `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
+    `prefill_tokens_per_s` is measured when the model is ready: the context budget follows it.
+    """
+
+    protocol: int
+    state: str
+    model: str
+    model_path: str | None = None
+    detail: str = ""
+    fraction: float = 0.0
+    version: str = ""
+    device: str = ""
+    context_length: int = 0
+    prefill_tokens_per_s: float = 0.0
+    features: tuple[str, ...] = ()
+    pid: int = 0

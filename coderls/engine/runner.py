@@ -1,0 +1,80 @@
+"""The seam between bookkeeping and tensors: what the worker asks of a model.
+
+`engine/model/torch_runner.py` is the real one, `engine/fake.py` a scripted one without torch.
+A runner owns KV slots, numbered from 0, each with room for `slot_lengths[i]` tokens. It does not know
+which tokens are in them: `kv_slots.py` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from coderls.engine.api import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation."""
+
+    name: str
+    context_length: int
+    vocab_size: int
+    stop_ids: tuple[int, ...]
+    device: str
+    dtype: str
+    weight_bytes: int = 0
+    kv_bytes_per_token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpec:
+    """Choose a token after the last one. `step` counts tokens of this output: seed and step fix the draw.
+
+    `allowed`: only these ids may be chosen (token healing); None: all. `top`: how many alternatives to report.
+    """
+
+    sampling: Sampling
+    step: int = 0
+    allowed: Sequence[int] | None = None
+    top: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The chosen token, its log-probability (natural, of the unfiltered distribution), and the likeliest others."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Run `tokens` at positions `start`.. of `slot`, writing their KV; then sample, if `sample` says how."""
+
+    slot: int
+    start: int
+    tokens: Sequence[int]
+    sample: SampleSpec | None = None
+
+
+class Runner(Protocol):
+    """A loaded model with its KV memory. Called from one thread only."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def slot_lengths(self) -> Sequence[int]:
+        """Capacity in tokens of each KV slot."""
+
+    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
+        """Do each piece of work (different slots); one result for each, None where nothing was sampled."""
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the KV of the first `length` tokens from one slot to another."""
+
+    def close(self) -> None:
+        """Give the memory back."""

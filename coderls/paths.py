@@ -1,0 +1,50 @@
+"""Where coderls keeps things on disk. Everything it leaves behind is under `cache_dir()` and `runtime_dir()`.
+
+`CODERLS_CACHE` moves the cache (tests and CI use it); the runtime folder follows the platform.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from coderls.errors import EngineStartFailed
+
+
+def cache_dir() -> Path:
+    """Models, logs and the index: safe to delete, made again when needed."""
+    override = os.environ.get("CODERLS_CACHE")
+    return Path(override) if override else platformdirs.user_cache_path("coderls", appauthor=False)
+
+
+def models_dir() -> Path:
+    """One folder for each model that was built or pulled."""
+    return cache_dir() / "models"
+
+
+def logs_dir() -> Path:
+    """Logs of engine processes."""
+    return cache_dir() / "logs"
+
+
+def runtime_dir() -> Path:
+    """A folder for sockets and locks that only this user can enter (mode 0700, checked).
+
+    Raises EngineStartFailed when the folder belongs to somebody else, or is open to others.
+    """
+    override = os.environ.get("CODERLS_RUNTIME") or os.environ.get("XDG_RUNTIME_DIR")
+    user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    folder = Path(override) / "coderls" if override else Path(tempfile.gettempdir()) / f"coderls-{user}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid"):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise EngineStartFailed(
+                f"{folder} is not a private folder of yours (mode 0700).",
+                "Remove it, or set XDG_RUNTIME_DIR to a folder that only you can enter.",
+            )
+    return folder

@@ -1,0 +1,190 @@
+"""Options, as a client or the command line sends them, become frozen settings: once, here.
+
+A bad option is never fatal: it is reported as a `Problem` that names it, and its default is used.
+`OPTIONS` at the end is the one table from which the README's list of settings is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which engine answers, and with what. A repository's own files can never set these."""
+
+    model: str = "nano"
+    url: str = ""
+    token: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int = 0
+    idle_exit_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionSettings:
+    """When and how much to complete."""
+
+    enabled: bool = True
+    max_tokens: int = 64
+    multiline: str = "auto"
+    debounce_ms: int = 30
+    prefix_tokens: int = 0
+    suffix_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """What of the repository goes into prompts."""
+
+    enabled: bool = True
+    tokens: int = 0
+    layout: str = "before"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one client."""
+
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    completion: CompletionSettings = field(default_factory=CompletionSettings)
+    context: ContextSettings = field(default_factory=ContextSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An option that was not used: its name, and a sentence for the user."""
+
+    option: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: `section.name`, what it is for, and the check that turns a raw value into a setting.
+
+    `check` returns the value to use, or raises ValueError with the end of the sentence "it must be ...".
+    """
+
+    key: str
+    help: str
+    check: Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a string")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return str(value)
+
+    return check
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON clients send 64.0 for 64
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise ValueError("a number of seconds, 0 or more")
+    return float(value)
+
+
+def _url(value: Any) -> str:
+    if not isinstance(value, str) or (value and not value.startswith(("http://", "https://", "unix:"))):
+        raise ValueError("an address that begins with http://, https:// or unix:")
+    return value.rstrip("/")
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("engine.model", "model name (`coderls models list`) or directory", _text),
+    Option("engine.url", "address of another OpenAI-compatible engine; empty: coderls runs its own", _url),
+    Option("engine.token", "bearer token for `engine.url`", _text),
+    Option("engine.device", "`auto`, `cpu` or `cuda`", _one_of("auto", "cpu", "cuda")),
+    Option("engine.dtype", "`auto`, `bfloat16` or `float32`", _one_of("auto", "bfloat16", "float32")),
+    Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", _whole(0, 1024)),
+    Option("engine.idle_exit_s", "the engine leaves after so many seconds without a request; 0: never", _seconds),
+    Option("completion.enabled", "offer completions at all", _flag),
+    Option("completion.max_tokens", "longest completion, in tokens", _whole(1, 4096)),
+    Option("completion.multiline", "`auto` (by the syntax), `never` or `always`", _one_of("auto", "never", "always")),
+    Option("completion.debounce_ms", "wait after a keystroke before an automatic request", _whole(0, 5000)),
+    Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", _whole(0, 131072)),
+    Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", _whole(0, 131072)),
+    Option("context.enabled", "put definitions from other files of the repository into the prompt", _flag),
+    Option("context.tokens", "tokens for them; 0: chosen for the engine", _whole(0, 131072)),
+    Option(
+        "context.layout",
+        "where they go: `before` the current file, or `after-suffix` (the layout of Qwen's published scores)",
+        _one_of("before", "after-suffix"),
+    ),
+)
+
+
+def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings, list[Problem]]:
+    """Settings from nested (`{"engine": {"model": ...}}`) or dotted (`{"engine.model": ...}`) options.
+
+    Unknown and bad options are reported and fall back to `base` (or the defaults); nothing raises.
+    """
+    settings = base or Settings()
+    if options is None:
+        return settings, []
+    if not isinstance(options, Mapping):
+        return settings, [Problem("coderls", f"The options are ignored: an object was expected, not {options!r:.60}.")]
+    problems: list[Problem] = []
+    known = {option.key: option for option in OPTIONS}
+    for key, value in _flatten(options):
+        option = known.get(key)
+        if option is None:
+            problems.append(Problem(key, f"There is no option {key!r}; it is ignored."))
+        elif value is not None:
+            try:
+                settings = _with(settings, key, option.check(value))
+            except ValueError as error:
+                default = _get(settings, key)
+                problems.append(
+                    Problem(key, f"Option {key!r} must be {error}, not {value!r:.60}; {default!r} is used instead.")
+                )
+    return settings, problems
+
+
+def _flatten(options: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in options.items():
+        if isinstance(value, Mapping) and "." not in str(key):
+            flat.extend((f"{key}.{name}", inner) for name, inner in value.items())
+        else:
+            flat.append((str(key), value))
+    return flat
+
+
+def _get(settings: Settings, key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(settings, section), name)
+
+
+def _with(settings: Settings, key: str, value: Any) -> Settings:
+    section, name = key.split(".")
+    changed: dict[str, Any] = {section: replace(getattr(settings, section), **{name: value})}
+    return replace(settings, **changed)

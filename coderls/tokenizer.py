@@ -1,0 +1,85 @@
+"""Tokenizers of checkpoints, without transformers.
+
+`tokenizer.json` is read by the `tokenizers` library as it is: `AutoTokenizer` would apply the
+pre-tokenizer of the model *type*, which ruins checkpoints that bring their own. Its added tokens are taken
+out first and kept in a table of ours, so that no text, whatever it holds, is ever encoded as a control token;
+`special_id` is the only way to one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import tokenizers
+
+from coderls.errors import ModelBroken
+
+
+class Tokenizer:
+    """Text to token ids and back, for one checkpoint."""
+
+    def __init__(self, plain: tokenizers.Tokenizer, special: dict[str, int]) -> None:
+        self._plain = plain
+        self.special = special
+        self._special_by_id = {number: text for text, number in special.items()}
+
+    @classmethod
+    def from_file(cls, path: Path) -> Tokenizer:
+        """Read a `tokenizer.json`. Raises ModelBroken when it is missing or cannot be read."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            added = raw.get("added_tokens") or []
+            special = {str(token["content"]): int(token["id"]) for token in added}
+            raw["added_tokens"] = []
+            raw["post_processor"] = None  # it would put begin-of-text tokens around plain text
+            return cls(tokenizers.Tokenizer.from_str(json.dumps(raw)), special)
+        except FileNotFoundError as error:
+            raise ModelBroken(f"{path} is missing.", "Copy the model's tokenizer.json there.") from error
+        except Exception as error:  # the library raises bare Exception for a file that it cannot use
+            raise ModelBroken(f"{path} is no tokenizer that can be used: {error}.", "Fetch it again.") from error
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """One more than the largest id, control tokens included."""
+        return max([self._plain.get_vocab_size(), *(number + 1 for number in self.special.values())])
+
+    def special_id(self, text: str) -> int | None:
+        """The id of a control token by its name, e.g. `<|fim_prefix|>`; None where the model has none such."""
+        return self.special.get(text)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text; control tokens written out in it stay plain text."""
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def count(self, text: str) -> int:
+        """How many tokens `text` is."""
+        return len(self.encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids. Control tokens become nothing; broken UTF-8 becomes U+FFFD."""
+        return str(self._plain.decode([i for i in ids if i not in self._special_by_id], skip_special_tokens=False))
+
+    @cached_property
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of each id (index = id); empty for control tokens and ids without a token.
+
+        Byte-level BPE writes bytes as the printable characters of GPT-2's table
+        (https://github.com/openai/gpt-2/blob/master/src/encoder.py, `bytes_to_unicode`).
+        """
+        to_byte = {char: byte for byte, char in _byte_characters().items()}
+        table = [b""] * self.vocab_size
+        for token, number in self._plain.get_vocab(with_added_tokens=False).items():
+            if number not in self._special_by_id and all(char in to_byte for char in token):
+                table[number] = bytes(to_byte[char] for char in token)
+        return table
+
+
+def _byte_characters() -> dict[int, str]:
+    """GPT-2's map from bytes to printable characters: printable Latin-1 as it is, the rest from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {byte: chr(byte) for byte in printable}
+    rest = (byte for byte in range(256) if byte not in table)
+    return table | {byte: chr(0x100 + index) for index, byte in enumerate(rest)}
