@@ -1,0 +1,1 @@
+"""What a completion needs from the rest of the repository: found, ranked and packed."""

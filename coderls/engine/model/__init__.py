@@ -1,0 +1,1 @@
+"""The model itself, in PyTorch: the only package that imports torch."""

@@ -1,0 +1,1 @@
+"""What coderls knows of each language, one small file a language."""
