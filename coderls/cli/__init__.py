@@ -1,1 +1,104 @@
-"""The console script `coderls`."""
+"""The command line: `coderls --stdio`, and one module for each other command.
+
+A command's module has `add_parser(subparsers)` and `run(args) -> int`. Only the module of the command that was
+asked for is imported, so that an editor that starts `coderls --stdio` waits for nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from coderls import __version__
+from coderls.errors import CoderlsError
+
+#: name -> (module, one line for `coderls --help`)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "complete": ("coderls.cli.complete", "print the completion at FILE:LINE:COLUMN"),
+    "models": ("coderls.cli.models", "list, fetch, build, recommend or remove models"),
+    "engine": ("coderls.cli.engine", "run the engine process (editors start it by themselves)"),
+    "doctor": ("coderls.cli.doctor", "check this installation, and say what to do about each fault"),
+}
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 (it failed and said why), 2 (wrong usage) or 130 (Ctrl+C)."""
+    _write_anything()
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except CoderlsError as error:
+        print(f"coderls: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()  # the reader has gone (`coderls ... | head`): nobody is left to be told
+        return FAILED
+    return code
+
+
+def _run(argv: list[str]) -> int:
+    parser = _parser(argv)
+    args = parser.parse_args(argv)
+    if args.stdio:
+        _server().serve_stdio()
+        return 0
+    if args.tcp is not None:
+        _server().serve_tcp(args.tcp)
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return MISUSED
+    return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coderls",
+        description="Code completion from a model on your own machine, for every editor that speaks LSP.",
+    )
+    parser.add_argument("--version", action="version", version=f"coderls {__version__}")
+    serve = parser.add_mutually_exclusive_group()
+    serve.add_argument("--stdio", action="store_true", help="serve LSP over standard input and output")
+    serve.add_argument("--tcp", type=_port, metavar="PORT", help="serve LSP over TCP on 127.0.0.1:PORT")
+    # VS Code's client library adds this one; the parent's process id comes with `initialize` as well.
+    parser.add_argument("--clientProcessId", help=argparse.SUPPRESS)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (module, line) in COMMANDS.items():
+        if name in argv:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=line)
+    return parser
+
+
+def _server() -> Any:
+    return importlib.import_module("coderls.server")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _write_anything() -> None:
+    """Let no file name or completion fail on a terminal that lacks its characters: they are escaped instead."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _forget_stdout() -> None:
+    """Python would try to flush what is left at exit, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
