@@ -1,29 +1,37 @@
 # Four commands, the same by hand and in CI: make check, make test, make bench, make demo.
+#
+#   make demo PYTHON=python3.12                                       another Python
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu        PyTorch without CUDA, on Linux
+#   make bench HUMANEVAL=HumanEval-SingleLineInfilling.jsonl.gz       with the FIM scores
 
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+PYTHON      ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+TORCH_INDEX ?=
+VENV        := .venv
+BIN         := $(VENV)/bin
+STAMP       := $(VENV)/.installed
+PIP         := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   a real completion in a real project, with the model that comes with coderls"
 	@echo "make test   every test (a few minutes on two cores)"
 	@echo "make check  ruff, mypy --strict and the import contracts"
-	@echo "make bench  the benchmarks of BENCHMARKS.md (HUMANEVAL=path for the FIM scores)"
+	@echo "make bench  the benchmarks of BENCHMARKS.md (HUMANEVAL=FILE for the FIM scores)"
+	@echo "make clean  remove .venv and what was built or fetched here"
 
+# Made once, and again when the versions change; after that nothing here asks the network.
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "coderls needs Python 3.10 or newer: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "coderls needs Python 3.10 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
-	touch $@
+	$(PIP) install --quiet --upgrade -c constraints.txt pip
+	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) install $(if $(CI),--quiet) -c constraints.txt -e '.[dev]'
+	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m devtools.demo
+	@$(BIN)/python -m devtools.demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -37,7 +45,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.keystroke
 	$(BIN)/python -m benchmarks.engine
-	$(if $(HUMANEVAL),$(BIN)/python -m benchmarks.fim_quality $(HUMANEVAL),@echo "fim_quality: give HUMANEVAL=path/to/HumanEval-SingleLineInfilling.jsonl.gz")
+	@$(if $(HUMANEVAL),$(BIN)/python -m benchmarks.fim_quality $(HUMANEVAL),echo "fim_quality: not run; make bench HUMANEVAL=HumanEval-SingleLineInfilling.jsonl.gz")
 
 clean:
-	rm -rf $(VENV) build dist .demo
+	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
