@@ -1,0 +1,44 @@
+"""Fixtures that every test may use. Each test works in cache and runtime folders of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coderls.models import embedded
+from coderls.paths import cache_dir
+
+# Read before any test moves it: the embedded model is built once, where CI and developers keep it.
+_REAL_CACHE = cache_dir()
+
+
+@pytest.fixture
+def runtime_folder() -> Iterator[Path]:
+    """A short path: the name of a unix socket may have 104 bytes on macOS."""
+    base = "/tmp" if Path("/tmp").is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="cl-", dir=base))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def isolated_folders(
+    request: pytest.FixtureRequest, tmp_path: Path, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the user's is read or written, except the embedded model by tests that ask for it."""
+    uses_nano = "nano_dir" in request.fixturenames or request.node.get_closest_marker("nano") is not None
+    monkeypatch.setenv("CODERLS_CACHE", str(_REAL_CACHE if uses_nano else tmp_path / "cache"))
+    monkeypatch.setenv("CODERLS_RUNTIME", str(runtime_folder))
+
+
+@pytest.fixture(scope="session")
+def nano_dir() -> Path:
+    """The embedded model, built once in the real cache (CODERLS_CACHE or the platform's)."""
+    patch = pytest.MonkeyPatch()
+    with patch.context() as context:
+        context.setenv("CODERLS_CACHE", str(_REAL_CACHE))
+        return embedded.build_nano().path
