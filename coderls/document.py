@@ -8,17 +8,14 @@ form feeds, U+2028 and their kind are ordinary characters.
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from coderls.errors import DocumentError
-
-_LINE_END = re.compile(r"\r\n|\n|\r")
+from coderls.lines import LineStarts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +38,13 @@ class Document:
     path: Path | None = None
 
     @cached_property
-    def line_starts(self) -> Sequence[int]:
+    def line_starts(self) -> LineStarts:
         """Offsets at which the lines begin; the first is 0."""
-        return (0, *(match.end() for match in _LINE_END.finditer(self.text)))
+        return LineStarts.of(self.text)
 
     def line_of(self, offset: int) -> int:
         """The line that holds `offset`."""
-        return bisect_right(self.line_starts, offset) - 1
+        return self.line_starts.line_of(offset)
 
     def line_span(self, line: int) -> tuple[int, int]:
         """Start and end offset of `line`, without its line end. Raises DocumentError past the last line."""
@@ -65,7 +62,11 @@ class Document:
         if not 0 <= edit.start <= edit.end <= len(self.text):
             raise DocumentError(f"Edit {edit.start}..{edit.end} lies outside {self.uri} ({len(self.text)} characters).")
         text = self.text[: edit.start] + edit.new_text + self.text[edit.end :]
-        return replace(self, text=text, version=self.version if version is None else version)
+        after = replace(self, text=text, version=self.version if version is None else version)
+        starts = self.__dict__.get("line_starts")
+        if starts is not None:  # it was asked for once: it will be again, and this is far cheaper than anew
+            after.__dict__["line_starts"] = starts.after(edit.start, edit.end, len(edit.new_text), text)
+        return after
 
 
 @dataclass(frozen=True, slots=True)
