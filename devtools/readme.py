@@ -1,0 +1,51 @@
+"""Writes the parts of README.md that are made from the code: `python -m devtools.readme`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from coderls.settings import OPTIONS, Settings
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- settings: made by devtools/readme.py -->", "<!-- end of settings -->"
+
+
+def settings_table() -> str:
+    """All options as a Markdown table."""
+    rows = [f"| `{option.key}` | {_shown(_default(option.key))} | {option.help} |" for option in OPTIONS]
+    return "\n".join(["| option | default | what it does |", "| --- | --- | --- |", *rows])
+
+
+def _default(key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(Settings(), section), name)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "`true`" if value else "`false`"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "empty" if value in ("", (), []) else f"`{value}`"
+
+
+def unlisted() -> list[str]:
+    """Settings that no option sets."""
+    known = {option.key for option in OPTIONS}
+    sections = {field.name: getattr(Settings(), field.name) for field in fields(Settings)}
+    keys = [f"{section}.{field.name}" for section, value in sections.items() for field in fields(value)]
+    return [key for key in keys if key not in known]
+
+
+def main() -> None:
+    """Put the table into README.md."""
+    text = README.read_text(encoding="utf-8")
+    pattern = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
+    README.write_text(pattern.sub(lambda _: f"{BEGIN}\n{settings_table()}\n{END}", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
