@@ -1,1 +1,40 @@
-"""What coderls knows of each language, one small file a language."""
+"""What coderls knows of each language, one small file a language.
+
+To add one: write its file (see `language.py` for the parts), add it to `LANGUAGES`, add the grammar's wheel
+to pyproject.toml, and a case to `tests/repo_context/test_languages.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from coderls.repo_context.languages.c import CPP, C
+from coderls.repo_context.languages.go import GO
+from coderls.repo_context.languages.java import JAVA
+from coderls.repo_context.languages.language import Language
+from coderls.repo_context.languages.python import PYTHON
+from coderls.repo_context.languages.rust import RUST
+from coderls.repo_context.languages.typescript import JAVASCRIPT, TSX, TYPESCRIPT
+
+LANGUAGES: tuple[Language, ...] = (PYTHON, TYPESCRIPT, TSX, JAVASCRIPT, GO, RUST, JAVA, C, CPP)
+
+#: What only C++ has: a `.h` file that holds one of these is C++.
+_CPP_WORDS = re.compile(r"^\s*(?:class|namespace|template|using|public:|private:)\b", re.MULTILINE)
+
+_BY_ID = {name: language for language in LANGUAGES for name in language.ids}
+_BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
+
+
+def by_id(language_id: str) -> Language | None:
+    """The language that LSP calls `language_id`."""
+    return _BY_ID.get(language_id)
+
+
+def by_path(path: str | PurePath, text: str = "") -> Language | None:
+    """The language of a file, by its extension; `text` tells a C++ header from a C header."""
+    name = path.name if isinstance(path, PurePath) else path.rpartition("/")[2]
+    language = _BY_EXTENSION.get("." + name.rpartition(".")[2].lower()) if "." in name else None
+    if language is C and name.endswith(".h") and _CPP_WORDS.search(text):
+        return CPP
+    return language

@@ -1,0 +1,122 @@
+"""What a language file says about its language: plain data and two small functions, no tree-sitter.
+
+A language is added by writing one file like `python.py` and naming it in `languages/__init__.py`.
+Its `query` is a tree-sitter query; these captures have a meaning:
+
+    @class @function @method @constant @type @attribute     a definition of that kind (the node to show)
+    @name       its name                @body    the part that is left out of its signature
+    @derived @base                           a class (a node that is a @class elsewhere) and one of its bases
+    @owner      the type that a method outside of it belongs to
+    @import.module  @import.name  @import.alias  @import.all     the parts of an import
+    @wrapper    what belongs to the definition inside it, such as its decorators
+    @must.be.X  has to read X, or the match does not count (queries have no predicates)
+    @import     a whole import statement, which the language's `read_import` takes apart
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+#: `Import.name` of an import that brings in everything.
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`name` of `module`, known here as `alias`.
+
+    `name` is "" for a module as a whole and `ALL` for everything in it. `alias` may be empty for those.
+    """
+
+    module: str
+    name: str
+    alias: str
+
+
+class Files(Protocol):
+    """The paths of one workspace folder, as import resolution sees them (relative, forward slashes)."""
+
+    def has(self, path: str) -> bool:
+        """Whether this file is known."""
+
+    def ending(self, path: str) -> Sequence[str]:
+        """Known files whose path is `path`, or ends with `/` and `path`; sorted."""
+
+    def inside(self, folder: str) -> Sequence[str]:
+        """Known files directly in `folder` ("" is the workspace folder itself); sorted."""
+
+    def settings(self, name: str, start: str) -> tuple[str, str] | None:
+        """Folder and text of the nearest settings file called `name` at or above folder `start`."""
+
+
+Resolve = Callable[[str, str, Files], Sequence[str]]
+
+
+def read_nothing(text: str) -> Sequence[Import]:
+    """For languages whose query says all there is to know about imports."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Language:
+    """One grammar and its rules.
+
+    `grammar` is the Python module of the wheel and the function in it that returns the grammar.
+    `resolve(module, importer, files)` gives the files that an import can mean, best first.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    extensions: tuple[str, ...]
+    grammar: tuple[str, str]
+    query: str
+    resolve: Resolve
+    read_import: Callable[[str], Sequence[Import]] = read_nothing
+    #: Words of which one stands on a line that can change what is imported.
+    import_words: tuple[str, ...] = ("import",)
+    #: How the left-out body of a function, and of a class without shown members, is written.
+    function_end: str = ""
+    class_end: str = " {}"
+    #: What stands after a class's first line and after its last member, when members are shown.
+    members_begin: str = " {"
+    members_end: str = "}"
+    #: Files of the same folder see each other's definitions without an import (Go, Java).
+    shares_folder: bool = False
+    #: Joins a module and a name that may be a module itself (`from . import x`).
+    join: Callable[[str, str], str] | None = None
+    comment: str = "//"
+
+
+def parent_folder(path: str) -> str:
+    """`a/b.py` gives `a`; `b.py` gives the empty string."""
+    return path.rpartition("/")[0]
+
+
+def normal(path: str) -> str | None:
+    """`a/./b/../c` becomes `a/c`; None where it leads out of the workspace folder."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def nearest(paths: Sequence[str], importer: str) -> list[str]:
+    """`paths`, those that share most of the importer's folders first."""
+    own = importer.split("/")[:-1]
+
+    def distance(path: str) -> tuple[int, str]:
+        shared = 0
+        for mine, theirs in zip(own, path.split("/")[:-1], strict=False):
+            if mine != theirs:
+                break
+            shared += 1
+        return len(path.split("/")) - 2 * shared, path
+
+    return sorted(paths, key=distance)

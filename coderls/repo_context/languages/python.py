@@ -1,0 +1,88 @@
+"""Python: relative and package imports, `src/` layouts, several packages in one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coderls.repo_context.languages.language import Files, Language, nearest, parent_folder
+
+QUERY = """
+(class_definition name: (identifier) @name body: (block) @body) @class
+(class_definition superclasses: (argument_list [(identifier) (attribute)] @base)) @derived
+(class_definition superclasses: (argument_list (subscript value: [(identifier) (attribute)] @base))) @derived
+(function_definition name: (identifier) @name body: (block) @body) @function
+(module (expression_statement (assignment left: (identifier) @name)) @constant)
+(module (type_alias_statement left: (type (identifier) @name)) @type)
+(class_definition body: (block (expression_statement (assignment left: (identifier) @name)) @attribute))
+(assignment left: (attribute object: (identifier) @must.be.self attribute: (identifier) @name)) @attribute
+(decorated_definition) @wrapper
+
+(import_statement name: (dotted_name) @import.module)
+(import_statement name: (aliased_import name: (dotted_name) @import.module alias: (identifier) @import.alias))
+(import_from_statement module_name: (_) @import.module name: (dotted_name) @import.name)
+(import_from_statement module_name: (_) @import.module
+  name: (aliased_import name: (dotted_name) @import.name alias: (identifier) @import.alias))
+(import_from_statement module_name: (_) @import.module (wildcard_import) @import.all)
+"""
+
+
+def join(module: str, name: str) -> str:
+    """The module that `from module import name` means when `name` is a module."""
+    return module + name if module.endswith(".") else f"{module}.{name}"
+
+
+def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
+    """Files of `module`, as written in `importer`: `..a.b` or `a.b`."""
+    bare = module.lstrip(".")
+    dots = len(module) - len(bare)
+    inner = bare.replace(".", "/")
+    folder = parent_folder(importer)
+    if dots:
+        for _ in range(dots - 1):
+            if not folder:
+                return []
+            folder = parent_folder(folder)
+        return _in(folder, inner, files)
+    if not inner:
+        return []
+    for root in _roots(folder):
+        if found := _in(root, inner, files):
+            return found
+    # Elsewhere in the workspace: packages of a monorepo.
+    near = nearest([*files.ending(f"{inner}.py"), *files.ending(f"{inner}/__init__.py")], importer)
+    # One plain name is too weak a sign outside of the roots: `import json` is not tests/json.py.
+    return near[:1] if "/" in inner else [path for path in near if path.endswith("/__init__.py")][:1]
+
+
+def _roots(folder: str) -> list[str]:
+    """Folders that may be on the import path: the workspace, src, lib, then from the importer's folder up."""
+    roots = ["", "src", "lib"]
+    while folder:
+        roots.append(folder)
+        folder = parent_folder(folder)
+    return roots
+
+
+def _in(root: str, inner: str, files: Files) -> list[str]:
+    base = "/".join(part for part in (root, inner) if part)
+    tries = [f"{base}/__init__.py" if base else "__init__.py"]
+    if inner:
+        tries = [f"{base}.py", f"{base}.pyi", *tries, f"{base}/__init__.pyi"]
+    return [path for path in tries if files.has(path)][:1]
+
+
+PYTHON = Language(
+    name="python",
+    ids=("python",),
+    extensions=(".py", ".pyi", ".pyw"),
+    grammar=("tree_sitter_python", "language"),
+    query=QUERY,
+    resolve=resolve,
+    import_words=("import", "from"),
+    function_end=" ...",
+    class_end=" ...",
+    members_begin="",
+    members_end="",
+    join=join,
+    comment="#",
+)

@@ -1,0 +1,193 @@
+"""The only importer of tree_sitter: grammars, trees of open files, and the outline of a file for the index.
+
+Every parse makes its own parser (a microsecond), so that threads share nothing. Long texts are read through a
+callback, which lets other threads run in between and ends a parse that takes too long.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePath
+
+import tree_sitter
+
+from coderls.document import Edit, ParsedFile
+from coderls.repo_context.languages import LANGUAGES, by_id, by_path
+from coderls.repo_context.languages.language import Language
+from coderls.repo_context.outline import Outline, read_outline
+
+#: Longer texts are not parsed at all (bytes of UTF-8).
+MAX_BYTES = 4_000_000
+#: Shorter texts are parsed in one call: it takes a few milliseconds at most.
+_SHORT = 50_000
+_CHUNK = 16_384
+#: Nodes looked at when faults are counted; a text with more is hopeless anyway.
+_MAX_FAULT_NODES = 100_000
+#: What `faults()` says of a text whose parse was given up: more than any text that was parsed.
+UNKNOWN_FAULTS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """A grammar for `doctor`: the wheel it comes from, and what is wrong with it ("" when it works)."""
+
+    language: str
+    package: str
+    version: str
+    problem: str = ""
+
+
+def parse_file(language_id: str, text: str) -> ParsedFile | None:
+    """The tree of `text`; None for a language without a grammar, or a text too long to parse (see MAX_BYTES)."""
+    language = by_id(language_id)
+    if language is None:
+        return None
+    data = _encode(text)
+    tree = _parse(language, data, limit_s=1.0)
+    return None if tree is None else ParsedText(language, text, data, tree)
+
+
+def language_of(path: str | PurePath) -> str | None:
+    """The LSP language id of a file with a grammar, by its extension; None for other files."""
+    language = by_path(path)
+    return language.ids[0] if language else None
+
+
+def grammars() -> list[Grammar]:
+    """Every grammar, tried: one row a language."""
+    return [_try(language) for language in LANGUAGES]
+
+
+def outline(language: Language, text: str, *, limit_s: float = 2.0) -> Outline | None:
+    """Definitions and imports of `text`; None when it cannot be parsed within `limit_s` seconds."""
+    data = _encode(text)
+    deadline = time.monotonic() + limit_s
+    tree = _parse(language, data, limit_s=limit_s)
+    return None if tree is None else read_outline(language, data, _matches(language, tree, len(data), deadline))
+
+
+def _matches(
+    language: Language, tree: tree_sitter.Tree, length: int, deadline: float
+) -> Iterator[Mapping[str, Sequence[tree_sitter.Node]]]:
+    """All matches of the language's query, window by window, so that other threads run in between.
+
+    A match that reaches into two windows comes twice. (`matches` can take a callback for the same purpose;
+    in tree-sitter 0.26.1 it crashes the process when predicate and callback are given.)
+    """
+    for start in range(0, max(length, 1), _SHORT):
+        if time.monotonic() > deadline:
+            return
+        cursor = tree_sitter.QueryCursor(_query(language))
+        cursor.set_byte_range(start, min(start + _SHORT, length))
+        for _, captures in cursor.matches(tree.root_node):
+            yield captures
+
+
+class ParsedText:
+    """A text and its tree. Never changes; `after` makes a new one."""
+
+    def __init__(self, language: Language, text: str, data: bytes, tree: tree_sitter.Tree | None) -> None:
+        self._language = language
+        self._text = text
+        self._data = data
+        self._tree = tree
+
+    def faults(self) -> int:
+        """How many ERROR and MISSING nodes the tree has; UNKNOWN_FAULTS when the text could not be parsed."""
+        return UNKNOWN_FAULTS if self._tree is None else _count_faults(self._tree.root_node)
+
+    def after(self, edit: Edit) -> ParsedText:
+        """The tree after `edit` (offsets in code points), parsed again only where it changed."""
+        text = self._text[: edit.start] + edit.new_text + self._text[edit.end :]
+        start, old_end = self._bytes_before(edit.start), self._bytes_before(edit.end)
+        new = _encode(edit.new_text)
+        data = self._data[:start] + new + self._data[old_end:]
+        if self._tree is None:
+            return ParsedText(self._language, text, data, _parse(self._language, data, limit_s=0.2))
+        old = self._tree.copy()  # edit() changes a tree in place
+        new_end = start + len(new)
+        old.edit(start, old_end, new_end, _point(self._data, start), _point(self._data, old_end), _point(data, new_end))
+        return ParsedText(self._language, text, data, _parse(self._language, data, limit_s=0.5, old=old))
+
+    def _bytes_before(self, offset: int) -> int:
+        if len(self._data) == len(self._text):  # ASCII only
+            return offset
+        return len(_encode(self._text[:offset]))
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8; lone surrogates, which editors can send, take three bytes as other characters there do."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _point(data: bytes, offset: int) -> tuple[int, int]:
+    return data.count(b"\n", 0, offset), offset - (data.rfind(b"\n", 0, offset) + 1)
+
+
+def _parse(
+    language: Language, data: bytes, *, limit_s: float, old: tree_sitter.Tree | None = None
+) -> tree_sitter.Tree | None:
+    """A tree, or None: too long, too slow, or a grammar that does not load."""
+    if len(data) > MAX_BYTES:
+        return None
+    try:
+        parser = tree_sitter.Parser(_grammar(language))
+        if len(data) <= _SHORT:
+            return parser.parse(data, old) if old else parser.parse(data)
+        deadline = time.monotonic() + limit_s
+
+        def read(offset: int, _point: tree_sitter.Point) -> bytes:
+            return data[offset : offset + _CHUNK]
+
+        def late(_offset: int, _has_error: bool) -> bool:
+            return time.monotonic() > deadline
+
+        if old:
+            return parser.parse(read, old, encoding="utf8", progress_callback=late)
+        return parser.parse(read, encoding="utf8", progress_callback=late)
+    except (ValueError, ImportError, AttributeError):  # stopped by `late`; wheel missing; wheel too new or too old
+        return None
+
+
+@cache
+def _grammar(language: Language) -> tree_sitter.Language:
+    """Raises ImportError, AttributeError or ValueError when the wheel is missing or does not fit."""
+    module, function = language.grammar
+    return tree_sitter.Language(getattr(importlib.import_module(module), function)())
+
+
+@cache
+def _query(language: Language) -> tree_sitter.Query:
+    return tree_sitter.Query(_grammar(language), language.query)
+
+
+def _try(language: Language) -> Grammar:
+    package = language.grammar[0].replace("_", "-")
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return Grammar(language.name, package, "", f"{package} is not installed. Install coderls again.")
+    try:
+        _query(language)
+    except (ImportError, AttributeError, ValueError) as error:
+        return Grammar(language.name, package, version, f"{package} {version} cannot be used: {error}.")
+    return Grammar(language.name, package, version)
+
+
+def _count_faults(root: tree_sitter.Node) -> int:
+    faults = seen = 0
+    waiting: list[tree_sitter.Node] = [root]
+    while waiting and seen < _MAX_FAULT_NODES:
+        node = waiting.pop()
+        if not node.has_error:  # neither it nor anything below it
+            continue
+        faults += node.is_error or node.is_missing
+        children: Sequence[tree_sitter.Node] = node.children
+        seen += len(children)
+        waiting.extend(children)
+    return faults
