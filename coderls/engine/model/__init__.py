@@ -1,1 +1,4 @@
-"""The model itself, in PyTorch: the only package that imports torch."""
+"""The model itself: the only package that imports torch.
+
+`torch_runner.load_runner` is the door; the engine's bookkeeping knows nothing else of what is here.
+"""

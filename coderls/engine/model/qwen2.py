@@ -1,0 +1,88 @@
+"""Qwen2 (also Qwen2.5, Qwen2.5-Coder and Qwen2.5-Math): the whole forward pass.
+
+A decoder of identical layers: RMSNorm, attention with grouped KV heads, rotary positions and a bias on
+queries, keys and values; RMSNorm, SwiGLU. Products that read the same input are fused into one weight:
+queries, keys and values; gate and up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coderls.engine.model.attention import LayerKV, attend, causal_mask
+from coderls.engine.model.config import ModelConfig
+from coderls.engine.model.linear import Linear
+from coderls.engine.model.rope import RopeTables, rotate
+
+#: For which of the given tokens logits are wanted.
+Rows = Literal["none", "last", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Weights of one layer. Norms [hidden]; the products map as their names say.
+
+    `qkv`: hidden to (heads + 2 * kv_heads) * head_dim; `gate_up`: hidden to 2 * intermediate.
+    """
+
+    attention_norm: Tensor
+    qkv: Linear
+    attention_out: Linear
+    mlp_norm: Tensor
+    gate_up: Linear
+    mlp_out: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Qwen2:
+    """A loaded model. `embedding` [vocab, hidden]; `head`: hidden to vocab."""
+
+    config: ModelConfig
+    embedding: Tensor
+    layers: tuple[Layer, ...]
+    norm: Tensor
+    head: Linear
+    rope: RopeTables
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of all weights."""
+        products = [p for layer in self.layers for p in (layer.qkv, layer.attention_out, layer.gate_up, layer.mlp_out)]
+        return self.embedding.nbytes + self.head.nbytes + sum(p.nbytes for p in products)
+
+
+def forward(model: Qwen2, tokens: Tensor, start: int, cache: Sequence[LayerKV], rows: Rows) -> Tensor | None:
+    """Run `tokens` [count] at positions `start`.., writing their keys and values into `cache`, a slot's layers.
+
+    Positions before `start` must be in the cache. Returns float32 logits, [1, vocab] or [count, vocab], or None.
+    """
+    config = model.config
+    count = tokens.shape[0]
+    end = start + count
+    cos, sin = model.rope.at(start, count, model.embedding.dtype)
+    mask = causal_mask(count, end, tokens.device)
+    x = F.embedding(tokens, model.embedding)
+    last = model.layers[-1]
+    for layer, kv in zip(model.layers, cache, strict=True):
+        normed = F.rms_norm(x, (config.hidden_size,), layer.attention_norm, config.rms_norm_eps)
+        heads = layer.qkv(normed).view(count, config.heads + 2 * config.kv_heads, config.head_dim)
+        rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
+        kv.rows[start:end] = heads[:, config.heads :]
+        queries = heads[:, : config.heads]
+        if layer is last and rows != "all":
+            # Nothing attends to the last layer's output: only the rows that become logits go on.
+            if rows == "none":
+                return None
+            queries, x, mask = queries[-1:], x[-1:], None
+        x = layer.attention_out(attend(queries, kv, end, mask), add=x)
+        normed = F.rms_norm(x, (config.hidden_size,), layer.mlp_norm, config.rms_norm_eps)
+        gate, up = layer.gate_up(normed).chunk(2, dim=-1)
+        x = layer.mlp_out(F.silu(gate).mul_(up), add=x)
+    x = F.rms_norm(x, (config.hidden_size,), model.norm, config.rms_norm_eps)
+    return model.head(x).to(torch.float32)

@@ -1,0 +1,247 @@
+"""The real `Runner`: a Qwen2 model and its KV slots in PyTorch."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from coderls.engine.api import Sampling
+from coderls.engine.model.attention import LayerKV, layer_kv
+from coderls.engine.model.config import ModelConfig, read_config
+from coderls.engine.model.linear import packing_works
+from coderls.engine.model.memory import check_weights_fit, free_bytes, largest_context, plan_slots
+from coderls.engine.model.qwen2 import Qwen2, forward
+from coderls.engine.model.sampling import choose
+from coderls.engine.model.weights import load_qwen2
+from coderls.engine.runner import ModelInfo, Sample, SampleSpec, Work
+from coderls.errors import EngineError, EngineStartFailed, RequestRefused
+
+#: Of the memory that is free after the weights, the part that KV may take; the rest is for activations and others.
+_KV_SHARE = {"cpu": 0.6, "cuda": 0.85}
+#: Assumed where the system does not say what is free.
+_UNKNOWN_MEMORY = 4 << 30
+_WARM_UP_S = 0.4
+
+
+def load_runner(
+    path: Path,
+    *,
+    name: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int = 0,
+    context_length: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> TorchRunner:
+    """Load the model directory `path`. `context_length` 0: what the model has, less where memory is short.
+
+    `device`: "auto" (CUDA where there is a card), "cpu", "cuda" or "cuda:1"; `dtype`: "auto" (bfloat16 where the
+    processor has it), "bfloat16" or "float32"; `threads` 0: torch's choice. `progress`: what, and fraction 0 to 1.
+    Raises ModelNotFound, ModelBroken, and EngineStartFailed for a device, dtype or memory that is not there.
+    """
+    config = read_config(path)
+    where = _device(device)
+    kind = _dtype(dtype, where)
+    if threads > 0:
+        torch.set_num_threads(threads)
+    copies_head = config.tied_head and where.type == "cpu" and packing_works(kind)
+    weights = (config.parameters + copies_head * config.vocab_size * config.hidden_size) * kind.itemsize
+    free = free_bytes(where)
+    check_weights_fit(weights, free, where)
+    budget = ((_UNKNOWN_MEMORY + weights if free is None else free) - weights) * _KV_SHARE[where.type]
+    per_token = config.kv_values_per_token * kind.itemsize
+    lengths = plan_slots(_context(config, context_length, per_token, budget), per_token, budget)
+    try:
+        model = load_qwen2(
+            path, config, device=where, dtype=kind, context_length=lengths[0], progress=_part(progress, 0.0, 0.9)
+        )
+        runner = TorchRunner(model, name, lengths, kind)
+    except torch.OutOfMemoryError as error:
+        raise EngineStartFailed(f"{where} ran out of memory: {error}", "Choose a smaller model.") from error
+    runner.warm_up(_part(progress, 0.9, 1.0))
+    return runner
+
+
+class TorchRunner:
+    """A loaded model with its KV slots: see `coderls.engine.runner.Runner`. Called from one thread only."""
+
+    def __init__(self, model: Qwen2, name: str, slot_lengths: Sequence[int], dtype: torch.dtype) -> None:
+        config = model.config
+        self._model = model
+        self._slot_lengths = tuple(slot_lengths)
+        self._device = model.embedding.device
+        self._slots = _allocate(config, self._slot_lengths, self._device, dtype)
+        self.prefill_tokens_per_s = 0.0
+        self.decode_tokens_per_s = 0.0
+        self._info = ModelInfo(
+            name=name,
+            context_length=self._slot_lengths[0],
+            vocab_size=config.vocab_size,
+            stop_ids=config.stop_ids,
+            device=str(self._device),
+            dtype=str(dtype).removeprefix("torch."),
+            weight_bytes=model.weight_bytes,
+            kv_bytes_per_token=config.kv_values_per_token * dtype.itemsize,
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        """Facts about the loaded model."""
+        return self._info
+
+    @property
+    def slot_lengths(self) -> Sequence[int]:
+        """Capacity in tokens of each KV slot; the first has the full context."""
+        return self._slot_lengths
+
+    @torch.inference_mode()
+    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
+        """Do each piece of work, one after the other. Raises RequestRefused for what fits no slot or vocabulary."""
+        return [self._run(work) for work in batch]
+
+    @torch.inference_mode()
+    def logits(self, work: Work) -> Tensor:
+        """Like `run` for one piece, but float32 logits of all its tokens: [tokens, vocab]."""
+        logits = forward(self._model, self._tokens(work), work.start, self._slots[work.slot], "all")
+        if logits is None:
+            raise EngineError("The model returned no logits.")
+        return logits
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the KV of the first `length` tokens from one slot to another."""
+        if length > min(self._slot_lengths[source], self._slot_lengths[target]):
+            raise EngineError(f"{length} tokens do not fit into slots {source} and {target}.")
+        for from_kv, to_kv in zip(self._slots[source], self._slots[target], strict=True):
+            to_kv.rows[:length] = from_kv.rows[:length]
+
+    def close(self) -> None:
+        """Give the memory back. The runner cannot be used afterwards."""
+        self._slots = []
+        del self._model
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def warm_up(self, progress: Callable[[str, float], None] | None = None) -> None:
+        """Run a few steps, so that the first request finds everything made, and measure the speed.
+
+        Sets `prefill_tokens_per_s` and `decode_tokens_per_s`. Takes about half a second on any machine.
+        """
+        report = progress or (lambda _detail, _fraction: None)
+        report("warming up", 0.0)
+        room = self._slot_lengths[0] - 8
+        sampled = SampleSpec(Sampling())
+        self._timed(min(room, 16), sampled)  # makes threads and kernels
+        seconds = self._timed(min(room, 16), sampled)
+        count = min(room, max(16, min(256, int(16 * _WARM_UP_S / seconds))))
+        seconds = self._timed(count, None)
+        self.prefill_tokens_per_s = count / seconds
+        report("warming up", 0.5)
+        steps = [self._timed(1, sampled, at=count + step) for step in range(6)]
+        self.decode_tokens_per_s = 1 / sorted(steps)[len(steps) // 2]
+        report("warming up", 1.0)
+
+    def _timed(self, count: int, sample: SampleSpec | None, at: int = 0) -> float:
+        """Seconds for `count` tokens in slot 0."""
+        began = time.perf_counter()
+        self.run([Work(0, at, [i % self._info.vocab_size for i in range(count)], sample)])
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return max(time.perf_counter() - began, 1e-6)
+
+    def _run(self, work: Work) -> Sample | None:
+        rows = forward(
+            self._model, self._tokens(work), work.start, self._slots[work.slot], "last" if work.sample else "none"
+        )
+        return choose(rows[0], work.sample) if work.sample is not None and rows is not None else None
+
+    def _tokens(self, work: Work) -> Tensor:
+        """The ids as a tensor, checked: a bad id or position would corrupt memory on a card, not raise."""
+        if not 0 <= work.slot < len(self._slot_lengths):
+            raise EngineError(f"There is no KV slot {work.slot}.")
+        capacity, end = self._slot_lengths[work.slot], work.start + len(work.tokens)
+        if not work.tokens or work.start < 0 or end > capacity:
+            raise RequestRefused(
+                f"{len(work.tokens)} tokens at position {work.start} do not fit a context of {capacity}.",
+                "Send a shorter prompt, or ask for fewer tokens.",
+            )
+        if min(work.tokens) < 0 or max(work.tokens) >= self._info.vocab_size:
+            raise RequestRefused(
+                f"The prompt holds a token id outside 0 to {self._info.vocab_size - 1}.",
+                "Encode it with the tokenizer of this model.",
+            )
+        return torch.tensor(work.tokens, dtype=torch.long, device=self._device)
+
+
+def _allocate(
+    config: ModelConfig, lengths: Sequence[int], device: torch.device, dtype: torch.dtype
+) -> list[list[LayerKV]]:
+    """KV memory, one tensor a layer that all slots share; returns each slot's views of each layer.
+
+    It is left uninitialised: attention reads no position that was not written, and on a CPU
+    memory that no prompt ever reached is never taken from the system.
+    """
+    with torch.inference_mode():
+        shape = (sum(lengths), 2 * config.kv_heads, config.head_dim)
+        layers = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        starts = [sum(lengths[:slot]) for slot in range(len(lengths))]
+        return [
+            [layer_kv(layer[start : start + length]) for layer in layers]
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+
+
+def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: float) -> int:
+    """The context length to plan for, in tokens."""
+    if wanted > config.context_length:
+        raise EngineStartFailed(
+            f"A context of {wanted:,} tokens was asked for; the model has {config.context_length:,}.",
+            "Ask for less, or put YaRN (rope_scaling) into config.json where the model supports it.",
+        )
+    # A context that nobody asked for is fitted to the memory; one that somebody did is met or refused.
+    fitting = largest_context(bytes_per_token, budget)
+    return wanted or (min(config.context_length, fitting) if fitting >= 512 else config.context_length)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise EngineStartFailed(f"There is no device {wanted!r}.", "Use auto, cpu, cuda or cuda:0.") from error
+    if device.type not in _KV_SHARE:
+        raise EngineStartFailed(f"The engine does not run on {device.type}.", "Use auto, cpu or cuda.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineStartFailed(
+            f"{wanted} was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices.",
+            "Set the device to auto or cpu, or install a CUDA build of torch and the driver.",
+        )
+    return device
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    known = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    if wanted in known:
+        return known[wanted]
+    if wanted != "auto":
+        raise EngineStartFailed(f"There is no dtype {wanted!r} here.", "Use auto, bfloat16 or float32.")
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        found = torch.cpu.get_capabilities()
+        fast = any(found.get(flag, False) for flag in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _part(progress: Callable[[str, float], None] | None, low: float, high: float) -> Callable[[str, float], None]:
+    """A progress callback for one part of a longer piece of work."""
+    if progress is None:
+        return lambda _detail, _fraction: None
+    return lambda detail, fraction: progress(detail, low + (high - low) * fraction)
