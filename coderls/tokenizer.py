@@ -69,7 +69,7 @@ class Tokenizer:
         Byte-level BPE writes bytes as the printable characters of GPT-2's table
         (https://github.com/openai/gpt-2/blob/master/src/encoder.py, `bytes_to_unicode`).
         """
-        to_byte = {char: byte for byte, char in _byte_characters().items()}
+        to_byte = {char: byte for byte, char in byte_characters().items()}
         table = [b""] * self.vocab_size
         for token, number in self._plain.get_vocab(with_added_tokens=False).items():
             if number not in self._special_by_id and all(char in to_byte for char in token):
@@ -77,7 +77,7 @@ class Tokenizer:
         return table
 
 
-def _byte_characters() -> dict[int, str]:
+def byte_characters() -> dict[int, str]:
     """GPT-2's map from bytes to printable characters: printable Latin-1 as it is, the rest from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {byte: chr(byte) for byte in printable}

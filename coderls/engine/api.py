@@ -38,6 +38,7 @@ class GenerationRequest:
 
     `required_prefix` (token healing): the output must begin with this text, which is then not returned.
     `stop` strings end the output before themselves; `stop_token_ids` end it silently.
+    `max_tokens` 0 only computes the prompt, so that a later request finds it in the cache.
     `logprobs`: how many alternatives to report for each token, or None for no log-probabilities.
     """
 
@@ -63,7 +64,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the output of candidate `index`. The last has a `finish_reason`: "stop" or "length"."""
+    """A piece of the output of candidate `index`. The last has a `finish_reason`: "stop" or "length".
+
+    `token_ids`, `logprobs` and `top` (the likeliest others, as id and log-probability) go together, one for each token
+    that begins in this piece; with token healing the tokens of the required prefix are among them. Foreign engines
+    send no ids and no `top`.
+    """
 
     text: str
     index: int = 0
@@ -71,6 +77,7 @@ class Chunk:
     logprobs: tuple[float, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,367 @@
+"""The HTTP side of the engine: OpenAI's endpoints over a worker. A request ends when its connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from coderls.engine import openai_api as wire
+from coderls.engine.api import Chunk, GenerationRequest, Usage
+from coderls.engine.chat import ChatTemplate
+from coderls.engine.guard import Guard
+from coderls.engine.metrics import Metrics
+from coderls.engine.worker import Job, Worker
+from coderls.errors import CoderlsError, RequestRefused
+
+LARGEST_BODY = 16 << 20  # bytes; 128K tokens are one or two MB
+LONG_TEXT = 20_000  # characters; longer prompts are tokenized beside the event loop
+
+Result = TypeVar("Result")
+
+
+def make_app(
+    worker: Worker, metrics: Metrics, *, token: str | None = None, used: Callable[[], None] = lambda: None
+) -> Starlette:
+    """The ASGI application. `token`: what loopback clients must send; None behind a unix socket.
+
+    `used` is called for every request that counts as use of the engine.
+    """
+    endpoints = _Endpoints(worker, metrics)
+    return Starlette(
+        routes=[
+            Route("/v1/completions", endpoints.completions, methods=["POST"]),
+            Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
+            Route("/v1/models", endpoints.models),
+            Route("/v1/models/{model:path}", endpoints.model),
+            Route("/health", endpoints.health),
+            Route("/metrics", endpoints.metrics),
+        ],
+        middleware=[Middleware(Guard, token=token, metrics=metrics, used=used)],
+        exception_handlers={
+            CoderlsError: _refused,
+            HTTPException: _no_such_page,
+            ClientDisconnect: _gone,
+            Exception: _broken,
+        },
+    )
+
+
+class _Shape(Protocol):
+    """How an endpoint writes its answers."""
+
+    def event(self, chunk: Chunk) -> dict[str, Any]: ...
+
+    def usage_event(self, usage: Usage) -> dict[str, Any]: ...
+
+    def whole(self, chunks: list[Chunk], usage: Usage) -> dict[str, Any]: ...
+
+
+class _Endpoints:
+    def __init__(self, worker: Worker, metrics: Metrics) -> None:
+        self._worker = worker
+        self._metrics = metrics
+        self._created = int(time.time())
+        self._chat: ChatTemplate | None = None
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({**asdict(self._worker.health), "prefill_tokens_per_s": self._worker.prefill_rate})
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(self._metrics.text(), media_type=self._metrics.content_type)
+
+    async def models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._card()]})
+
+    async def model(self, request: Request) -> Response:
+        self._check_model(request.path_params["model"])
+        return JSONResponse(self._card())
+
+    def _card(self) -> dict[str, Any]:
+        health = self._worker.health
+        card = {"id": health.model, "object": "model", "created": self._created, "owned_by": "coderls"}
+        return {**card, "max_model_len": health.context_length}
+
+    async def completions(self, request: Request) -> Response:
+        asked = wire.read_completion(await _json(request))
+        self._check_ready(asked)
+        asked_prompt = asked.request.prompt
+        prompt = await self._encode(asked_prompt) if isinstance(asked_prompt, str) else asked_prompt
+        shape = _Completions(self._head("cmpl", "text_completion"), self._worker.token_bytes)
+        return await self._answer(request, asked, tuple(prompt), shape)
+
+    async def chat(self, request: Request) -> Response:
+        asked, messages = wire.read_chat(await _json(request))
+        self._check_ready(asked)
+        template = self._chat_template()
+        prompt = await asyncio.to_thread(template.encode, messages)
+        stops = (*asked.request.stop_token_ids, *template.stop_ids)
+        asked = replace(asked, request=replace(asked.request, stop_token_ids=stops))
+        if asked.max_tokens is None:  # as many as fit; at least one, so that a full context is refused
+            room = max(1, self._worker.context_length - len(prompt))
+            asked = replace(asked, request=replace(asked.request, max_tokens=room))
+        kind = "chat.completion.chunk" if asked.stream else "chat.completion"
+        shape = _Chat(self._head("chatcmpl", kind), self._worker.token_bytes)
+        return await self._answer(request, asked, tuple(prompt), shape)
+
+    def _check_ready(self, asked: wire.Asked) -> None:
+        health = self._worker.health
+        if health.state != "ready":
+            raise RequestRefused(f"The engine is not ready ({health.state}): {health.detail}.", "Try again.", 503)
+        if asked.model is not None:
+            self._check_model(asked.model)
+
+    def _check_model(self, name: str) -> None:
+        health = self._worker.health
+        if name not in (health.model, health.model_path):
+            raise RequestRefused(f"There is no model {name!r:.80} here.", f"This engine runs {health.model!r}.", 404)
+
+    async def _encode(self, text: str) -> list[int]:
+        if len(text) > LONG_TEXT:
+            return await asyncio.to_thread(self._worker.tokenizer.encode, text)
+        return self._worker.tokenizer.encode(text)
+
+    def _chat_template(self) -> ChatTemplate:
+        if self._chat is None:
+            self._chat = ChatTemplate(self._worker.model_folder, self._worker.tokenizer)
+        return self._chat
+
+    def _head(self, prefix: str, kind: str) -> dict[str, Any]:
+        identity = f"{prefix}-{secrets.token_hex(12)}"
+        return {"id": identity, "object": kind, "created": int(time.time()), "model": self._worker.health.model}
+
+    async def _answer(self, request: Request, asked: wire.Asked, prompt: tuple[int, ...], shape: _Shape) -> Response:
+        chunks = generate(self._worker, asked.request, prompt)
+        if not asked.stream:
+            every = await unless_gone(request.receive, _all(chunks))
+            if every is None:
+                raise ClientDisconnect
+            usage = next((chunk.usage for chunk in every if chunk.usage), Usage())
+            return JSONResponse(shape.whole(every, usage))
+        # The headers wait for the first chunk: what fails before it gets a status of its own.
+        first = await unless_gone(request.receive, anext(chunks))
+        if first is None:
+            await chunks.aclose()
+            raise ClientDisconnect
+        return _EventStream(_events(first, chunks, shape, include_usage=asked.include_usage))
+
+
+async def generate(worker: Worker, request: GenerationRequest, prompt: tuple[int, ...]) -> AsyncGenerator[Chunk, None]:
+    """Run a request; closing the generator stops it before the next step. Raises what the worker fails it with."""
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Queue[Chunk | CoderlsError] = asyncio.Queue()
+
+    def emit(event: Chunk | CoderlsError) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(arrived.put_nowait, event)
+
+    job = Job(request, prompt, emit)
+    worker.submit(job)
+    try:
+        unfinished = request.n
+        while unfinished:
+            event = await arrived.get()
+            if isinstance(event, CoderlsError):
+                raise event
+            unfinished -= event.finish_reason is not None
+            yield event
+    finally:
+        job.cancelled = True
+
+
+async def unless_gone(receive: Receive, work: Awaitable[Result]) -> Result | None:
+    """The result of `work`; it is cancelled, and None returned, when the client's connection ends before."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        watch.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+class _EventStream(Response):
+    """Server-sent events. Nobody is there any more: the generator is closed, and with it the generation."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        self._events = events
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"cache-control": "no-store"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await unless_gone(receive, self._send_all(send))
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for event in self._events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _events(
+    first: Chunk, rest: AsyncGenerator[Chunk, None], shape: _Shape, *, include_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    usage = Usage()
+    async with aclosing(rest):
+        try:
+            chunk: Chunk | None = first
+            while chunk is not None:
+                usage = chunk.usage or usage
+                yield _event(shape.event(chunk))
+                chunk = await anext(rest, None)
+        except CoderlsError as error:  # too late for a status
+            yield _event(wire.error_body(error, _status(error)))
+            return
+    if include_usage:
+        yield _event(shape.usage_event(usage))
+    yield b"data: [DONE]\n\n"
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    # ASCII only: some clients cut lines at U+2028 and its kind too
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def _all(chunks: AsyncGenerator[Chunk, None]) -> list[Chunk]:
+    async with aclosing(chunks):
+        return [chunk async for chunk in chunks]
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    """The body, at most LARGEST_BODY bytes of it. Raises RequestRefused."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > LARGEST_BODY:
+            raise RequestRefused(f"The request is larger than {LARGEST_BODY >> 20} MiB.", "Send less.", 413)
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RequestRefused(f"The body is no JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise RequestRefused("The body must be a JSON object.")
+    return body
+
+
+# How the two endpoints write their answers
+
+
+@dataclass
+class _Completions:
+    head: dict[str, Any]
+    token_bytes: Sequence[bytes]
+    offsets: dict[int, int] = field(default_factory=dict)  # characters of each candidate so far
+
+    def event(self, chunk: Chunk) -> dict[str, Any]:
+        return {**self.head, "choices": [self._choice(chunk)]}
+
+    def usage_event(self, usage: Usage) -> dict[str, Any]:
+        return {**self.head, "choices": [], "usage": wire.usage_body(usage)}
+
+    def whole(self, chunks: list[Chunk], usage: Usage) -> dict[str, Any]:
+        choices = [self._choice(chunk) for chunk in _joined(chunks)]
+        return {**self.head, "choices": choices, "usage": wire.usage_body(usage)}
+
+    def _choice(self, chunk: Chunk) -> dict[str, Any]:
+        logprobs = None
+        if chunk.logprobs:
+            logprobs = wire.completion_logprobs(chunk, self.token_bytes, self.offsets.get(chunk.index, 0))
+        self.offsets[chunk.index] = self.offsets.get(chunk.index, 0) + len(chunk.text)
+        choice = {"index": chunk.index, "text": chunk.text, "logprobs": logprobs, "finish_reason": chunk.finish_reason}
+        return {**choice, "token_ids": list(chunk.token_ids)}
+
+
+@dataclass
+class _Chat:
+    head: dict[str, Any]
+    token_bytes: Sequence[bytes]
+    begun: set[int] = field(default_factory=set)  # candidates whose role was said
+
+    def event(self, chunk: Chunk) -> dict[str, Any]:
+        delta = {} if chunk.index in self.begun else {"role": "assistant"}
+        self.begun.add(chunk.index)
+        choice = {"index": chunk.index, "delta": {**delta, "content": chunk.text}, "logprobs": self._logprobs(chunk)}
+        return {**self.head, "choices": [{**choice, "finish_reason": chunk.finish_reason}]}
+
+    def usage_event(self, usage: Usage) -> dict[str, Any]:
+        return {**self.head, "choices": [], "usage": wire.usage_body(usage)}
+
+    def whole(self, chunks: list[Chunk], usage: Usage) -> dict[str, Any]:
+        choices = [
+            {
+                "index": chunk.index,
+                "message": {"role": "assistant", "content": chunk.text, "refusal": None},
+                "logprobs": self._logprobs(chunk),
+                "finish_reason": chunk.finish_reason,
+            }
+            for chunk in _joined(chunks)
+        ]
+        return {**self.head, "choices": choices, "usage": wire.usage_body(usage)}
+
+    def _logprobs(self, chunk: Chunk) -> dict[str, Any] | None:
+        return wire.chat_logprobs(chunk, self.token_bytes) if chunk.logprobs else None
+
+
+def _joined(chunks: list[Chunk]) -> list[Chunk]:
+    """One chunk for each candidate, in order."""
+    whole: dict[int, Chunk] = {}
+    for chunk in chunks:
+        before = whole.get(chunk.index, Chunk("", chunk.index))
+        whole[chunk.index] = replace(
+            chunk,
+            text=before.text + chunk.text,
+            token_ids=before.token_ids + chunk.token_ids,
+            logprobs=before.logprobs + chunk.logprobs,
+            top=before.top + chunk.top,
+        )
+    return [whole[index] for index in sorted(whole)]
+
+
+# Errors
+
+
+def _status(error: CoderlsError) -> int:
+    return error.status if isinstance(error, RequestRefused) else 500
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    known = error if isinstance(error, CoderlsError) else CoderlsError(str(error))
+    status = _status(known)
+    return JSONResponse(wire.error_body(known, status), status, {"Retry-After": "1"} if status == 503 else None)
+
+
+async def _no_such_page(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    refused = RequestRefused("There is nothing at this address." if status == 404 else str(error), status=status)
+    return JSONResponse(wire.error_body(refused, status), status)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it; the number is nginx's for a client that closed
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    return JSONResponse(wire.error_body(CoderlsError("The engine failed; its log says why."), 500), 500)

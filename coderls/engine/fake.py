@@ -1,0 +1,269 @@
+"""A model that says what a script tells it to, without torch: for tests, demos and editors' tests.
+
+A directory with a `fake.json` is such a model; everything around it (server, worker, scheduler, KV bookkeeping) is
+the real thing. The runner keeps the tokens of each slot as it was told to, and answers from those alone: wrong
+bookkeeping gives a wrong answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from coderls.engine.runner import ModelInfo, Sample, Work
+from coderls.errors import ModelBroken
+from coderls.tokenizer import Tokenizer, byte_characters
+
+SCRIPT_FILE = "fake.json"
+END = "<|endoftext|>"
+FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
+SPECIAL = (
+    *(END, "<|im_start|>", "<|im_end|>", FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX),
+    *("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
+)
+#: Whole words that are one token, so that cursors fall inside of tokens as with real models.
+WORDS = ("return", " return", "self", "def", "import", "print", "    ", " = ", " + ", "()", "):")
+FAILURES = ("die", "stall", "garbage", "error", "nan")
+
+
+@dataclass(frozen=True, slots=True)
+class FakeRule:
+    """When the text before the cursor ends with `after` (or, if no rule's does, holds it), say `say`.
+
+    `say` may be several texts: a sampled request takes one by its seed. `fail` misbehaves after `fail_after` tokens:
+    "die" leaves the process, "stall" never comes back, "garbage" says bytes that are no text, "error" raises,
+    "nan" computes no number.
+    """
+
+    after: str
+    say: str | tuple[str, ...] = ""
+    fail: str = ""
+    fail_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FakeScript:
+    """What the fake model says, and how slowly. `load_ms`: how long it takes until it is loaded."""
+
+    rules: tuple[FakeRule, ...] = ()
+    default: str = "pass"
+    token_ms: float = 0.0
+    prefill_token_ms: float = 0.0
+    load_ms: float = 0.0
+    load_error: str = ""
+    context_length: int = 8192
+    slots: tuple[int, ...] = field(default=(2048, 8192, 8192))
+
+
+def write_fake_model(folder: Path, script: FakeScript | None = None) -> Path:
+    """Make `folder` a model directory that answers by `script`; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = script or FakeScript()
+    fim = {
+        "name": "fake",
+        "layout": "prefix-suffix-middle",
+        "prefix": FIM_PREFIX,
+        "suffix": FIM_SUFFIX,
+        "middle": FIM_MIDDLE,
+        "repo_name": "<|repo_name|>",
+        "file_sep": "<|file_sep|>",
+        "stop": [END],
+        "repository": "comments",
+        "context_length": script.context_length,
+        "prefix_tokens": 2000,
+        "suffix_tokens": 1000,
+        "context_tokens": 1000,
+    }
+    template = (
+        "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    files = {
+        SCRIPT_FILE: asdict(script),
+        "tokenizer.json": _tokenizer(),
+        "tokenizer_config.json": {"eos_token": "<|im_end|>", "chat_template": template},
+        "config.json": {"model_type": "fake", "max_position_embeddings": script.context_length},
+        "fim.json": fim,
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return folder
+
+
+def read_script(path: Path) -> FakeScript:
+    """Read a `fake.json`. Raises ModelBroken when it cannot be used."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        rules = tuple(
+            FakeRule(
+                **{**rule, "say": tuple(rule["say"]) if isinstance(rule.get("say"), list) else rule.get("say", "")}
+            )
+            for rule in raw.pop("rules", ())
+        )
+        script = FakeScript(rules=rules, **{**raw, "slots": tuple(raw.get("slots", FakeScript().slots))})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelBroken(f"{path} is no script for the fake model: {error}.", "See FakeScript in fake.py.") from error
+    wrong = next((rule.fail for rule in script.rules if rule.fail and rule.fail not in FAILURES), None)
+    if wrong:
+        raise ModelBroken(f"{path} names the failure {wrong!r}.", "It must be one of " + ", ".join(FAILURES) + ".")
+    return script
+
+
+class FakeRunner:
+    """A `Runner` that answers by a script. `runs` and `copies` count what it was asked to do."""
+
+    def __init__(self, script: FakeScript, tokenizer: Tokenizer, name: str = "fake") -> None:
+        self._script = script
+        self._tokenizer = tokenizer
+        self._special = {text: tokenizer.special[text] for text in SPECIAL}
+        stop = (self._special[END],)
+        self.info = ModelInfo(name, script.context_length, tokenizer.vocab_size, stop, "cpu", "fake")
+        self.slot_lengths: Sequence[int] = script.slots
+        self._memory: list[list[int]] = [[] for _ in script.slots]
+        self.runs = 0
+        self.copies = 0
+
+    @classmethod
+    def from_file(cls, folder: Path, name: str = "fake") -> FakeRunner:
+        """Load the model directory `folder`. Raises ModelBroken."""
+        script = read_script(folder / SCRIPT_FILE)
+        time.sleep(script.load_ms / 1000)
+        if script.load_error:
+            raise ModelBroken(script.load_error, "It is what its script says.")
+        return cls(script, Tokenizer.from_file(folder / "tokenizer.json"), name)
+
+    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
+        """As `Runner.run`; the time it takes is the script's."""
+        self.runs += 1
+        return [self._work(work) for work in batch]
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """As `Runner.copy`."""
+        self.copies += 1
+        self._memory[target] = self._memory[source][:length]
+
+    def close(self) -> None:
+        """As `Runner.close`."""
+        self._memory = []
+
+    def _work(self, work: Work) -> Sample | None:
+        memory = self._memory[work.slot]
+        if work.start > len(memory) or work.start + len(work.tokens) > self.slot_lengths[work.slot]:
+            raise RuntimeError(f"slot {work.slot} cannot be written at {work.start}")
+        memory[work.start :] = work.tokens
+        delay = self._script.token_ms if len(work.tokens) == 1 else self._script.prefill_token_ms * len(work.tokens)
+        if delay:
+            time.sleep(delay / 1000)
+        if work.sample is None:
+            return None
+        step = work.sample.step
+        prompt, said = memory[: len(memory) - step], memory[len(memory) - step :]
+        token, failure = self._choose(prompt, said, work.sample.allowed, self._seed(work))
+        if failure:
+            token = self._fail(failure, token)
+        others = [token, *(number for number in range(97, 97 + work.sample.top) if number != token)]
+        top = tuple((number, -0.25 - rank) for rank, number in enumerate(others[: work.sample.top]))
+        return Sample(token, float("nan") if failure == "nan" else -0.25, top)
+
+    def _seed(self, work: Work) -> int:
+        sampling = work.sample.sampling if work.sample else None
+        return sampling.seed or 0 if sampling and sampling.temperature > 0 else 0
+
+    def _fail(self, failure: str, token: int) -> int:
+        if failure == "die":
+            os._exit(3)
+        if failure == "stall":
+            time.sleep(3600)
+        if failure == "error":
+            raise RuntimeError("the script says so")
+        return 0xFF if failure == "garbage" else token  # token ids below 256 are bytes; 0xFF is never UTF-8
+
+    def _choose(self, prompt: list[int], said: list[int], allowed: Sequence[int] | None, seed: int) -> tuple[int, str]:
+        """The next token, and the failure that is due now."""
+        data = b"".join(self._tokenizer.token_bytes[token] for token in said)
+        for text, rule in self._candidates(self._before_cursor(prompt), seed, healed=allowed is not None or bool(said)):
+            whole = text.encode()
+            failing = rule.fail if rule is not None and len(said) >= rule.fail_after else ""
+            if failing == "garbage" and allowed is None:
+                return 0xFF, failing
+            if not whole.startswith(data):
+                continue
+            rest = whole[len(data) :].decode(errors="surrogateescape")
+            token = self._first_token(rest)
+            if allowed is None or token in allowed:
+                return token, failing
+            fitting = self._fitting(whole[len(data) :], allowed)
+            if fitting is not None:
+                return fitting, failing
+        return (allowed[0] if allowed else self._special[END]), ""
+
+    def _first_token(self, rest: str) -> int:
+        if not rest:
+            return self._special[END]
+        if any(0xDC80 <= ord(char) <= 0xDCFF for char in rest[:1]):  # in the middle of a character
+            return ord(rest[0]) - 0xDC00
+        return self._tokenizer.encode(rest[:64].encode(errors="ignore").decode())[0]
+
+    def _fitting(self, rest: bytes, allowed: Sequence[int]) -> int | None:
+        """The longest allowed token that `rest` begins with."""
+        table = self._tokenizer.token_bytes
+        return max((i for i in allowed if rest.startswith(table[i])), key=lambda i: len(table[i]), default=None)
+
+    def _before_cursor(self, prompt: list[int]) -> str:
+        """The text of the prefix part of a FIM prompt, or the whole prompt."""
+        begin, end = self._special[FIM_PREFIX], self._special[FIM_SUFFIX]
+        if begin in prompt:
+            prompt = prompt[len(prompt) - prompt[::-1].index(begin) :]
+            prompt = prompt[: prompt.index(end)] if end in prompt else prompt
+        return b"".join(self._tokenizer.token_bytes[token] for token in prompt).decode(errors="replace")
+
+    def _candidates(self, before: str, seed: int, *, healed: bool) -> list[tuple[str, FakeRule | None]]:
+        """Texts that could come, best first. With token healing the end of a rule's `after` is still to come."""
+        rules = self._script.rules
+        ends = [(_say(rule, seed), rule) for rule in rules if before.endswith(rule.after)]
+        parts = [
+            (rule.after[cut:] + _say(rule, seed), rule)
+            for rule in (rules if healed else ())
+            for cut in range(len(rule.after) - 1, 0, -1)
+            if before.endswith(rule.after[:cut])
+        ]
+        holds = [(_say(rule, seed), rule) for rule in rules if rule.after in before]
+        return [*ends, *parts, *holds, (self._script.default, None)]
+
+
+def _say(rule: FakeRule, seed: int) -> str:
+    return rule.say if isinstance(rule.say, str) else rule.say[seed % len(rule.say)] if rule.say else ""
+
+
+def _tokenizer() -> dict[str, object]:
+    """A byte-level tokenizer: id = byte, then the pieces that WORDS are merged from, then the control tokens."""
+    characters = byte_characters()
+    vocabulary = {characters[byte]: byte for byte in range(256)}
+    merges: list[list[str]] = []
+    for word in WORDS:
+        letters = [characters[byte] for byte in word.encode()]
+        piece = letters[0]
+        for letter in letters[1:]:
+            if piece + letter not in vocabulary:
+                vocabulary[piece + letter] = len(vocabulary)
+                merges.append([piece, letter])
+            piece += letter
+    added = [
+        {"id": len(vocabulary) + index, "content": text, "special": True, "normalized": False}
+        | {"single_word": False, "lstrip": False, "rstrip": False}
+        for index, text in enumerate(SPECIAL)
+    ]
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return {
+        "version": "1.0",
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": level,
+        "post_processor": None,
+        "decoder": level,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": merges},
+    }

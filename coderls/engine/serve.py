@@ -1,0 +1,258 @@
+"""The engine process: binds its address before anything slow, serves, and leaves when nobody uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from coderls.engine.app import make_app
+from coderls.engine.metrics import Metrics
+from coderls.engine.worker import Loaded, Report, Worker
+from coderls.errors import EngineStartFailed
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+FAILED_LINGER_S = 5.0  # so that whoever waits for the model can read why it failed
+LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for 104 with the final zero
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound address. `token`: what clients must send there (None on a unix socket). `close` removes its files."""
+
+    socket: socket.socket
+    name: str
+    token: str | None
+    close: Callable[[], None]
+
+
+def listen_unix(path: Path) -> Listener:
+    """Bind a unix socket with mode 0600. The stale one of a dead engine is replaced.
+
+    Raises EngineStartFailed: taken by a live process, path too long, no permission, something else of that name.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise EngineStartFailed("This system has no unix sockets.", "Use --listen 127.0.0.1:0.")
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise EngineStartFailed(
+            f"The socket path {path} is longer than {LONGEST_SOCKET_PATH} bytes.", "Choose a shorter one."
+        )
+    lock = FileLock(f"{path}.lock", mode=0o600)  # held for life: the system frees it even if the engine is killed
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        lock.acquire(timeout=0)
+        _remove_stale(path)
+        before = os.umask(0o177)  # so that the socket is never wider than 0600, not even for a moment
+        try:
+            server.bind(str(path))
+        finally:
+            os.umask(before)
+        server.listen(128)
+    except (Timeout, OSError) as error:
+        server.close()
+        lock.release()
+        raise _bind_failed(str(path), error) from error
+
+    def close() -> None:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+    return Listener(server, f"unix:{path}", None, close)
+
+
+def _remove_stale(path: Path) -> None:
+    """Take away a socket that nobody listens on. Raises OSError for anything else of that name."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise FileExistsError(errno.EEXIST, "it is a file that is no socket")
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another process listens on it")
+
+
+def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | None = None) -> Listener:
+    """Bind a port on loopback (0: any free one), with a bearer token (a random one by default).
+
+    `port_file` is where port, token and process id are written for clients, with mode 0600.
+    Raises EngineStartFailed: not loopback, taken, no permission.
+    """
+    if host not in LOOPBACK:
+        raise EngineStartFailed(f"The engine does not listen on {host!r}.", "Use 127.0.0.1, localhost or ::1.")
+    token = token or secrets.token_urlsafe(32)
+    server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # on Windows it would let two processes share the port
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+        server.listen(128)
+        port = server.getsockname()[1]
+        if port_file is not None:
+            _write_private(port_file, json.dumps({"host": host, "port": port, "token": token, "pid": os.getpid()}))
+    except OSError as error:
+        server.close()
+        raise _bind_failed(f"{host}:{port}", error) from error
+
+    def close() -> None:
+        if port_file is not None:
+            port_file.unlink(missing_ok=True)
+
+    shown = f"[{host}]" if ":" in host else host
+    return Listener(server, f"http://{shown}:{port}", token, close)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, whole or not at all."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(beside, path)
+
+
+def _bind_failed(where: str, error: Exception) -> EngineStartFailed:
+    number = error.errno if isinstance(error, OSError) else errno.EADDRINUSE
+    if isinstance(error, Timeout) or number == errno.EADDRINUSE:
+        return EngineStartFailed(f"{where} is taken: another process listens there.", "Stop it, or choose another.")
+    if number in (errno.EACCES, errno.EPERM):
+        return EngineStartFailed(f"There is no permission to listen on {where}.", "Choose another place.")
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return EngineStartFailed(f"The folder of {where} is not there.", "Make it, or choose another place.")
+    return EngineStartFailed(f"The engine cannot listen on {where}: {error}.", "Choose another place.")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but without its ten wake-ups a second, and without dying of the signal that it was stopped by."""
+
+    def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
+        super().__init__(config)
+        self._worker = worker
+        self._leave = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def leave(self) -> None:
+        """Stop serving; may be called from any thread and from signal handlers."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._leave.set)
+
+    async def main_loop(self) -> None:
+        """Wait for the end; nothing has to be done in between."""
+        await self._leave.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what runs with an error first: uvicorn waits for its connections."""
+        await asyncio.to_thread(self._worker.stop)
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave cleanly at SIGTERM and SIGINT; uvicorn's own would raise them again before our files are removed."""
+
+        def handle(number: int, _: FrameType | None) -> None:
+            log.info("Leaving: signal %d", number)
+            self.leave()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(listener: Listener, load: Callable[[Report], Loaded], *, model: str, idle_exit_s: float = 0.0) -> int:
+    """Serve until a signal, or until nobody has asked for `idle_exit_s` seconds (0: for ever). Returns the exit code.
+
+    The address answers at once; `load` runs in the worker's thread meanwhile. Code 1: the model could not be loaded.
+    """
+    metrics = Metrics()
+    worker = Worker(load, model=model, metrics=metrics)
+    try:
+        asyncio.run(_serve(listener, worker, metrics, idle_exit_s))
+    finally:
+        worker.stop()
+        listener.close()
+    return 1 if worker.health.state == "failed" else 0
+
+
+async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit_s: float) -> None:
+    clock = _UseClock()
+    config = uvicorn.Config(
+        make_app(worker, metrics, token=listener.token, used=clock.touch),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        ws="none",
+        timeout_keep_alive=120,
+        timeout_graceful_shutdown=3,
+    )
+    server = _Server(config, worker)
+    worker.on_end = lambda: _leave_after_failure(server, worker)
+    idle = asyncio.create_task(_leave_when_idle(server, worker, clock, idle_exit_s))
+    worker.start()
+    log.info("Listening on %s", listener.name)
+    try:
+        await server.serve(sockets=[listener.socket])
+    finally:
+        idle.cancel()
+        await asyncio.gather(idle, return_exceptions=True)
+    log.info("Left")
+
+
+class _UseClock:
+    """When the engine was last used."""
+
+    def __init__(self) -> None:
+        self.touch()
+
+    def touch(self) -> None:
+        self.last = time.monotonic()
+
+
+async def _leave_when_idle(server: _Server, worker: Worker, clock: _UseClock, idle_exit_s: float) -> None:
+    while idle_exit_s > 0:
+        if worker.busy or worker.health.state in ("building", "loading"):
+            clock.touch()
+        left = clock.last + idle_exit_s - time.monotonic()
+        if left <= 0:
+            log.info("Leaving: nobody asked for %.0f s", idle_exit_s)
+            server.leave()
+            return
+        await asyncio.sleep(left)
+
+
+def _leave_after_failure(server: _Server, worker: Worker) -> None:
+    """Called in the worker's thread at its end."""
+    if worker.health.state == "failed":
+        time.sleep(FAILED_LINGER_S)
+        server.leave()
