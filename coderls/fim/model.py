@@ -1,0 +1,103 @@
+"""What the FIM code must know of the model behind the engine, and how many tokens it may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from coderls.fim.templates import FimTemplate
+from coderls.settings import CompletionSettings, ContextSettings
+from coderls.tokenizer import Tokenizer
+
+#: A prompt of which nothing is cached should be read in about this long.
+COLD_PROMPT_S = 0.6
+#: Below this a prefix says too little, whatever the machine.
+LEAST_TOKENS = 256
+#: Characters in a token of code: low, so that an estimate is rather too high than too low.
+_CHARACTERS_PER_TOKEN = 3
+
+
+@dataclass(frozen=True)
+class FimModel:
+    """A template with its tokenizer, and what the engine said of itself.
+
+    `tokenizer` None: a foreign engine; prompts are then text and counts are estimates.
+    `features` are the names in `Health.features`; `context_length` in tokens, 0 when unknown;
+    `prefill_tokens_per_s` as measured by the engine, 0 when unknown.
+    """
+
+    template: FimTemplate
+    tokenizer: Tokenizer | None = None
+    features: frozenset[str] = frozenset()
+    context_length: int = 0
+    prefill_tokens_per_s: float = 0.0
+    name: str = ""
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`, or an estimate without a tokenizer (`exact` says which)."""
+        if self.tokenizer is None:
+            return -(-len(text.encode("utf-8", "replace")) // _CHARACTERS_PER_TOKEN)
+        return len(self.encode(text))
+
+    @property
+    def exact(self) -> bool:
+        """Whether `count` is exact."""
+        return self.tokenizer is not None
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of plain text; control tokens in it stay text. Only with a tokenizer."""
+        if self.tokenizer is None:
+            raise ValueError("a model without a tokenizer cannot encode")
+        return _encode(self.tokenizer, text)
+
+
+@lru_cache(maxsize=512)
+def _encode(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    # Between two keystrokes all of a prompt but its end is the same.
+    return tuple(tokenizer.encode(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Tokens for each part of a prompt."""
+
+    prefix: int
+    suffix: int
+    context: int
+
+
+def budgets(model: FimModel, completion: CompletionSettings, context: ContextSettings) -> Budgets:
+    """The user's budgets; where a setting is 0, the template's, shrunk until a cold prompt is read in time.
+
+    All three together leave room for the completion in the engine's context. Without context its share goes
+    to the prefix.
+    """
+    template = model.template
+    wanted_context = 0 if not context.enabled or template.repository == "none" else context.tokens
+    chosen = {
+        "prefix": completion.prefix_tokens or template.prefix_tokens,
+        "suffix": 0 if template.layout == "prefix-only" else completion.suffix_tokens or template.suffix_tokens,
+        "context": wanted_context or template.context_tokens,
+    }
+    fixed = {
+        name for name, value in (("prefix", completion.prefix_tokens), ("suffix", completion.suffix_tokens)) if value
+    } | ({"context"} if wanted_context else set())
+    speed_limit = int(model.prefill_tokens_per_s * COLD_PROMPT_S)
+    if speed_limit:
+        _shrink(chosen, [name for name in chosen if name not in fixed], max(speed_limit, LEAST_TOKENS))
+    length = model.context_length or template.context_length
+    if length:
+        _shrink(chosen, list(chosen), max(length - completion.max_tokens - 16, 16))
+    if not context.enabled or template.repository == "none":
+        chosen["prefix"] += chosen.pop("context") if "prefix" not in fixed else 0
+        chosen["context"] = 0
+    return Budgets(**chosen)
+
+
+def _shrink(chosen: dict[str, int], names: list[str], limit: int) -> None:
+    """Scale the budgets in `names` down so that all together fit `limit`."""
+    movable = sum(chosen[name] for name in names)
+    room = limit - (sum(chosen.values()) - movable)
+    if movable > room:
+        for name in names:
+            chosen[name] = max(0, chosen[name] * max(room, 0) // movable)

@@ -1,0 +1,252 @@
+"""Prompts, as segments of text and control tokens, and what each part of one came from.
+
+Only the template's own control tokens are ever encoded as such. A user's text that spells one out is plain text
+to the tokenizer. For an engine whose tokenizer we do not have a prompt is text, and that engine would take the
+name for the token: there a space goes into the name ("<|fim_middle|>" becomes "< |fim_middle|>").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from coderls.document import Document, Snippet
+from coderls.fim.languages import comment
+from coderls.fim.model import Budgets, FimModel
+from coderls.fim.templates import FimTemplate
+from coderls.fim.window import window
+
+#: At most so many tokens of blanks are taken back before the cursor.
+_MOST_HEALED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where text of a prompt came from. `kind`: "prefix", "suffix", or the `source` of a snippet.
+
+    Lines count from 0; `end_line` is the first line not included. `tokens` is an estimate without a tokenizer.
+    """
+
+    kind: str
+    path: str
+    start_line: int
+    end_line: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text of a prompt, and what it came from. `cursor`: it ends at the cursor."""
+
+    text: str
+    part: Part | None = None
+    cursor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control token of the template, by its name."""
+
+    name: str
+
+
+Segment = Text | Control
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What goes to the engine: `token_ids`, or `text` where we have no tokenizer (the other one is None).
+
+    `parts` stand in the order of the prompt. `required_prefix` is text that was taken back from before the
+    cursor; the output must begin with it.
+    """
+
+    segments: tuple[Segment, ...]
+    parts: tuple[Part, ...]
+    token_ids: tuple[int, ...] | None
+    text: str | None
+    required_prefix: str = ""
+
+    @property
+    def content(self) -> tuple[int, ...] | str:
+        """Token ids or text: what to send."""
+        return self.token_ids if self.token_ids is not None else self.text or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How the current file is called in a prompt. `path` is best relative to its workspace folder."""
+
+    path: str = ""
+    repo_name: str = ""
+
+
+def build_prompt(
+    document: Document,
+    offset: int,
+    model: FimModel,
+    budget: Budgets,
+    *,
+    snippets: Sequence[Snippet] = (),
+    layout: str = "before",
+    names: Names | None = None,
+) -> Prompt:
+    """The prompt for `offset`. `snippets` stay in their order; `layout` is that of `ContextSettings`."""
+    name = document.path.name if document.path else document.uri.rsplit("/", 1)[-1]
+    names = names or Names(name)
+    prefix, suffix = _around(document, offset, model, budget, names.path or name)
+    template = model.template
+    shown = [] if template.repository == "none" else _within(snippets, budget.context, model)
+    if not shown:
+        ordered = _middle(template, [prefix], [suffix])
+    elif template.repository == "tokens" and layout == "before":
+        ordered = [*_as_files(shown, template, names, model), *_middle(template, [prefix], [suffix])]
+    else:
+        comments = _as_comments(shown, document.language_id, model)
+        if layout == "after-suffix" and template.layout != "prefix-only":
+            ordered = _middle(template, [prefix], [suffix, Text("\n\n"), *comments])
+        else:
+            here = Text(comment(document.language_id, names.path or name))
+            ordered = _middle(template, [*comments, here, prefix], [suffix])
+    ordered = [Control(template.begin), *ordered]
+    segments = tuple(_merged(ordered))
+    parts = tuple(item.part for item in ordered if isinstance(item, Text) and item.part and item.text)
+    if model.tokenizer is None:
+        return Prompt(segments, parts, None, render(segments, template))
+    ids, required = _encoded(segments, model, heal="required_prefix" in model.features)
+    return Prompt(segments, parts, ids, None, required)
+
+
+def _around(document: Document, offset: int, model: FimModel, budget: Budgets, path: str) -> tuple[Text, Text]:
+    """The text before and after the cursor, with `\\n` as the only line end."""
+    view = window(document.text, offset, budget.prefix, budget.suffix, model.count)
+    line = document.line_of(offset)
+
+    def text(kind: str, start: int, end: int, lines: tuple[int, int]) -> Text:
+        plain = _unix_lines(document.text[start:end])
+        return Text(plain, Part(kind, path, *lines, model.count(plain)), cursor=kind == "prefix")
+
+    first, last = document.line_of(view.start), document.line_of(max(view.end - 1, offset))
+    return text("prefix", view.start, offset, (first, line + 1)), text("suffix", offset, view.end, (line, last + 1))
+
+
+def _within(snippets: Sequence[Snippet], budget: int, model: FimModel) -> list[Snippet]:
+    """The last snippets (the most relevant stand last) that the budget holds."""
+    kept: list[Snippet] = []
+    for snippet in reversed(snippets):
+        budget -= model.count(snippet.text)
+        if budget < 0:
+            break
+        kept.append(snippet)
+    return kept[::-1]
+
+
+def _snippet(snippet: Snippet, model: FimModel) -> Text:
+    text = _unix_lines(snippet.text).rstrip() + "\n"
+    return Text(text, Part(snippet.source, snippet.path, snippet.start_line, snippet.end_line, model.count(text)))
+
+
+def _as_files(snippets: Sequence[Snippet], template: FimTemplate, names: Names, model: FimModel) -> list[Segment]:
+    """Snippets as the files of a repository, by the template's tokens; the current file's name comes last."""
+    segments: list[Segment] = []
+    if template.repo_name and names.repo_name:
+        segments += [Control(template.repo_name), Text(f"{names.repo_name}\n")]
+    for snippet in snippets:
+        segments += [Control(template.file_sep), Text(f"{snippet.path}\n"), _snippet(snippet, model)]
+    return [*segments, Control(template.file_sep), Text(f"{names.path}\n")]
+
+
+def _as_comments(snippets: Sequence[Snippet], language_id: str, model: FimModel) -> list[Segment]:
+    """Snippets as plain code, each under a comment that names its file."""
+    segments: list[Segment] = []
+    for snippet in snippets:
+        segments += [Text(comment(language_id, snippet.path)), _snippet(snippet, model), Text("\n")]
+    return segments
+
+
+def _middle(template: FimTemplate, prefix: Sequence[Segment], suffix: Sequence[Segment]) -> list[Segment]:
+    before, after = [Control(template.prefix), *prefix], [Control(template.suffix), *suffix]
+    if template.layout == "prefix-only":
+        return before
+    return [*(after + before if template.suffix_first else before + after), Control(template.middle)]
+
+
+def _merged(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """Without empty segments, and with neighbouring texts as one: they are tokenized together."""
+    text, cursor = "", False
+    for item in segments:
+        if isinstance(item, Text):
+            text, cursor = text + item.text, item.cursor
+        elif item.name:
+            if text:
+                yield Text(text, cursor=cursor)
+            text = ""
+            yield item
+    if text:
+        yield Text(text, cursor=cursor)
+
+
+def render(segments: Sequence[Segment], template: FimTemplate) -> str:
+    """The prompt as text, with control tokens that users' text spells out made harmless."""
+    names = {*template.marks, *template.stop}
+    names |= {template.written(name).strip() for name in names} - {""}
+    return "".join(
+        template.written(item.name) if isinstance(item, Control) else _defused(item.text, names) for item in segments
+    )
+
+
+def _defused(text: str, names: set[str]) -> str:
+    for name in sorted(names):
+        if name in text:
+            text = text.replace(name, f"{name[0]} {name[1:]}")
+    return text
+
+
+def _unix_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _encoded(segments: Sequence[Segment], model: FimModel, heal: bool) -> tuple[tuple[int, ...], str]:
+    """Token ids of the segments, with the end of the prefix taken back where the engine can be held to it."""
+    ids: list[int] = []
+    required = ""
+    for item in segments:
+        if isinstance(item, Control):
+            number = None if model.tokenizer is None else model.tokenizer.special_id(item.name)
+            if number is None:
+                raise ValueError(f"the template's control token {item.name} is not in the tokenizer")
+            ids.append(number)
+            continue
+        encoded = model.encode(item.text)
+        if heal and item.cursor:
+            keep = len(encoded) - healed_tokens(model, encoded)
+            required = _bytes(model, encoded[keep:]).decode("utf-8")
+            encoded = encoded[:keep]
+        ids.extend(encoded)
+    return tuple(ids), required
+
+
+def healed_tokens(model: FimModel, ids: Sequence[int]) -> int:
+    """How many of the last tokens to take back before the cursor (token healing); 0 where it cannot be done.
+
+    One, as what comes next might have been one token with it. A run of blanks (a line end and indentation) goes
+    as a whole: the tokens it becomes depend on what follows it. What is taken back is whole characters.
+    """
+    most = min(len(ids), _MOST_HEALED)
+    blank = 0
+    while blank < most and _bytes(model, ids[-1 - blank :][:1]).isspace():
+        blank += 1
+    for back in range(max(blank, 1), min(len(ids), max(blank, 1) + 3) + 1):
+        taken = _bytes(model, ids[len(ids) - back :])
+        try:
+            if taken.decode("utf-8"):
+                return back
+        except UnicodeDecodeError:
+            continue  # the token begins inside a character: take one more
+    return 0
+
+
+def _bytes(model: FimModel, ids: Sequence[int]) -> bytes:
+    table = model.tokenizer.token_bytes if model.tokenizer else []
+    pieces = [table[number] for number in ids]
+    return b"".join(pieces) if all(pieces) else b""

@@ -1,0 +1,179 @@
+"""Never break what parsed.
+
+A completion is compared with the file before it: it may leave the file with the faults that it had, not with more.
+Python is judged by its own parser (`ast`), which also knows indentation; other languages by the ERROR and MISSING
+nodes of the whole tree; languages without a grammar by brackets and quotes near the cursor. What fails is cut back
+to its longest clean prefix.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from coderls.document import Document, Edit, ParsedFile, ParseFile
+from coderls.fim.brackets import balance
+from coderls.fim.postprocess import Insertion
+
+#: Characters before and after the cursor in which brackets are counted.
+_NEAR = 10_000
+#: Longer Python files are judged by the top-level statements around the cursor.
+_WHOLE = 6_000
+#: So many shorter forms of a completion are tried.
+_TRIES = 20
+_TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_MAY_END = re.compile(r"[\w)\]}\"'`;:]$")
+_TOP_LEVEL = re.compile(r"^(?![\s)\]}#]|elif\b|else\b|except\b|finally\b)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is known of a document before a completion goes in at `offset`; made while the engine works.
+
+    `python`: the part of a Python file that is judged (its offsets and where its own parser stumbles), else None.
+    """
+
+    document: Document
+    offset: int
+    python: Region | None
+    tree: ParsedFile | None
+    faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """`text[start:end]` of a Python file, and its first fault (None: it parses)."""
+
+    start: int
+    end: int
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where Python's parser stops (line from 0), whether for indentation, and the line whose block it misses."""
+
+    line: int
+    indentation: bool
+    header: int
+
+
+def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
+    """Examine the document as it is. Some milliseconds in a long file."""
+    region = _region(document.text, offset) if document.language_id == "python" else None
+    if region is not None and region.fault is None:
+        return Before(document, offset, region, None, 0)
+    tree = parse(document.language_id, document.text)
+    faults = tree.faults() if tree is not None else 0
+    if region is not None and faults == 0 and (region.start, region.end) != (0, len(document.text)):
+        whole = Region(0, len(document.text), _python_fault(document.text))  # the region began inside something
+        region = whole if whole.fault is None else region
+    return Before(document, offset, region, tree, faults)
+
+
+def clean(insertion: Insertion, before: Before) -> Insertion | None:
+    """The insertion, or the longest form of it found that adds no fault, or None."""
+    if allowed(insertion, before):
+        return insertion
+    at_cursor = replace(insertion, end=before.offset)
+    shorter = (replace(at_cursor, text=text) for text in _shorter(insertion.text))
+    return next((form for form in islice(shorter, _TRIES) if allowed(form, before)), None)
+
+
+def allowed(insertion: Insertion, before: Before) -> bool:
+    """Whether the document has no more faults with the insertion than without it."""
+    document = before.document
+    edit = Edit(insertion.start, insertion.end, insertion.text)
+    if before.python is not None:
+        verdict = _python_allows(edit, document.text, before.python)
+        if verdict is not None:
+            return verdict
+    if before.tree is not None:
+        return before.tree.after(edit).faults() <= before.faults
+    low, high = max(0, edit.start - _NEAR), edit.end + _NEAR
+    head, tail = document.text[low : edit.start], document.text[edit.end : high]
+    was = balance(head + document.text[edit.start : edit.end] + tail, document.language_id).faults
+    return balance(head + edit.new_text + tail, document.language_id).faults <= was
+
+
+def _shorter(text: str) -> Iterator[str]:
+    """Shorter forms, longest first: some tokens fewer, then whole lines fewer."""
+    seen = {text}
+    ends = [match.end() for match in _TOKEN.finditer(text)][-2::-1]
+    line_ends = [match.start() for match in _LINE_END.finditer(text)][::-1]
+    near = [end for end in ends if not line_ends or end > line_ends[0]]
+    for end in (*near[: _TRIES // 2], *line_ends, *ends):
+        form = text[:end].rstrip()
+        if form not in seen and _MAY_END.search(form) and any(char.isalnum() for char in form):
+            seen.add(form)
+            yield form
+
+
+def _python_allows(edit: Edit, text: str, region: Region) -> bool | None:
+    """By Python's own parser; None where it cannot tell (the file was broken before, and still is)."""
+    after = text[region.start : edit.start] + edit.new_text + text[edit.end : region.end]
+    fault = _python_fault(after)
+    if fault is None or region.fault is None:
+        return fault is None
+    first = _lines(text[region.start : edit.start])
+    last = first + _lines(edit.new_text)
+    if fault.indentation and (first < fault.header <= last or (first < fault.line <= last and fault.header < 0)):
+        return False
+    if first <= fault.line <= last and region.fault.line != first:
+        return False  # it was broken elsewhere, and now here
+    return None
+
+
+def _python_fault(text: str) -> Fault | None:
+    """Where Python's parser stumbles first."""
+    try:
+        with warnings.catch_warnings():  # "\d" in a user's file is not our business
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        header = re.search(r"on line (\d+)$", error.msg or "")
+        named = int(header.group(1)) - 1 if header else -1
+        return Fault((error.lineno or 1) - 1, isinstance(error, IndentationError), named)
+    except (ValueError, RecursionError, MemoryError):  # a null byte, a lone surrogate; nested too deeply
+        return Fault(-1, False, -1)
+    return None
+
+
+def _region(text: str, offset: int) -> Region:
+    """The top-level statements around the cursor of a long file, or all of a short one."""
+    start, end = 0, len(text)
+    if len(text) > _WHOLE:
+        line_start = text.rfind("\n", 0, offset) + 1
+        start = _statement_before(text, line_start)
+        following = _TOP_LEVEL.search(text, _line_after(text, offset))
+        if following and following.start() > offset:
+            # One statement more, so that a block which the completion leaves open is noticed.
+            beyond = _TOP_LEVEL.search(text, _line_after(text, following.start()))
+            end = beyond.start() if beyond else len(text)
+    return Region(start, end, _python_fault(text[start:end]))
+
+
+def _statement_before(text: str, place: int) -> int:
+    """Start of the top-level statement that holds the line at `place`, with its decorators."""
+    start = place
+    while start > 0:
+        previous = text.rfind("\n", 0, start - 1) + 1
+        at_statement = start < place and _TOP_LEVEL.match(text, start) and not text.startswith("\n", start)
+        if at_statement and not text.startswith("@", previous):
+            return start
+        start = previous
+    return 0
+
+
+def _line_after(text: str, place: int) -> int:
+    line_end = text.find("\n", place)
+    return len(text) if line_end < 0 else line_end + 1
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
