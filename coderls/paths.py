@@ -38,8 +38,17 @@ def runtime_dir() -> Path:
     """
     override = os.environ.get("CODERLS_RUNTIME") or os.environ.get("XDG_RUNTIME_DIR")
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
-    folder = Path(override) / "coderls" if override else Path(tempfile.gettempdir()) / f"coderls-{user}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return private_folder(Path(override) / "coderls" if override else Path(tempfile.gettempdir()) / f"coderls-{user}")
+
+
+def private_folder(folder: Path) -> Path:
+    """Make `folder`, or check that it is one that only this user can enter. Raises EngineStartFailed."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineStartFailed(
+            f"{folder} cannot be made: {error}.", "Set CODERLS_RUNTIME to a folder of yours."
+        ) from error
     if hasattr(os, "getuid"):
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:

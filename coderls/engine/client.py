@@ -1,0 +1,306 @@
+"""Talks to an engine: ours over its socket, or anybody's OpenAI-compatible server.
+
+httpx is imported when the first client is made, so that the front starts without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from coderls.engine.api import PROTOCOL_HEADER, PROTOCOL_VERSION, Chunk, GenerationRequest, Health, Usage
+from coderls.errors import EngineMismatch, EngineUnreachable, RequestRefused
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_S = 5.0
+HEALTH_S = 10.0
+SILENCE_S = 300.0  # a long prompt on a slow machine may wait in the queue before it says anything
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an engine is: a unix socket, or the base URL of an HTTP server. `foreign`: not an engine of coderls.
+
+    `port_file`: our own engine on loopback writes port and token there (where there are no unix sockets).
+    """
+
+    socket: str = ""
+    url: str = ""
+    port_file: str = ""
+    foreign: bool = False
+
+    def __str__(self) -> str:
+        return f"unix:{self.socket}" if self.socket else self.url or self.port_file
+
+
+class EngineClient:
+    """One engine, over a pool of kept connections. Make it where an event loop runs; `aclose` it there.
+
+    `model` is what requests name; the engine's own where it is empty.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, token: str = "", model: str = "", silence_s: float = SILENCE_S) -> None:
+        import httpx  # noqa: PLC0415  60 ms that the front's start cannot afford
+
+        self.endpoint = endpoint
+        self._model = model
+        self._health: Health | None = None
+        self._httpx = httpx
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if not endpoint.foreign:
+            headers[PROTOCOL_HEADER] = str(PROTOCOL_VERSION)
+        transport = httpx.AsyncHTTPTransport(uds=endpoint.socket) if endpoint.socket else None
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=_base_url(endpoint),
+                headers=headers,
+                transport=transport,
+                timeout=httpx.Timeout(silence_s, connect=CONNECT_S),
+                trust_env=endpoint.foreign,  # a proxy is for other machines, never for our own socket
+            )
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise EngineMismatch(
+                f"{endpoint} cannot be used: {error}.", "Check engine.url and engine.token."
+            ) from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def health(self) -> Health:
+        """What the engine says of itself. A foreign one may know no `/health`: then its list of models is asked.
+
+        Raises EngineUnreachable, EngineMismatch (no engine, or another protocol), RequestRefused (e.g. the token).
+        """
+        if self.endpoint.foreign:
+            self._health = await self._foreign_health()
+        else:
+            answer = await self._get("/health")
+            self._health = _read_health(_object(answer, self.endpoint), self.endpoint)
+        return self._health
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        """Run a request; the last chunk of the last candidate has the usage.
+
+        Closing the iterator (`contextlib.aclosing`) or cancelling the task drops the connection, which stops the
+        generation. Raises EngineUnreachable, EngineMismatch or RequestRefused.
+        """
+        if not self._model and self._health is None:
+            await self.health()
+        model = self._model or (self._health.model if self._health else "")
+        body = _body(request, model, foreign=self.endpoint.foreign)
+        async with self._connected("POST", "/v1/completions", body) as response, aclosing(_events(response)) as events:
+            held: Chunk | None = None  # the chunk that ended a candidate waits for the usage, which comes right after
+            async for event in events:
+                usage = _read_usage(event.get("usage"))
+                for chunk in _read_chunks(event, self.endpoint):
+                    if held is not None:
+                        yield held
+                        held = None
+                    if chunk.finish_reason is None:
+                        yield chunk
+                    else:
+                        held = chunk
+                if usage is not None and held is not None:
+                    held = replace(held, usage=usage)
+            if held is None:
+                raise EngineUnreachable(
+                    f"The engine at {self.endpoint} ended its answer in the middle.", "Ask again; its log may say why."
+                )
+            yield held
+
+    async def _foreign_health(self) -> Health:
+        answer = await self._get("/v1/models")
+        listed = _object(answer, self.endpoint).get("data")
+        cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
+        names = [str(card.get("id", "")) for card in cards]
+        if not names:
+            raise EngineMismatch(f"{self.endpoint} lists no models.", "Check the address (option engine.url).")
+        index = names.index(self._model) if self._model in names else 0
+        self._model = names[index]
+        length = cards[index].get("max_model_len")  # vLLM and SGLang say it
+        return Health(
+            protocol=PROTOCOL_VERSION,
+            state="ready",
+            model=names[index],
+            fraction=1.0,
+            context_length=length if isinstance(length, int) else 0,
+        )
+
+    async def _get(self, path: str) -> httpx.Response:
+        async with self._translated():
+            response = await asyncio.wait_for(self._http.get(path), HEALTH_S)
+            if response.status_code >= 400:
+                raise _refusal(response.status_code, response.content, self.endpoint)
+            return response
+
+    @asynccontextmanager
+    async def _connected(self, method: str, path: str, body: Mapping[str, Any]) -> AsyncIterator[httpx.Response]:
+        """A streamed response whose status is good. A kept connection that the engine had closed is tried anew once."""
+        async with self._translated():
+            request = self._http.build_request(method, path, json=body)
+            try:
+                response = await self._http.send(request, stream=True)
+            except (self._httpx.RemoteProtocolError, self._httpx.ReadError, self._httpx.WriteError):
+                response = await self._http.send(self._http.build_request(method, path, json=body), stream=True)
+            try:
+                if response.status_code >= 400:
+                    raise _refusal(response.status_code, await response.aread(), self.endpoint)
+                yield response
+            finally:
+                await response.aclose()
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        """Errors of the connection become errors of ours."""
+        try:
+            yield
+        except (self._httpx.ReadTimeout, asyncio.TimeoutError) as error:
+            raise EngineUnreachable(
+                f"The engine at {self.endpoint} is connected but says nothing.", "Stop it; it is started anew."
+            ) from error
+        except self._httpx.RemoteProtocolError as error:
+            if "disconnected" in str(error) or "closed" in str(error):
+                raise EngineUnreachable(
+                    f"The engine at {self.endpoint} went away in the middle.", "Ask again; its log may say why."
+                ) from error
+            raise EngineMismatch(f"{self.endpoint} does not speak HTTP: {error}.", "Check the address.") from error
+        except self._httpx.TransportError as error:
+            raise EngineUnreachable(
+                f"Nobody answers at {self.endpoint} ({type(error).__name__}).", "Is the engine running there?"
+            ) from error
+
+
+def _base_url(endpoint: Endpoint) -> str:
+    if endpoint.socket:
+        return "http://localhost"
+    return endpoint.url.rstrip("/").removesuffix("/v1")  # both forms are common
+
+
+def _body(request: GenerationRequest, model: str, *, foreign: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": model,
+        "prompt": request.prompt if isinstance(request.prompt, str) else list(request.prompt),
+        "max_tokens": request.max_tokens,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    optional: dict[str, Any] = {
+        "seed": request.sampling.seed,
+        "n": request.n if request.n != 1 else None,
+        "stop": list(request.stop) or None,
+        "logprobs": request.logprobs,
+    }
+    if not foreign:  # fields of our own, which others may refuse
+        optional |= {
+            "top_k": request.sampling.top_k or None,
+            "stop_token_ids": list(request.stop_token_ids) or None,
+            "required_prefix": request.required_prefix or None,
+            "priority": int(request.priority),
+        }
+    return body | {name: value for name, value in optional.items() if value is not None}
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
+    """The JSON of each server-sent event, up to [DONE]. Lines end at \\n or \\r\\n only: httpx cuts at U+2028 too."""
+    rest = b""
+    async for data in response.aiter_bytes():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue  # comments, event names, empty lines between events
+            payload = line[5:].strip()
+            if payload == b"[DONE]":
+                continue  # read on to the end, so that the connection can be kept
+            yield _read_event(payload)
+    if rest.startswith(b"data:") and rest[5:].strip() != b"[DONE]":
+        yield _read_event(rest[5:].strip())
+
+
+def _read_event(payload: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(payload)
+    except ValueError as error:
+        raise EngineMismatch(f"The engine sent {payload!r:.80}, which is no JSON.", "Is it an engine?") from error
+    if not isinstance(event, dict):
+        raise EngineMismatch(f"The engine sent {payload!r:.80}, which is no event.", "Is it an engine?")
+    failure = event.get("error")
+    if failure:
+        message = failure.get("message") if isinstance(failure, dict) else failure
+        raise RequestRefused(f"The engine failed: {message}", status=500)
+    return event
+
+
+def _read_chunks(event: Mapping[str, Any], endpoint: Endpoint) -> list[Chunk]:
+    try:
+        return [_read_choice(choice) for choice in event.get("choices") or ()]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EngineMismatch(
+            f"{endpoint} answers in another form than OpenAI's completions.", "Check the option engine.url."
+        ) from error
+
+
+def _read_choice(choice: Mapping[str, Any]) -> Chunk:
+    logprobs = choice.get("logprobs") or {}
+    return Chunk(
+        text=str(choice.get("text") or ""),
+        index=int(choice.get("index") or 0),
+        token_ids=tuple(int(token) for token in choice.get("token_ids") or ()),
+        logprobs=tuple(float(value) for value in logprobs.get("token_logprobs") or () if value is not None),
+        finish_reason=choice.get("finish_reason"),
+    )
+
+
+def _read_usage(raw: Any) -> Usage | None:
+    if not isinstance(raw, dict):
+        return None
+    details = raw.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return Usage(int(raw.get("prompt_tokens") or 0), int(raw.get("completion_tokens") or 0), int(cached or 0))
+
+
+def _read_health(raw: dict[str, Any], endpoint: Endpoint) -> Health:
+    protocol = raw.get("protocol")
+    if protocol != PROTOCOL_VERSION:
+        raise EngineMismatch(
+            f"{endpoint} speaks protocol {protocol!r:.20}, this coderls {PROTOCOL_VERSION}.",
+            "Stop that engine; one of the right version is started then.",
+        )
+    known = {name.name for name in fields(Health)}
+    values = {name: value for name, value in raw.items() if name in known}
+    try:
+        return Health(**{**values, "features": tuple(values.get("features") or ())})
+    except TypeError as error:
+        raise EngineMismatch(f"{endpoint} says something else than an engine would.", "Check the address.") from error
+
+
+def _object(response: httpx.Response, endpoint: Endpoint) -> dict[str, Any]:
+    try:
+        value = response.json()
+    except ValueError as error:
+        raise EngineMismatch(f"{endpoint} answers, but not as an engine does.", "Check the address.") from error
+    if not isinstance(value, dict):
+        raise EngineMismatch(f"{endpoint} answers, but not as an engine does.", "Check the address.")
+    return value
+
+
+def _refusal(status: int, content: bytes, endpoint: Endpoint) -> RequestRefused | EngineMismatch:
+    """The error for a bad status, with the server's own sentence where it has one."""
+    try:
+        failure = json.loads(content)["error"]
+        message = str(failure["message"] if isinstance(failure, dict) else failure)
+    except (ValueError, KeyError, TypeError):
+        message = ""
+    if status == 426:
+        return EngineMismatch(message or f"{endpoint} speaks another protocol version.", "Restart the engine.")
+    if status in (404, 405) and not message:
+        return EngineMismatch(f"{endpoint} is no engine (HTTP {status}).", "Check the option engine.url.")
+    return RequestRefused(message or f"The engine at {endpoint} refused the request (HTTP {status}).", status=status)
