@@ -41,6 +41,8 @@ def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertio
     if not text.strip() or _repeats_neighbour(text, gap):
         return None
     text, replaced = _joined(text, gap)
+    if gap.block and gap.line_after.strip() and not replaced and "\n" in text:
+        text = text.rstrip() + "\n" + gap.head[: len(gap.head) - len(gap.head.lstrip())]  # `{}` was opened up
     if not text.strip() and not replaced:
         return None
     return Insertion(text.replace("\n", line_end(document, offset)), offset, offset + replaced)
@@ -74,8 +76,8 @@ def _indented_as(text: str, document: Document, offset: int) -> str:
     near = document.text[max(0, offset - 8000) : offset] + document.text[offset : offset + 2000]
     tabs, spaces = len(re.findall(r"^\t", near, re.MULTILINE)), len(re.findall(r"^  +\S", near, re.MULTILINE))
     if tabs > spaces:
-        unit = min((indentation(line) for line in lines[1:] if line.startswith("  ")), default=4)
-        return "\n".join([lines[0], *(_with_tabs(line, max(unit, 2)) for line in lines[1:])])
+        unit = 2 if any(indentation(line) % 4 == 2 for line in lines[1:]) else 4
+        return "\n".join([lines[0], *(_with_tabs(line, unit) for line in lines[1:])])
     if spaces > tabs:
         widths = [len(match) for match in re.findall(r"^( +)\S", near, re.MULTILINE)]
         unit = min((width for width in widths if width > 1), default=4)

@@ -22,7 +22,7 @@ _LOOKED_AT = 4000
 
 _BRACE_OPENERS = ("{", "(", "[", "=>", "->", "|")
 _WORD_OPENERS = re.compile(r"\b(then|do|begin|of|where|else)$")
-_CONTINUES_TRY = re.compile(r"(except|finally|catch)\b")
+_CONTINUES_TRY = ("except", "finally", "catch")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Gap:
     """What surrounds the cursor. `block`: whether an empty block is to be filled, or else a line.
 
     `line_before` and `line_after` are the cursor's line; `last_line` is the last line with text above it and
-    `next_line` the first one below; `base` is the indentation, in columns, of the line that opens the block.
+    `next_line` the first one below. `head` is the line that the cursor follows on from (its own, where it has text)
+    and `base` the indentation, in columns, that a block ends at.
     """
 
     language_id: str
@@ -38,6 +39,7 @@ class Gap:
     line_after: str
     last_line: str
     next_line: str
+    head: str
     block: bool
     base: int
 
@@ -53,14 +55,14 @@ def gap_at(document: Document, offset: int, multiline: str = "auto") -> Gap:
     base = indentation(head)
     opens = opens_block(head, document.language_id)
     block = multiline == "always" or (multiline == "auto" and opens)
-    block = block and not line_after.strip() and not (below and indentation(below[0]) > base)
+    braces = head is line_before and head.rstrip().endswith("{") and line_after.strip().startswith("}")
+    block = block and (braces or not line_after.strip()) and not (below and indentation(below[0]) > base)
     if not opens:
         base = indentation(line_before) - 1  # what stands as deep as the cursor belongs to it
     elif line_before and not line_before.strip() and indentation(line_before) <= base:
         block = False  # the cursor is not in the block
-    return Gap(
-        document.language_id, line_before, line_after, (above or [""])[-1], (below or [""])[0], block=block, base=base
-    )
+    last_line, next_line = (above or [""])[-1], (below or [""])[0]
+    return Gap(document.language_id, line_before, line_after, last_line, next_line, head, block, base)
 
 
 def _lines(text: str) -> list[str]:
@@ -107,7 +109,7 @@ def stop_at(text: str, gap: Gap, *, final: bool = False) -> int | None:
     if final:
         lines.append("")  # the last line is whole
     first = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
-    if first > 1 and gap.line_before.strip() and not gap.block:
+    if min(first, len(lines) - 1) > 1 and gap.line_before.strip() and not gap.block:
         return 0  # the cursor's line is whole, and so is its paragraph
     reach = _Reach(lines, first, gap)
     if first >= len(lines):
@@ -184,8 +186,12 @@ class _Reach:
         if self._balance(number).quote:
             return True
         heads = [self._line(line) for line in range(number) if indentation(self._line(line)) == base]
-        tried = any(head.strip().startswith("try") for head in heads)
-        return tried and bool(_CONTINUES_TRY.match(self.lines[number].strip()))
+        tried = any(head.strip().startswith("try") for head in (*heads, self.gap.head))
+        if not tried or self.gap.next_line.strip().startswith(_CONTINUES_TRY):
+            return False
+        line = self.lines[number].strip()
+        coming = number == len(self.lines) - 1 and any(word.startswith(line) for word in _CONTINUES_TRY)
+        return coming or line.startswith(_CONTINUES_TRY)
 
     def _worthless(self, number: int) -> bool:
         """Whether the answer goes round in circles here, leaves a gap, or has come to what is there already."""

@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from itertools import islice
 
 from coderls.document import Document, Edit, ParsedFile, ParseFile
@@ -25,6 +26,8 @@ _NEAR = 10_000
 _WHOLE = 6_000
 #: So many shorter forms of a completion are tried.
 _TRIES = 20
+#: A file with more faults is broken elsewhere too.
+_FEW = 2
 _TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _MAY_END = re.compile(r"[\w)\]}\"'`;:]$")
@@ -43,6 +46,13 @@ class Before:
     python: Region | None
     tree: ParsedFile | None
     faults: int
+
+    @property
+    def mendable(self) -> bool:
+        """Whether little is broken, and as far as can be told at the cursor."""
+        if self.python is not None and self.python.fault is not None:
+            return self.python.fault.line == _lines(self.document.text[self.python.start : self.offset])
+        return 1 <= self.faults <= _FEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +87,60 @@ def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
 
 
 def clean(insertion: Insertion, before: Before) -> Insertion | None:
-    """The insertion, or the longest form of it found that adds no fault, or None."""
-    if allowed(insertion, before):
+    """The insertion, or the longest form of it found that adds no fault, or None.
+
+    Where the file is broken at the cursor, as it is while somebody types, and the insertion leaves it so, a shorter
+    form that mends it is taken instead.
+    """
+    effect = _effect(insertion, before)
+    if effect is _Effect.PARSES:
         return insertion
     at_cursor = replace(insertion, end=before.offset)
-    shorter = (replace(at_cursor, text=text) for text in _shorter(insertion.text))
-    return next((form for form in islice(shorter, _TRIES) if allowed(form, before)), None)
+    best = insertion if effect is _Effect.NO_WORSE else None
+    if best is not None and not before.mendable:
+        return best
+    for text in islice(_shorter(insertion.text), _TRIES if best is None else _TRIES // 2):
+        shorter = replace(at_cursor, text=text)
+        effect = _effect(shorter, before)
+        if effect is _Effect.PARSES:
+            return shorter
+        if effect is _Effect.NO_WORSE and best is None:
+            best = shorter
+            if not before.mendable:
+                break
+    return best
 
 
 def allowed(insertion: Insertion, before: Before) -> bool:
     """Whether the document has no more faults with the insertion than without it."""
+    return _effect(insertion, before) is not _Effect.WORSE
+
+
+class _Effect(Enum):
+    PARSES = auto()
+    NO_WORSE = auto()
+    WORSE = auto()
+
+
+def _effect(insertion: Insertion, before: Before) -> _Effect:
     document = before.document
     edit = Edit(insertion.start, insertion.end, insertion.text)
     if before.python is not None:
-        verdict = _python_allows(edit, document.text, before.python)
+        verdict = _python_effect(edit, document.text, before.python)
         if verdict is not None:
             return verdict
     if before.tree is not None:
-        return before.tree.after(edit).faults() <= before.faults
+        return _compared(before.tree.after(edit).faults(), before.faults)
     low, high = max(0, edit.start - _NEAR), edit.end + _NEAR
     head, tail = document.text[low : edit.start], document.text[edit.end : high]
     was = balance(head + document.text[edit.start : edit.end] + tail, document.language_id).faults
-    return balance(head + edit.new_text + tail, document.language_id).faults <= was
+    return _compared(balance(head + edit.new_text + tail, document.language_id).faults, was)
+
+
+def _compared(faults: int, before: int) -> _Effect:
+    if faults == 0:
+        return _Effect.PARSES
+    return _Effect.NO_WORSE if faults <= before else _Effect.WORSE
 
 
 def _shorter(text: str) -> Iterator[str]:
@@ -114,18 +156,20 @@ def _shorter(text: str) -> Iterator[str]:
             yield form
 
 
-def _python_allows(edit: Edit, text: str, region: Region) -> bool | None:
+def _python_effect(edit: Edit, text: str, region: Region) -> _Effect | None:
     """By Python's own parser; None where it cannot tell (the file was broken before, and still is)."""
     after = text[region.start : edit.start] + edit.new_text + text[edit.end : region.end]
     fault = _python_fault(after)
-    if fault is None or region.fault is None:
-        return fault is None
+    if fault is None:
+        return _Effect.PARSES
+    if region.fault is None:
+        return _Effect.WORSE
     first = _lines(text[region.start : edit.start])
     last = first + _lines(edit.new_text)
     if fault.indentation and (first < fault.header <= last or (first < fault.line <= last and fault.header < 0)):
-        return False
+        return _Effect.WORSE
     if first <= fault.line <= last and region.fault.line != first:
-        return False  # it was broken elsewhere, and now here
+        return _Effect.WORSE  # it was broken elsewhere, and now here
     return None
 
 
