@@ -95,6 +95,15 @@ async def connect_or_start(
     return found
 
 
+async def connect(settings: EngineSettings, *, loopback: bool = NO_UNIX_SOCKETS) -> EngineClient | None:
+    """A client of the engine that runs already, whatever its state; None when there is none of ours. Starts nothing.
+
+    Raises EngineError (a foreign engine that does not answer, one that speaks another protocol) and ModelError.
+    """
+    endpoint = await asyncio.to_thread(endpoint_for, settings, loopback=loopback)
+    return await _connect_foreign(endpoint, settings) if endpoint.foreign else await _connect(endpoint)
+
+
 async def _connect_foreign(endpoint: Endpoint, settings: EngineSettings) -> EngineClient:
     client = EngineClient(endpoint, token=settings.token, model=settings.model)
     try:
