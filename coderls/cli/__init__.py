@@ -49,11 +49,9 @@ def _run(argv: list[str]) -> int:
     parser = _parser(argv)
     args = parser.parse_args(argv)
     if args.stdio:
-        _server().serve_stdio()
-        return 0
+        return int(_server().serve_stdio())
     if args.tcp is not None:
-        _server().serve_tcp(args.tcp)
-        return 0
+        return int(_server().serve_tcp(args.tcp))
     if args.command is None:
         parser.print_help()
         return MISUSED

@@ -1,0 +1,124 @@
+"""The session's view of the editor, spoken in LSP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
+
+from coderls.session import Progress
+from coderls.session.ui import Severity
+
+if TYPE_CHECKING:
+    from coderls.server.methods import Server
+
+logger = logging.getLogger(__name__)
+
+SECTION = "coderls"
+_ANSWER_S = 5.0
+_SEVERITIES = {"error": lsp.MessageType.Error, "warning": lsp.MessageType.Warning, "info": lsp.MessageType.Info}
+T = TypeVar("T")
+
+
+class Editor:
+    """Implements `session.Client`. What the client cannot do is left out; what it does not answer is given up."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.capabilities = lsp.ClientCapabilities()
+
+    def show(self, severity: Severity, text: str) -> None:
+        """`window/showMessage`."""
+        logger.info("Shown to the user: %s", text)
+        self._server.window_show_message(lsp.ShowMessageParams(_SEVERITIES[severity], f"coderls: {text}"))
+
+    def log(self, text: str) -> None:
+        """`window/logMessage`."""
+        self._server.window_log_message(lsp.LogMessageParams(lsp.MessageType.Log, text))
+
+    async def progress(self, title: str) -> Progress:
+        """`window/workDoneProgress/create`, then `$/progress`."""
+        window = self.capabilities.window
+        if window is None or not window.work_done_progress:
+            return _Unseen()
+        token = f"coderls-{uuid.uuid4()}"
+        create = self._server.window_work_done_progress_create_async(lsp.WorkDoneProgressCreateParams(token))
+        try:
+            await asyncio.wait_for(create, _ANSWER_S)
+        except (
+            JsonRpcException,
+            asyncio.TimeoutError,
+        ) as error:  # it refused, or is silent
+            logger.info("The client shows no progress: %r", error)
+            return _Unseen()
+        return _Bar(self._server, token, title)
+
+    async def options(self) -> Any:
+        """`workspace/configuration`; None where the client has none, or does not answer."""
+        workspace = self.capabilities.workspace
+        if workspace is None or not workspace.configuration:
+            return None
+        params = lsp.ConfigurationParams([lsp.ConfigurationItem(section=SECTION)])
+        answer = await self._asked(self._server.workspace_configuration_async(params), "workspace/configuration")
+        return answer[0] if isinstance(answer, (list, tuple)) and answer else None
+
+    async def watch_files(self) -> None:
+        """`client/registerCapability` for what can only be asked for that way."""
+        workspace = self.capabilities.workspace
+        if workspace is None:
+            return
+        wanted: list[lsp.Registration] = []
+        files, configuration = workspace.did_change_watched_files, workspace.did_change_configuration
+        if files is not None and files.dynamic_registration:
+            watchers = lsp.DidChangeWatchedFilesRegistrationOptions([lsp.FileSystemWatcher("**/*")])
+            wanted.append(lsp.Registration("files", lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES, watchers))
+        if configuration is not None and configuration.dynamic_registration:
+            section = lsp.DidChangeConfigurationRegistrationOptions(SECTION)
+            wanted.append(lsp.Registration("options", lsp.WORKSPACE_DID_CHANGE_CONFIGURATION, section))
+        if wanted:
+            register = self._server.client_register_capability_async(lsp.RegistrationParams(wanted))
+            await self._asked(register, "client/registerCapability")
+
+    async def _asked(self, reply: Awaitable[T], what: str) -> T | None:
+        try:
+            return await asyncio.wait_for(reply, _ANSWER_S)
+        except (JsonRpcException, asyncio.TimeoutError) as error:  # an error reply, a reply of another form, or silence
+            logger.warning("The client did not answer %s: %r", what, error)
+            return None
+
+
+class _Bar:
+    """A progress bar that the client shows."""
+
+    def __init__(self, server: Server, token: str, title: str) -> None:
+        self._server = server
+        self._token = token
+        self._last = ("", -1)
+        self._send(lsp.WorkDoneProgressBegin(title, cancellable=False, percentage=0))
+
+    def report(self, detail: str, fraction: float) -> None:
+        now = (detail, round(100 * min(1.0, max(0.0, fraction))))
+        if now != self._last:
+            self._last = now
+            self._send(lsp.WorkDoneProgressReport(message=detail, percentage=now[1]))
+
+    def end(self, detail: str = "") -> None:
+        self._send(lsp.WorkDoneProgressEnd(message=detail or None))
+
+    def _send(self, value: object) -> None:
+        self._server.progress(lsp.ProgressParams(self._token, value))
+
+
+class _Unseen:
+    """Progress for a client without progress bars."""
+
+    def report(self, detail: str, fraction: float) -> None:
+        pass
+
+    def end(self, detail: str = "") -> None:
+        pass

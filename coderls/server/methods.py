@@ -1,0 +1,223 @@
+"""The LSP method table: `METHODS` at the end names every method that coderls answers.
+
+A handler takes its snapshot, makes one call into the session, and converts. `async def` handlers can be cancelled;
+the others take microseconds. Requests are answered exactly once on every path: by the value that a handler
+returns, or by the error that it raises.
+"""
+
+# ruff: noqa: D103  (the LSP specification says what each method is for)
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcInvalidParams
+from pygls.lsp.server import LanguageServer
+
+import coderls
+from coderls import lsp_convert
+from coderls.document import Document
+from coderls.server.editor import SECTION, Editor
+from coderls.server.parent import outlived
+from coderls.server.protocol import Protocol
+from coderls.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+class Server(LanguageServer):
+    """One connection with one client: its session, and what was agreed on at `initialize`."""
+
+    protocol: Protocol
+
+    def __init__(self) -> None:
+        super().__init__("coderls", coderls.__version__, protocol_cls=Protocol)
+        self.editor = Editor(self)
+        self.session = Session(self.editor)
+        self.encoding: lsp_convert.Encoding = "utf-16"
+        self.client_gone = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        for name, handler in METHODS.items():
+            self.feature(name)(handler)
+
+    def background(self, work: Any) -> None:
+        """Run a coroutine beside the messages; what it raises is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._background_ended)
+
+    async def close(self) -> None:
+        """End the session and all that runs for it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.session.close()
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Instead of pygls' pop-up for each: the log."""
+        logger.error("%s: %s", getattr(source, "__name__", source), error)
+
+    def _background_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Something in the background failed.", exc_info=error)
+
+
+# Life.
+
+
+def initialize(ls: Server, params: lsp.InitializeParams) -> lsp.InitializeResult:
+    """Agree on the encoding, keep the folders and options, and reply: what takes time begins at `initialized`."""
+    ls.editor.capabilities = params.capabilities
+    general, document = params.capabilities.general, params.capabilities.text_document
+    ls.encoding = lsp_convert.choose_encoding(general.position_encodings if general else None)
+    ls.session.initialize(_folders(params), params.initialization_options)
+    if params.process_id is not None:
+        ls.background(outlived(params.process_id, ls.client_gone))
+    has_ghost_text = document is not None and document.inline_completion is not None
+    return lsp.InitializeResult(
+        capabilities=_capabilities(ls.encoding, popup=not has_ghost_text),
+        server_info=lsp.ServerInfo("coderls", coderls.__version__),
+    )
+
+
+def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
+    """`popup`: offer ordinary completion too, which would only repeat the ghost text of a client that shows it."""
+    return lsp.ServerCapabilities(
+        position_encoding=encoding,
+        text_document_sync=lsp.TextDocumentSyncOptions(
+            open_close=True,
+            change=lsp.TextDocumentSyncKind.Incremental,
+            save=lsp.SaveOptions(include_text=False),
+        ),
+        inline_completion_provider=lsp.InlineCompletionOptions(),
+        completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
+        workspace=lsp.WorkspaceOptions(
+            workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
+        ),
+    )
+
+
+def _folders(params: lsp.InitializeParams) -> list[Path]:
+    """Workspace folders; the root of a client that knows no folders."""
+    if params.workspace_folders:
+        uris = [folder.uri for folder in params.workspace_folders]
+    elif params.root_uri:
+        uris = [params.root_uri]
+    else:
+        return [Path(params.root_path)] if params.root_path else []
+    return [path for path in map(lsp_convert.path_of, uris) if path is not None]
+
+
+def initialized(ls: Server, params: lsp.InitializedParams) -> None:
+    ls.background(ls.session.start())
+
+
+def shutdown(ls: Server, params: Any) -> None:
+    ls.protocol.shut_down()
+    ls.background(ls.session.close())
+
+
+# Documents. These swap a frozen document and do nothing else.
+
+
+def did_open(ls: Server, params: lsp.DidOpenTextDocumentParams) -> None:
+    item = params.text_document
+    path = lsp_convert.path_of(item.uri)
+    text = lsp_convert.clean_text(item.text)
+    ls.session.open(Document(item.uri, item.language_id, item.version, text, path))
+
+
+def did_change(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
+    document = ls.session.documents.get(params.text_document.uri)
+    if document is None:
+        logger.warning("A change of %s is lost: it is not open.", params.text_document.uri)
+        return
+    version = params.text_document.version
+    ls.session.change(lsp_convert.apply_changes(document, params.content_changes, version, ls.encoding))
+
+
+def did_close(ls: Server, params: lsp.DidCloseTextDocumentParams) -> None:
+    ls.session.shut(params.text_document.uri)
+
+
+def did_save(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
+    path = lsp_convert.path_of(params.text_document.uri)
+    if path is not None:
+        ls.session.files_changed([path])
+
+
+# The workspace and its options.
+
+
+def did_change_configuration(ls: Server, params: lsp.DidChangeConfigurationParams) -> None:
+    sent = params.settings
+    if isinstance(sent, dict) and SECTION in sent:
+        sent = sent[SECTION]
+    ls.background(ls.session.options_changed(sent))
+
+
+def did_change_watched_files(ls: Server, params: lsp.DidChangeWatchedFilesParams) -> None:
+    paths = [lsp_convert.path_of(change.uri) for change in params.changes]
+    ls.session.files_changed([path for path in paths if path is not None])
+
+
+def did_change_workspace_folders(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
+    added, removed = (
+        [path for folder in folders if (path := lsp_convert.path_of(folder.uri)) is not None]
+        for folders in (params.event.added, params.event.removed)
+    )
+    ls.session.folders_changed(added, removed)
+
+
+# Requests.
+
+
+async def inline_completion(ls: Server, params: lsp.InlineCompletionParams) -> lsp.InlineCompletionList:
+    document = _snapshot(ls, params.text_document.uri)
+    offset = lsp_convert.offset_at(document, params.position, ls.encoding)
+    invoked = params.context.trigger_kind == lsp.InlineCompletionTriggerKind.Invoked
+    found = await ls.session.complete(document, offset, invoked=invoked)
+    return lsp_convert.inline_items(document, found, ls.encoding)
+
+
+async def completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
+    document = _snapshot(ls, params.text_document.uri)
+    offset = lsp_convert.offset_at(document, params.position, ls.encoding)
+    # Invoked also stands for "a letter was typed" here.
+    found = await ls.session.complete(document, offset, invoked=False)
+    return lsp_convert.completion_items(document, offset, found, ls.encoding)
+
+
+def _snapshot(ls: Server, uri: str) -> Document:
+    document = ls.session.documents.get(uri)
+    if document is None:
+        raise JsonRpcInvalidParams(f"{uri} is not open. Send textDocument/didOpen for it first.")
+    return document
+
+
+def ignored(ls: Server, params: Any) -> None:
+    """For what clients send as a matter of course and we have no use for."""
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    lsp.INITIALIZE: initialize,
+    lsp.INITIALIZED: initialized,
+    lsp.SHUTDOWN: shutdown,
+    lsp.SET_TRACE: ignored,
+    lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL: ignored,
+    lsp.TEXT_DOCUMENT_DID_OPEN: did_open,
+    lsp.TEXT_DOCUMENT_DID_CHANGE: did_change,
+    lsp.TEXT_DOCUMENT_DID_CLOSE: did_close,
+    lsp.TEXT_DOCUMENT_DID_SAVE: did_save,
+    lsp.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
+    lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES: did_change_watched_files,
+    lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_workspace_folders,
+    lsp.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
+    lsp.TEXT_DOCUMENT_COMPLETION: completion,
+}

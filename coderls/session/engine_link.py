@@ -1,0 +1,179 @@
+"""The way to the engine: found or started in the background, and again when it is gone.
+
+Nothing here runs while nobody types: the engine may leave when it is idle, and the next request brings it back.
+After a failure the next try waits longer each time; the user is told once for each outage, not for each keystroke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from coderls.errors import CoderlsError
+from coderls.session.ui import Client, Progress
+from coderls.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from coderls.session.heavy import Engine
+
+logger = logging.getLogger(__name__)
+
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 60.0
+
+
+def import_heavy() -> ModuleType:
+    """The module of all that takes long to import."""
+    return importlib.import_module("coderls.session.heavy")
+
+
+class EngineLink:
+    """The engine of one session. `engine` is None while there is none that can be asked."""
+
+    def __init__(self, client: Client) -> None:
+        self.engine: Engine | None = None
+        self._client = client
+        self._settings: EngineSettings | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._retry_at = 0.0
+        self._used_at = 0.0
+        self._proved = False
+        self._told = False
+
+    def use(self, settings: EngineSettings) -> None:
+        """Connect in the background, or leave the engine for another when the settings are others."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._failures, self._retry_at, self._told = 0, 0.0, False
+        self._leave()
+        self._connect()
+
+    def wanted(self) -> Engine | None:
+        """The engine for one request. Without one: None, and a try to get it is made if one is due."""
+        if self.engine is None and self._connecting is None and time.monotonic() >= self._retry_at:
+            self._connect()
+        return self.engine
+
+    def worked(self, engine: Engine) -> None:
+        """`engine` answered a request: what went wrong before is over."""
+        if self.engine is engine:
+            self._used_at = time.monotonic()
+            self._failures, self._told, self._proved = 0, False, True
+
+    def lost(self, engine: Engine, error: CoderlsError) -> None:
+        """`engine` failed a request in a way that says it is gone: get it back.
+
+        One that never answered anything is not started again at once: it would fail at each keystroke.
+        """
+        if self.engine is not engine or self._settings is None:
+            return  # somebody else noticed before
+        idle = time.monotonic() - self._used_at
+        left_by_itself = 0 < self._settings.idle_exit_s <= idle
+        logger.warning("The engine is gone: %s", error)
+        self._leave()
+        if not self._proved and not left_by_itself:
+            self._failed(f"The engine stopped at its first request. {error}")
+            return
+        if not left_by_itself and not self._told:
+            self._told = True
+            self._client.show("warning", f"The engine stopped, and is started again. {error}")
+        self._connect()
+
+    async def close(self) -> None:
+        """Drop the connection; the engine process is left to others, and leaves when idle."""
+        self._settings = None
+        self._leave()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _leave(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._keep(self._connecting)
+            self._connecting = None
+        if self.engine is not None:
+            self._keep(asyncio.ensure_future(self.engine.client.aclose()))
+            self.engine = None
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _connect(self) -> None:
+        if self._settings is not None:
+            self._connecting = asyncio.ensure_future(self._find_or_start(self._settings))
+
+    async def _find_or_start(self, settings: EngineSettings) -> None:
+        bar = _Bar(self._client, "coderls")
+        detail = ""
+        try:
+            loop = asyncio.get_running_loop()
+            work = await loop.run_in_executor(None, import_heavy)
+            client, health = await work.connect(settings, bar.report)
+            try:
+                model = await loop.run_in_executor(None, work.load_fim_model, health)
+            except BaseException:
+                await client.aclose()
+                raise
+            self.engine = work.Engine(client, health, model)
+            self._used_at, self._proved = time.monotonic(), False
+            detail = f"{health.model} is ready"
+            self._client.log(f"The engine is ready: {health.model} on {health.device or 'its own device'}.")
+        except CoderlsError as error:
+            self._failed(str(error))
+        except Exception as error:
+            logger.exception("Connecting to the engine failed.")
+            self._failed(f"Connecting to the engine failed ({type(error).__name__}). The log says more.")
+        finally:
+            if self._connecting is asyncio.current_task():
+                self._connecting = None
+            await bar.end(detail)
+
+    def _failed(self, message: str) -> None:
+        wait = min(_FIRST_WAIT_S * 2**self._failures, _LONGEST_WAIT_S)
+        self._failures += 1
+        self._retry_at = time.monotonic() + wait
+        logger.warning("No engine (try %d): %s", self._failures, message)
+        if not self._told:
+            self._told = True
+            self._client.show("error", f"No completions for now. {message}")
+
+
+class _Bar:
+    """A progress bar that appears with the first report, so that an engine that is there shows none."""
+
+    def __init__(self, client: Client, title: str) -> None:
+        self._client = client
+        self._title = title
+        self._loop = asyncio.get_running_loop()
+        self._latest = ("", 0.0)
+        self._beginning: asyncio.Task[None] | None = None
+        self._shown: Progress | None = None
+
+    def report(self, detail: str, fraction: float) -> None:
+        """Safe from any thread."""
+        self._loop.call_soon_threadsafe(self._report, detail, fraction)
+
+    def _report(self, detail: str, fraction: float) -> None:
+        self._latest = (detail, fraction)
+        if self._shown is not None:
+            self._shown.report(detail, fraction)
+        elif self._beginning is None:
+            self._beginning = asyncio.ensure_future(self._begin())
+
+    async def _begin(self) -> None:
+        self._shown = await self._client.progress(self._title)
+        self._shown.report(*self._latest)
+
+    async def end(self, detail: str) -> None:
+        if self._beginning is not None:
+            await self._beginning
+        if self._shown is not None:
+            self._shown.end(detail)
+            self._shown = None

@@ -1,0 +1,189 @@
+"""The session: what the method table calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coderls.document import Document
+from coderls.errors import CoderlsError, EngineError, RequestRefused
+from coderls.session.engine_link import EngineLink, import_heavy
+from coderls.session.generations import Generations
+from coderls.session.index_link import IndexLink
+from coderls.session.ui import Client
+from coderls.settings import Problem, Settings, parse_settings
+
+if TYPE_CHECKING:
+    from coderls.completion import Completion
+    from coderls.session.heavy import Engine
+
+logger = logging.getLogger(__name__)
+
+#: Ghost text that comes later than this helps nobody; it also ends requests to an engine that stalls.
+LONGEST_S = 30.0
+
+
+class Session:
+    """One editor's documents, settings, engine and index.
+
+    Order of calls: `initialize`, then `start`, then anything, at last `close`. Documents are swapped whole by
+    `open` and `change`, so a document that was handed out stays as it was.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.settings = Settings()
+        self.documents: dict[str, Document] = {}
+        self._client = client
+        self._engine = EngineLink(client)
+        self._index = IndexLink(client)
+        self._generations: Generations[Completion] = Generations()
+        self._changed_at: dict[str, float] = {}
+        self._initial: Any = None
+        self._shown: set[Problem] = set()
+
+    # Life.
+
+    def initialize(self, folders: Sequence[Path], options: Any) -> None:
+        """Keep what the client said. Nothing that takes time: its reply is waiting."""
+        self._index.folders = list(folders)
+        self._initial = options
+
+    async def start(self) -> None:
+        """After `initialized`: read the options, find or start the engine, index the workspace."""
+        await self._read_options(await self._client.options())
+        self._engine.use(self.settings.engine)
+        self._index.start(enabled=self.settings.context.enabled)
+        await self._client.watch_files()
+
+    async def close(self) -> None:
+        """Stop everything of this session; the engine process stays for others."""
+        self._generations.stop_all()
+        self._index.close()
+        await self._engine.close()
+
+    # Documents.
+
+    def open(self, document: Document) -> None:
+        """The editor has opened a document; its text counts from now on, not the disk's."""
+        self.documents[document.uri] = document
+        self._index.changed(document)
+
+    def change(self, document: Document) -> None:
+        """The editor has a new version. Answers to questions about the old one are not wanted any more."""
+        self.documents[document.uri] = document
+        self._changed_at[document.uri] = time.monotonic()
+        self._generations.stop(document.uri)
+        self._index.changed(document)
+
+    def shut(self, uri: str) -> None:
+        """The editor has closed a document."""
+        document = self.documents.pop(uri, None)
+        self._changed_at.pop(uri, None)
+        self._generations.stop(uri)
+        if document is not None:
+            self._index.closed(document)
+
+    # The workspace.
+
+    def files_changed(self, paths: Sequence[Path]) -> None:
+        """Files were made, changed or removed on disk."""
+        self._index.files_changed(paths)
+
+    def folders_changed(self, added: Sequence[Path], removed: Sequence[Path]) -> None:
+        """Workspace folders came and went."""
+        folders = [folder for folder in self._index.folders if folder not in removed]
+        self._index.use([*folders, *(folder for folder in added if folder not in folders)])
+
+    async def options_changed(self, sent: Any) -> None:
+        """The user changed options; `sent` came with the news, the client's own store knows better."""
+        pulled = await self._client.options()
+        await self._read_options(sent if pulled is None else pulled)
+        self._engine.use(self.settings.engine)
+        self._index.start(enabled=self.settings.context.enabled)
+
+    async def _read_options(self, pulled: Any) -> None:
+        """Settings from what came with `initialize`, and over it what was pulled; each problem is shown once."""
+        base, problems = parse_settings(_own_section(self._initial))
+        self.settings, more = parse_settings(_own_section(pulled), base)
+        for problem in [*problems, *more]:
+            if problem not in self._shown:
+                self._shown.add(problem)
+                self._client.show("warning", problem.message)
+
+    # Requests.
+
+    async def complete(self, document: Document, offset: int, *, invoked: bool) -> Completion | None:
+        """The completion at `offset` of a snapshot; None when there is nothing to show, or no wish for it any more.
+
+        Failures are logged, and shown where the user can do something: an editor asks at every keystroke, and
+        must not be answered with an error at each.
+        """
+        return await self._generations.run(document.uri, self._complete(document, offset, invoked))
+
+    async def _complete(self, document: Document, offset: int, invoked: bool) -> Completion | None:
+        if not self.settings.completion.enabled:
+            return None
+        if not invoked:
+            await self._until_typing_rests(document.uri)
+        engine = self._engine.wanted()
+        if engine is None:
+            return None
+        with self._index.quiet():
+            completion = await self._ask(engine, document, offset, invoked)
+        return completion if self.documents.get(document.uri) is document else None
+
+    async def _ask(self, engine: Engine, document: Document, offset: int, invoked: bool) -> Completion | None:
+        work = import_heavy()
+        folder = self._index.folder_of(document)
+        try:
+            completion: Completion | None = await asyncio.wait_for(
+                work.complete(
+                    work.CompletionRequest(document, offset, invoked),
+                    engine=engine.client,
+                    fim=engine.model,
+                    context=self._index.source,
+                    parse=work.parse_file,
+                    settings=self.settings,
+                    repo_name=folder.name if folder else "",
+                    path=_path_in(folder, document),
+                ),
+                LONGEST_S,
+            )
+        except asyncio.TimeoutError:
+            logger.warning("The engine took longer than %g s for a completion; it was given up.", LONGEST_S)
+            return None
+        except RequestRefused as error:
+            logger.warning("The engine refused a completion: %s", error)
+            return None
+        except EngineError as error:
+            self._engine.lost(engine, error)
+            return None
+        except CoderlsError as error:
+            logger.warning("No completion: %s", error)
+            return None
+        if completion is not None:
+            self._engine.worked(engine)
+        return completion
+
+    async def _until_typing_rests(self, uri: str) -> None:
+        """Wait for the rest of the user's delay after the last change; newer requests cancel this one meanwhile."""
+        ends = self._changed_at.get(uri, 0.0) + self.settings.completion.debounce_ms / 1000
+        await asyncio.sleep(max(0.0, ends - time.monotonic()))
+
+
+def _path_in(folder: Path | None, document: Document) -> str:
+    """The document's name in prompts: its path in the workspace, or else its bare name."""
+    if document.path is None:
+        return document.uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    return document.path.relative_to(folder).as_posix() if folder else document.path.name
+
+
+def _own_section(options: Any) -> Any:
+    """Options may come wrapped as an editor's settings file has them: `{"coderls": {...}}`."""
+    if isinstance(options, Mapping) and set(options) == {"coderls"}:
+        return options["coderls"]
+    return options

@@ -1,0 +1,46 @@
+"""What needs httpx, tokenizers or tree-sitter. Imported in a thread, after the reply to `initialize`.
+
+(torch is never imported in this process at all: it lives in the engine's.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
+from coderls.engine.api import Health
+from coderls.engine.client import EngineClient
+from coderls.engine.launch import connect_or_start
+from coderls.fim.model import FimModel
+from coderls.repo_context.parse import parse_file
+from coderls.settings import EngineSettings
+
+__all__ = [
+    "Completion",
+    "CompletionRequest",
+    "Engine",
+    "complete",
+    "connect",
+    "load_fim_model",
+    "parse_file",
+]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that is ready, and what prompts for its model look like."""
+
+    client: EngineClient
+    health: Health
+    model: FimModel
+
+
+async def connect(settings: EngineSettings, progress: Callable[[str, float], None]) -> tuple[EngineClient, Health]:
+    """Find or start the engine and wait until it is ready. Raises EngineError and ModelError."""
+    client = await connect_or_start(settings, progress)
+    try:
+        return client, await client.health()
+    except BaseException:
+        await client.aclose()
+        raise
