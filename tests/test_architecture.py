@@ -20,8 +20,8 @@ HOMES = {
     "torch": ("engine/model/",),
     "transformers": ("engine/model/", "engine/chat.py"),
     "tree_sitter": ("repo_context/parse.py",),
-    "pygls": ("server.py", "lsp_convert.py"),
-    "lsprotocol": ("server.py", "lsp_convert.py"),
+    "pygls": ("server/", "lsp_convert.py"),
+    "lsprotocol": ("server/", "lsp_convert.py"),
     "uvicorn": ("engine/",),
     "starlette": ("engine/",),
 }
