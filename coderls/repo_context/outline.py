@@ -39,10 +39,11 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What one file defines and imports, in the order of its text."""
+    """What one file defines and imports, in the order of its text; `import_rows` are the lines of its imports."""
 
     definitions: tuple[Definition, ...]
     imports: tuple[Import, ...]
+    import_rows: tuple[int, ...] = ()
 
 
 class Node(Protocol):
@@ -84,6 +85,7 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
     found: dict[tuple[str, int], _Found] = {}
     bases: dict[int, dict[str, None]] = {}
     imports: dict[Import, None] = {}
+    rows: set[int] = set()
     for captures in matches:
         if not _as_required(data, captures):
             continue
@@ -94,11 +96,13 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
             _add(found, _definition(data, captures))
         else:
             imports.update((entry, None) for entry in _imports(language, data, captures))
+            for nodes in captures.values():
+                rows.update(range(nodes[0].start_point[0], nodes[0].end_point[0] + 1))
     for item in found.values():
         if item.kind == "class":
             item.bases = tuple(bases.get(item.start, ()))
     ordered = sorted(found.values(), key=lambda item: (item.start, -item.end, item.kind != "wrapper"))
-    return Outline(_nest(language, data, ordered), tuple(imports))
+    return Outline(_nest(language, data, ordered), tuple(imports), tuple(sorted(rows)))
 
 
 def _as_required(data: bytes, captures: Captures) -> bool:

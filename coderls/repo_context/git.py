@@ -1,0 +1,73 @@
+"""The files that git knows of, asked in a way that runs nothing of the repository's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+_LIMIT_S = 20.0
+_MAX_DEPTH = 4
+#: A repository's own configuration can name programs; these settings keep git from running any, or going online.
+_SAFE = (
+    "--no-pager",
+    "-c", "core.fsmonitor=false",
+    "-c", f"core.hooksPath={os.devnull}",
+    "-c", "protocol.allow=never",
+    "-c", "submodule.recurse=false",
+)  # fmt: skip
+_LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+
+
+def git_files(folder: Path) -> list[str] | None:
+    """Tracked and untracked files below `folder`, without ignored ones; None where git has no answer.
+
+    Submodules and repositories inside are listed as well. Paths are relative to `folder`; some may not exist.
+    """
+    program = shutil.which("git")
+    if program is None or Path(program).resolve().is_relative_to(folder.resolve()):
+        return None
+    return _list(program, folder, "", _MAX_DEPTH)
+
+
+def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | None:
+    names = _ask(program, folder / inside)
+    if names is None:
+        return None
+    files: list[str] = []
+    for name in dict.fromkeys(names):
+        path = f"{inside}/{name}" if inside else name
+        place = folder / path
+        # A submodule is listed by its folder, a repository inside with a slash at its end.
+        if depth and not place.is_symlink() and place.is_dir() and (place / ".git").exists():
+            files += _list(program, folder, path.rstrip("/"), depth - 1) or []
+        else:
+            files.append(path)
+    return files
+
+
+def _ask(program: str, folder: Path) -> list[str] | None:
+    try:
+        answer = subprocess.run(
+            [program, *_SAFE, "-C", str(folder), *_LIST],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no repository, not ours ("dubious ownership"), broken, or too slow
+    return [os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less what a git hook around us may have set (GIT_DIR and its kind)."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return plain | {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "LC_ALL": "C",
+    }

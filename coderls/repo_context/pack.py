@@ -1,0 +1,124 @@
+"""From ranked definitions to snippets that fit a budget: one a file, in the order of its source, bodies elided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from coderls.document import Snippet
+from coderls.repo_context.files import Shelf
+from coderls.repo_context.languages import by_path
+from coderls.repo_context.languages.language import Language
+from coderls.repo_context.outline import Definition
+from coderls.repo_context.rank import Ranked
+
+#: Tokens for the line that names a file, besides those of its path.
+_HEADING = 6
+#: Tokens that the lines around shown members of a class take.
+_BRACES = 4
+#: So many candidates that do not fit any more are passed over before packing ends.
+_MAX_MISSES = 40
+_SHORT_LINE = 16
+
+
+def pack(
+    ranked: Sequence[Ranked], shelf: Shelf, *, budget: int, count: Callable[[str], int], near: str
+) -> list[Snippet]:
+    """Snippets of at most `budget` tokens, headings included; the most relevant file comes last.
+
+    Nothing whose first line stands in `near`, the text around the cursor, is shown again.
+    """
+    chosen: dict[str, set[int]] = {}
+    scores: dict[str, float] = {}
+    left, misses = budget, 0
+    for item in ranked:
+        path, index = item.candidate.path, item.candidate.index
+        shown = chosen.get(path, set())
+        if index in shown or _repeats(item.candidate.definition.text, near):
+            continue
+        wanted = _with_parents(shelf.definitions(path), index) - shown
+        cost = _cost(shelf.definitions(path), wanted, count) + (0 if shown else count(path) + _HEADING)
+        if cost > left:
+            misses += 1
+            if misses > _MAX_MISSES:
+                break
+            continue
+        left -= cost
+        chosen.setdefault(path, set()).update(wanted)
+        scores[path] = max(scores.get(path, 0.0), item.score)
+    return _write(chosen, scores, shelf, ranked)
+
+
+def _write(
+    chosen: Mapping[str, set[int]], scores: Mapping[str, float], shelf: Shelf, ranked: Sequence[Ranked]
+) -> list[Snippet]:
+    sources: dict[str, str] = {}
+    for item in ranked:
+        sources.setdefault(item.candidate.path, item.candidate.source)
+    snippets = []
+    for path in sorted(chosen, key=lambda path: (_step(scores[path]), path)):
+        language = by_path(path)
+        definitions = shelf.definitions(path)
+        if language is None:
+            continue
+        indices = sorted(chosen[path])
+        snippets.append(
+            Snippet(
+                path=path,
+                start_line=min(definitions[index].start_line for index in indices),
+                end_line=max(definitions[index].end_line for index in indices),
+                text=render(definitions, indices, language),
+                source=sources[path],
+                score=round(scores[path], 4),
+            )
+        )
+    return snippets
+
+
+def _step(score: float) -> int:
+    """Scores in coarse steps: the order of files must not change with every key, or the engine's cache is lost."""
+    return sum(score >= limit for limit in (0.3, 0.8, 1.6))
+
+
+def render(definitions: Sequence[Definition], indices: Sequence[int], language: Language) -> str:
+    """The signatures of `indices` (with their parents among them), classes closed as the language does it."""
+    lines: list[str] = []
+    open_classes: list[int] = []
+    shown_parents = {definitions[index].parent for index in indices}
+    for index in sorted(indices):
+        definition = definitions[index]
+        while open_classes and open_classes[-1] != definition.parent:
+            _close(definitions[open_classes.pop()], language, lines)
+        if definition.kind != "class":
+            lines.append(definition.text)
+        elif index in shown_parents:
+            lines.append(definition.text + language.members_begin)
+            open_classes.append(index)
+        else:
+            lines.append(definition.text + language.class_end)
+    while open_classes:
+        _close(definitions[open_classes.pop()], language, lines)
+    return "\n".join(lines) + "\n"
+
+
+def _close(definition: Definition, language: Language, lines: list[str]) -> None:
+    if language.members_end:
+        indent = definition.text[: len(definition.text) - len(definition.text.lstrip())]
+        lines.append(indent + language.members_end)
+
+
+def _with_parents(definitions: Sequence[Definition], index: int) -> set[int]:
+    wanted = set()
+    while index >= 0:
+        wanted.add(index)
+        index = definitions[index].parent
+    return wanted
+
+
+def _cost(definitions: Sequence[Definition], wanted: set[int], count: Callable[[str], int]) -> int:
+    return sum(count(definitions[i].text + "\n") + (_BRACES if definitions[i].kind == "class" else 0) for i in wanted)
+
+
+def _repeats(text: str, near: str) -> bool:
+    """Whether the first line of `text` stands near the cursor already (short lines do not count)."""
+    line = text.strip().partition("\n")[0].removesuffix(" ...")
+    return len(line) >= _SHORT_LINE and line in near

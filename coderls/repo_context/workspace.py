@@ -1,0 +1,201 @@
+"""Which files of the workspace may be read: listed by git or by walking, less what is ignored, secret or no source.
+
+Nothing of the repository is ever run: git is called with the settings that run programs switched off, without
+a shell, with a time limit. Symbolic links never lead out of the workspace folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from coderls.errors import WorkspaceError
+from coderls.repo_context.git import git_files
+from coderls.repo_context.ignore import IgnoreRules
+from coderls.repo_context.languages import by_path
+from coderls.repo_context.languages.language import normal
+from coderls.repo_context.reading import read_regular
+
+#: Longer files are not indexed (bytes).
+MAX_FILE_BYTES = 1_000_000
+#: Files of one workspace folder that are looked at, at most.
+MAX_FILES = 200_000
+#: Files that are no source and still read, because imports are resolved by them.
+SETTINGS_FILES = frozenset({"tsconfig.json", "jsconfig.json", "go.mod"})
+
+#: File names that hold secrets (lower case).
+SECRET_NAMES = (
+    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.asc",
+    "*.gpg", "*.ppk", "*.ovpn", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".npmrc", ".yarnrc*", ".pypirc",
+    ".netrc", "_netrc", ".git-credentials", ".htpasswd", ".pgpass", ".my.cnf", ".vault-token", "credentials",
+    "credentials.*", "*credentials.json", "secrets.*", "secret.*", "*.secret", "*.secrets", "service-account*.json",
+    "client_secret*.json", "terraform.tfvars", "*.tfstate", ".dockercfg", "kubeconfig",
+)  # fmt: skip
+#: Folders whose files are all secret.
+SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".git", ".hg", ".svn"})
+#: Folders that are skipped where no git says what is ignored.
+_NOT_SOURCE = frozenset(
+    {"node_modules", "__pycache__", "site-packages", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
+     ".pytest_cache", ".cache", ".idea", ".vscode", ".gradle", ".next"}
+)  # fmt: skip
+_GENERATED_NAMES = ("*.min.js", "*.min.mjs", "*.bundle.js", "*_pb2.py", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h")
+_GENERATED = re.compile(r"@generated\b|\b(?:code|file) (?:is )?(?:auto)?generated\b.*\bdo not (?:edit|modify)", re.I)
+
+
+def is_secret(path: str) -> bool:
+    """Whether a file called `path` (with forward slashes) must never be read into a prompt."""
+    *folders, name = path.lower().split("/")
+    return any(folder in SECRET_FOLDERS for folder in folders) or any(fnmatchcase(name, p) for p in SECRET_NAMES)
+
+
+class Workspace:
+    """The folders that the editor has open. `notes` are sentences for the user about what is not indexed."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(Path(os.path.abspath(folder)) for folder in folders)
+        self._real = tuple(os.path.realpath(folder) for folder in self.folders)
+        self._rules = tuple(IgnoreRules(folder) for folder in self.folders)
+        self._listed: list[frozenset[str]] = [frozenset() for _ in self.folders]
+        self._real_parents: dict[str, str] = {}
+        self.notes: dict[str, None] = {}
+
+    def locate(self, path: Path) -> tuple[int, str] | None:
+        """Number of the innermost folder that holds `path`, and the path in it; None outside of all."""
+        best: tuple[int, int, str] | None = None
+        given = os.path.abspath(path)
+        for number, folder in enumerate(self.folders):
+            for root in {str(folder), self._real[number]}:
+                inside = _below(given, root)
+                if inside and (best is None or len(root) > best[0]):
+                    best = (len(root), number, inside)
+        return None if best is None else best[1:]
+
+    def is_allowed(self, path: Path) -> bool:
+        """Whether this file may give context: inside the workspace, not secret, not ignored, no way out by links."""
+        place = self.locate(path)
+        if place is None:
+            return False
+        number, inside = place
+        if is_secret(inside) or not inside.isprintable() or not self._stays_inside(number, inside):
+            return False
+        return inside in self._listed[number] or not self._rules[number].ignores(inside)
+
+    def list_files(self, number: int) -> list[str]:
+        """Sources and settings files of one folder, sorted; what is not looked at is said in `notes`."""
+        folder = self.folders[number]
+        if _is_too_much(folder):
+            self.notes[f"{folder} is a home folder or the whole disk: only open files are indexed."] = None
+            return []
+        if not folder.is_dir():
+            self.notes[f"{folder} is no folder that can be read: nothing of it is indexed."] = None
+            return []
+        listed = git_files(folder)
+        rules = self._rules[number]
+        rules.forget()
+        wanted: list[str] = []
+        for path in self._walk(number) if listed is None else listed:
+            inside = normal(path)
+            if not inside or not _is_wanted(inside) or is_secret(inside):
+                continue
+            if listed is not None and rules.ignores(inside, with_git=False):
+                continue
+            wanted.append(inside)
+            if len(wanted) >= MAX_FILES:
+                self.notes[f"{folder} has more than {MAX_FILES} source files: the rest is not indexed."] = None
+                break
+        self._listed[number] = frozenset(wanted)
+        self._real_parents.clear()
+        return sorted(self._listed[number])
+
+    def read(self, number: int, inside: str) -> str | None:
+        """The text of a file of folder `number`; None when it is not to be indexed, or cannot be read.
+
+        Broken UTF-8 becomes U+FFFD.
+        """
+        if not self._stays_inside(number, inside):
+            return None
+        data = read_regular(self.folders[number] / inside, MAX_FILE_BYTES)
+        if data is None or b"\0" in data[:8192]:
+            return None
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+        return None if _is_made_by_machine(text) else text
+
+    def changed(self, path: Path) -> bool:
+        """Take note that `path` changed on disk. True for an ignore file: what is allowed may have changed."""
+        place = self.locate(path)
+        if place is None or path.name not in IgnoreRules.NAMES:
+            return False
+        self._rules[place[0]].forget()
+        if path.name != ".gitignore":  # git may list what .gitignore names
+            self._listed[place[0]] = frozenset()
+        return True
+
+    def check(self) -> None:
+        """Raise WorkspaceError when there is a folder that cannot be read at all."""
+        for folder in self.folders:
+            if not os.access(folder, os.R_OK | os.X_OK):
+                raise WorkspaceError(f"{folder} cannot be read.", "Check that it exists, and its permissions.")
+
+    def _stays_inside(self, number: int, inside: str) -> bool:
+        parent = os.path.join(self.folders[number], os.path.dirname(inside))
+        real = self._real_parents.get(parent)
+        if real is None:
+            real = self._real_parents[parent] = os.path.realpath(parent)
+        name = os.path.join(real, os.path.basename(inside))
+        target = os.path.realpath(name) if os.path.islink(name) else name
+        found = _below(target, self._real[number])
+        return found is not None and not is_secret(found)
+
+    def _walk(self, number: int) -> Iterator[str]:
+        """Files of a folder without git. Links to folders are not followed, so there are no loops."""
+        rules = self._rules[number]
+        waiting = [""]
+        while waiting:
+            inside = waiting.pop()
+            try:
+                entries = sorted(os.scandir(self.folders[number] / inside), key=lambda entry: entry.name)
+            except OSError:
+                self.notes[f"{self.folders[number] / inside} cannot be read: nothing of it is indexed."] = None
+                continue
+            for entry in entries:
+                path = f"{inside}/{entry.name}" if inside else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _NOT_SOURCE and entry.name not in SECRET_FOLDERS and not rules.hides(path):
+                        waiting.append(path)
+                elif not rules.hides(path):
+                    yield path
+
+
+def _below(path: str, root: str) -> str | None:
+    """`path` as seen from `root`, with forward slashes; None when it is not below it."""
+    root = root.rstrip(os.sep) + os.sep
+    if not os.path.normcase(path).startswith(os.path.normcase(root)):
+        return None
+    return path[len(root) :].replace(os.sep, "/")
+
+
+def _is_too_much(folder: Path) -> bool:
+    """A home folder, a folder that holds it, or a disk."""
+    home = os.path.realpath(Path.home())
+    real = os.path.realpath(folder)
+    return real == home or _below(home, real) is not None
+
+
+def _is_wanted(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    if not path.isprintable():  # broken UTF-8, line ends: nothing that can be written into a prompt
+        return False
+    if name in SETTINGS_FILES:
+        return True
+    return by_path(path) is not None and not any(fnmatchcase(name, pattern) for pattern in _GENERATED_NAMES)
+
+
+def _is_made_by_machine(text: str) -> bool:
+    """Minified (very long lines) or marked as generated in its first lines."""
+    head = text[:2_000]
+    if _GENERATED.search(head):
+        return True
+    return len(text) > 2_000 and len(text) / (text.count("\n") + 1) > 250
