@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coderls import lines
@@ -41,6 +41,7 @@ def test_lines_end_as_lsp_says(text: str, starts: list[int]) -> None:
     assert list(document(text).line_starts) == starts
 
 
+@settings(deadline=None)
 @given(texts, st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), texts), max_size=8))
 def test_line_starts_follow_edits(text: str, edits: list[tuple[int, int, str]]) -> None:
     before = lines._BLOCK
