@@ -26,6 +26,9 @@ CHATML = (
 )
 
 
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
 class ChatTemplate:
     """The chat template of one model directory, compiled when it is first used."""
 
@@ -42,15 +45,18 @@ class ChatTemplate:
         ids = [self._tokenizer.special_id(name) for name in names if name]
         return tuple(dict.fromkeys(number for number in ids if number is not None))
 
-    def encode(self, messages: list[dict[str, Any]]) -> list[int]:
-        """Token ids of the conversation, up to where the assistant's next turn begins.
+    def encode(self, messages: list[dict[str, str]]) -> list[int]:
+        """Token ids of the conversation (`role` and `content` each), up to where the assistant's next turn begins.
 
         Raises RequestRefused when the model has no template or the template refuses these messages.
         """
         import jinja2  # noqa: PLC0415  most engines never get a chat request
 
         mark = _unused_character(messages)
-        guarded = _map_text(messages, lambda text: self._guard(text, mark))
+        wrong = next((message["role"] for message in messages if message["role"] not in ROLES), None)
+        if wrong is not None:  # templates write roles between control tokens, or as a part of one: `<|user|>`
+            raise RequestRefused(f"There is no role {wrong!r:.40}.", "Roles are " + ", ".join(ROLES) + ".")
+        guarded = [{**message, "content": self._guard(message["content"], mark)} for message in messages]
         try:
             text = self._template.render(
                 messages=guarded,
@@ -69,9 +75,10 @@ class ChatTemplate:
         """`text` with `mark` inside of every control token's name, and at an edge that is a part of one."""
         text = self._control.sub(lambda found: found[0][0] + mark + found[0][1:], text)
         names = self._tokenizer.special
-        if any(text.endswith(name[:size]) for name in names for size in range(1, len(name))):
+        inner = bool(text) and any(text in name for name in names)
+        if inner or any(text.endswith(name[:size]) for name in names for size in range(1, len(name))):
             text += mark
-        if any(text.startswith(name[size:]) for name in names for size in range(1, len(name))):
+        if inner or any(text.startswith(name[size:]) for name in names for size in range(1, len(name))):
             text = mark + text
         return text
 
@@ -134,17 +141,7 @@ def _token_name(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _map_text(value: Any, change: Any) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, list):
-        return [_map_text(item, change) for item in value]
-    if isinstance(value, dict):
-        return {key: _map_text(item, change) for key, item in value.items()}
-    return value
-
-
-def _unused_character(value: Any) -> str:
-    """A private-use character that is nowhere in `value`."""
-    text = json.dumps(value, ensure_ascii=False)
-    return next(char for char in map(chr, range(0xF0000, 0xFFFFD)) if char not in text)
+def _unused_character(messages: list[dict[str, str]]) -> str:
+    """A private-use character that no message holds."""
+    used = set(json.dumps(messages, ensure_ascii=False))
+    return next(char for char in map(chr, range(0xF0000, 0x10FFFE)) if char not in used)

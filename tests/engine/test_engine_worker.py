@@ -1,0 +1,316 @@
+"""The worker with the fake runner: what comes out, in which order, and what happens when a run fails."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
+from coderls.engine.fake import END, FakeRule, FakeRunner, FakeScript, write_fake_model
+from coderls.engine.metrics import Metrics
+from coderls.engine.runner import Sample, Work
+from coderls.engine.worker import LONGEST_QUEUE, Job, Loaded, Worker
+from coderls.errors import CoderlsError, EngineError, EngineUnreachable, RequestRefused
+from coderls.tokenizer import Tokenizer
+
+RULES = (
+    FakeRule("def f():\n    ", "return 1\n\nrest"),
+    FakeRule("euro = ", "'€😀'"),
+    FakeRule("long", "y" * 300),
+    FakeRule("dice = ", ("one", "two", "three")),
+    FakeRule("error", "abc", fail="error", fail_after=1),
+    FakeRule("nan", "abc", fail="nan"),
+    FakeRule("garbage", "abc", fail="garbage"),
+)
+
+
+class Gate(FakeRunner):
+    """A fake runner that a test can hold between steps, and that can fail to order."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.closed = False
+        self.held: queue.SimpleQueue[None] | None = None
+        self.failure: Exception | None = None
+        self.log = ""  # for each run the first letter of what is in its slot
+
+    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
+        if self.held is not None:
+            self.held.get()
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        samples = super().run(batch)
+        self.log += self._tokenizer.decode(self._memory[batch[0].slot][:1])[:1]
+        return samples
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Bench:
+    """A worker with its runner, and how to ask it."""
+
+    def __init__(self, folder: Path, script: FakeScript) -> None:
+        write_fake_model(folder, script)
+        self.tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
+        self.runner = Gate(script, self.tokenizer, "fake")
+        self.metrics = Metrics()
+        self.worker = Worker(
+            lambda report: Loaded(self.runner, self.tokenizer, folder), model="fake", metrics=self.metrics
+        )
+        ready: queue.SimpleQueue[str] = queue.SimpleQueue()
+        prepare = self.worker._prepare
+
+        def prepared(loaded: Loaded) -> None:
+            prepare(loaded)
+            ready.put(self.worker.health.state)
+
+        self.worker._prepare = prepared
+        self.worker.start()
+        assert ready.get(timeout=10) == "ready"
+
+    def submit(self, prompt: str, **options: object) -> tuple[Job, queue.SimpleQueue]:
+        request = GenerationRequest(prompt, **options)
+        events: queue.SimpleQueue = queue.SimpleQueue()
+        job = Job(request, tuple(self.tokenizer.encode(prompt)), events.put)
+        self.worker.submit(job)
+        return job, events
+
+    def ask(self, prompt: str, **options: object) -> list[Chunk]:
+        return finish(self.submit(prompt, **options)[1], options.get("n", 1))
+
+
+def finish(events: queue.SimpleQueue, n: int = 1) -> list[Chunk]:
+    chunks = []
+    while n:
+        event = events.get(timeout=20)
+        if isinstance(event, CoderlsError):
+            raise event
+        chunks.append(event)
+        n -= event.finish_reason is not None
+    return chunks
+
+
+def text(chunks: list[Chunk], index: int = 0) -> str:
+    return "".join(chunk.text for chunk in chunks if chunk.index == index)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    benches = []
+
+    def build(**script: object) -> Bench:
+        bench = Bench(tmp_path / f"model{len(benches)}", FakeScript(**{"rules": RULES, "slots": (512, 512), **script}))
+        benches.append(bench)
+        return bench
+
+    yield build
+    for bench in benches:
+        bench.runner.held = None
+        bench.worker.stop()
+        assert bench.runner.closed
+
+
+@pytest.fixture
+def bench(make: Callable[..., Bench]) -> Bench:
+    return make()
+
+
+def test_says_what_the_script_says_until_the_model_ends(bench: Bench) -> None:
+    chunks = bench.ask("def f():\n    ")
+    assert text(chunks) == "return 1\n\nrest"
+    assert chunks[-1].finish_reason == "stop"
+    size = len(bench.tokenizer.encode("return 1\n\nrest"))
+    assert chunks[-1].usage == Usage(len(bench.tokenizer.encode("def f():\n    ")), size + 1, 0)
+
+
+def test_stop_strings_max_tokens_and_stop_ids_end_it(bench: Bench) -> None:
+    assert text(bench.ask("def f():\n    ", stop=("\n\n",))) == "return 1"
+    short = bench.ask("def f():\n    ", max_tokens=2)
+    assert (text(short), short[-1].finish_reason) == ("return ", "length")
+    one = bench.tokenizer.encode("1")[0]
+    assert text(bench.ask("def f():\n    ", stop_token_ids=(one,))) == "return "
+
+
+def test_a_character_of_several_tokens_is_never_cut(bench: Bench) -> None:
+    chunks = bench.ask("euro = ")
+    assert [chunk.text for chunk in chunks if chunk.text] == ["'", "€", "😀", "'"]
+    assert text(bench.ask("euro = ", max_tokens=3)) == "'", "half a character is left out at the end"
+
+
+def test_the_second_time_all_but_one_token_comes_from_the_cache(bench: Bench) -> None:
+    bench.ask("def f():\n    ")
+    usage = bench.ask("def f():\n    ")[-1].usage
+    assert usage.cached_tokens == usage.prompt_tokens - 1
+
+
+def test_token_healing_keeps_the_typed_bytes(bench: Bench) -> None:
+    chunks = bench.ask("def f():\n    ", required_prefix="ret", stop=("\n",), logprobs=0)
+    assert text(chunks) == "urn 1"
+    tokens = [token for chunk in chunks for token in chunk.token_ids]
+    assert bench.tokenizer.decode(tokens) == "return 1", "the token that was healed is whole"
+    assert len(tokens) == len([value for chunk in chunks for value in chunk.logprobs])
+
+
+def test_every_token_obeys_the_required_prefix_even_against_the_model(bench: Bench) -> None:
+    chunks = bench.ask("def f():\n    ", required_prefix="zz", max_tokens=3)
+    assert chunks[-1].usage.completion_tokens <= 3
+    tokens = [token for chunk in chunks for token in chunk.token_ids]
+    assert bench.tokenizer.decode(tokens).startswith("zz")
+
+
+def test_candidates_are_drawn_apart_and_share_the_prompt(bench: Bench) -> None:
+    options = {"n": 3, "sampling": Sampling(temperature=1.0, seed=0)}
+    chunks = bench.ask("dice = ", **options)
+    assert [text(chunks, index) for index in range(3)] == ["one", "two", "three"]
+    usages = [chunk.usage for chunk in chunks if chunk.usage]
+    assert usages == [Usage(len(bench.tokenizer.encode("dice = ")), (3 + 1) + (3 + 1) + (4 + 1), 0)], (
+        'with the end of each; "re" is one token'
+    )
+    assert text(bench.ask("dice = ", sampling=Sampling(temperature=1.0, seed=1))) == "two"
+
+
+def test_prefill_only_fills_the_cache(bench: Bench) -> None:
+    chunks = bench.ask("def f():\n    ", max_tokens=0)
+    assert (text(chunks), chunks[-1].finish_reason, chunks[-1].usage.completion_tokens) == ("", "length", 0)
+    usage = bench.ask("def f():\n    ")[-1].usage
+    assert usage.cached_tokens == usage.prompt_tokens - 1
+
+
+def test_log_probabilities_only_where_asked_for(bench: Bench) -> None:
+    assert all(chunk.logprobs == () for chunk in bench.ask("def f():\n    "))
+    chunks = bench.ask("def f():\n    ", logprobs=2)
+    assert all(len(chunk.logprobs) == len(chunk.token_ids) == len(chunk.top) for chunk in chunks)
+    assert {len(top) for chunk in chunks for top in chunk.top} == {2}
+
+
+def test_a_cancelled_job_stops_before_the_next_step(bench: Bench) -> None:
+    bench.runner.held = queue.SimpleQueue()
+    job, events = bench.submit("long", max_tokens=300)
+    for _ in range(3):
+        bench.runner.held.put(None)
+    first = [events.get(timeout=10) for _ in range(3)]
+    assert [chunk.text for chunk in first] == ["y"] * 3
+    job.cancelled = True
+    bench.runner.held.put(None)  # the step that it may already be in
+    runs = bench.runner.runs
+    bench.runner.held = None
+    bench.ask("def f():\n    ", max_tokens=1)
+    bench.runner.held = None
+    assert bench.worker.busy == 0
+    assert bench.runner.runs <= runs + 3
+    assert events.qsize() <= 1
+    assert 'outcome="cancelled"} 1.0' in bench.metrics.text().decode()
+
+
+def test_interactive_overtakes_background_and_both_are_answered_in_full(make: Callable[..., Bench]) -> None:
+    for slots in ((512, 512), (512,)):  # with a slot for each, and with one for both
+        bench = make(slots=slots)
+        bench.runner.held = queue.SimpleQueue()
+        _, slow = bench.submit("long", max_tokens=40, priority=Priority.BACKGROUND)
+        bench.runner.held.put(None)
+        assert slow.get(timeout=10).text == "y"
+        _, fast = bench.submit("def f():\n    ")
+        gate, bench.runner.held = bench.runner.held, None
+        for _ in range(5):
+            gate.put(None)
+        assert text(finish(fast)) == "return 1\n\nrest"
+        assert "y" + text(finish(slow)) == "y" * 40
+        steps = bench.runner.log[bench.runner.log.index("l") :]
+        assert steps.strip("l") == "d" * steps.count("d"), "nothing came between its steps"
+        assert 1 <= steps.index("d") <= 4, "it went ahead at the next step"
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (RuntimeError("boom"), r"failed \(RuntimeError\)"),
+        (MemoryError(), "not enough memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("cuda"), "not enough memory"),
+        (EngineError("The card is gone."), "The card is gone"),
+    ],
+)
+def test_a_failing_run_fails_its_request_and_no_other(bench: Bench, failure: Exception, message: str) -> None:
+    bench.ask("def f():\n    ")
+    bench.runner.failure = failure
+    with pytest.raises(EngineError, match=message):
+        bench.ask("def f():\n    ")
+    again = bench.ask("def f():\n    ")
+    assert text(again) == "return 1\n\nrest"
+    assert bench.worker.busy == 0
+    assert bench.worker.health.state == "ready"
+
+
+def test_not_a_number_is_an_error_and_not_a_token(bench: Bench) -> None:
+    with pytest.raises(EngineError, match="NaN"):
+        bench.ask("nan")
+    with pytest.raises(EngineError, match="RuntimeError"):
+        bench.ask("error")
+    assert text(bench.ask("garbage", max_tokens=5)) == ""
+    assert text(bench.ask("def f():\n    ", max_tokens=1)) == "return"
+
+
+def test_what_can_never_run_is_refused_with_the_numbers(bench: Bench) -> None:
+    with pytest.raises(RequestRefused, match="context of this model is 512 tokens; the prompt has 500 and 64 more"):
+        bench.submit("z" * 500, max_tokens=64)
+    with pytest.raises(RequestRefused, match="empty"):
+        bench.submit("")
+    with pytest.raises(RequestRefused, match="99999 is no token"):
+        bench.worker.submit(Job(GenerationRequest("x"), (99999,), print))
+    assert bench.worker.busy == 0
+    assert text(bench.ask("z" * 448, max_tokens=64)) == "pass", "exactly full is fine"
+
+
+def test_too_many_requests_are_refused_and_none_of_the_others_is_lost(bench: Bench) -> None:
+    bench.runner.held = queue.SimpleQueue()
+    waiting = [bench.submit("def f():\n    ", max_tokens=1)[1] for _ in range(LONGEST_QUEUE)]
+    with pytest.raises(RequestRefused, match="overloaded") as refused:
+        bench.submit("def f():\n    ")
+    assert refused.value.status == 503
+    gate, bench.runner.held = bench.runner.held, None
+    gate.put(None)
+    assert [text(finish(events)) for events in waiting] == ["return"] * LONGEST_QUEUE
+
+
+def test_when_it_stops_everybody_is_told(bench: Bench) -> None:
+    bench.runner.held = queue.SimpleQueue()
+    _, running = bench.submit("long", max_tokens=300)
+    _, waiting = bench.submit("long", max_tokens=300)
+    bench.worker.stop(timeout_s=0)
+    gate, bench.runner.held = bench.runner.held, None
+    gate.put(None)
+    for events in (running, waiting):
+        with pytest.raises(EngineUnreachable, match="leaving"):
+            finish(events)
+    with pytest.raises(RequestRefused, match="leaving") as refused:
+        bench.submit("late")
+    assert refused.value.status == 503
+
+
+def test_a_model_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None:
+    for error, detail in (
+        (CoderlsError("It is damaged.", "Fetch it."), "It is damaged. Fetch it."),
+        (KeyError("x"), "KeyError"),
+    ):
+        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+        def load(_: object, error: Exception = error) -> Loaded:
+            raise error
+
+        worker = Worker(load, model="m", metrics=Metrics())
+        worker.on_end = lambda worker=worker, ended=ended: ended.put(worker.health.state)
+        worker.start()
+        assert ended.get(timeout=10) == "failed"
+        assert detail in worker.health.detail
+
+
+def test_the_end_token_is_not_text_and_frozen_values_stay_apart(bench: Bench) -> None:
+    end = bench.tokenizer.special_id(END)
+    chunks = bench.ask("def f():\n    ", logprobs=0)
+    assert end not in [token for chunk in chunks for token in chunk.token_ids]
+    assert replace(bench.worker.health, state="x").state == "x"
