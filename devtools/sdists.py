@@ -10,6 +10,7 @@ own; nothing is built or installed.)
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -96,8 +97,17 @@ def unpack(sdist: Sdist, archive: Path, target: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(scratch, filter="data")
+        _make_repository(scratch / sdist.stem)
         (scratch / sdist.stem).replace(target)
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, subprocess.SubprocessError) as error:
         raise NotFetched(f"{archive} could not be unpacked: {error}.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _make_repository(folder: Path) -> None:
+    """A repository of its own, as a developer would have it: around it lies one that ignores this folder."""
+    if git := shutil.which("git"):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        command = [git, "-c", "init.defaultBranch=main", "init", "--quiet", str(folder)]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, env=environment, timeout=TIMEOUT_S)

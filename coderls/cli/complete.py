@@ -1,0 +1,188 @@
+"""`coderls complete FILE:LINE:COLUMN`: one completion without an editor."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from coderls.cli.options import add_engine_options, settings_of
+from coderls.cli.progress import Progress
+from coderls.cli.target import Target, offset_of, read_document, workspace_of
+from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
+from coderls.document import Document
+from coderls.engine.launch import connect_or_start
+from coderls.errors import DocumentError
+from coderls.fim.model import FimModel
+from coderls.fim.triggers import refusal
+from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.parse import parse_file
+from coderls.settings import Settings
+
+#: A repository that takes longer to read (seconds) is used as far as it was read.
+INDEX_S = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A completion, or the reason why there is none. `stages`: milliseconds of what came before the pipeline."""
+
+    completion: Completion | None
+    fim: FimModel
+    stages: dict[str, float]
+    reason: str = ""
+    index_whole: bool = True
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command `complete`."""
+    parser = subparsers.add_parser(
+        "complete",
+        help="print the completion at FILE:LINE:COLUMN",
+        description="Print what coderls would offer at a place in a file. Nothing is printed where it has nothing to "
+        "offer (exit code 0, and a line on stderr).",
+    )
+    parser.add_argument(
+        "target", type=_target, metavar="FILE:LINE:COLUMN", help="line and column count from 1, columns in characters"
+    )
+    parser.add_argument("--json", action="store_true", help="text, range, timings, token counts, files in the prompt")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="longest completion, in tokens")
+    parser.add_argument("--no-context", action="store_true", help="take nothing from other files")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
+    add_engine_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Complete and print; returns the exit code. Raises CoderlsError."""
+    more = {"completion.max_tokens": args.max_tokens, "context.enabled": False if args.no_context else None}
+    settings = settings_of(args, **more)
+    target: Target = args.target
+    document = read_document(target.path)
+    offset = offset_of(document, target)
+    root = (args.root or workspace_of(target.path)).absolute()
+    if not root.is_dir():
+        raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
+    with Progress() as progress:
+        outcome = asyncio.run(complete_once(document, offset, settings, root, progress))
+    if args.json:
+        print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
+    elif outcome.completion is not None:
+        print(outcome.completion.text)
+    if outcome.completion is None:
+        print(f"coderls: no suggestion here: {outcome.reason}.", file=sys.stderr)
+    if not outcome.index_whole:
+        print(f"coderls: {root} was read for {INDEX_S:.0f} s, not to its end.", file=sys.stderr)
+    return 0
+
+
+def _target(text: str) -> Target:
+    try:
+        return Target.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+async def complete_once(document: Document, offset: int, settings: Settings, root: Path, progress: Progress) -> Outcome:
+    """Find or start the engine, read the repository meanwhile, and complete. Raises CoderlsError."""
+    enough = threading.Event()
+    stages: dict[str, float] = {}
+    reading = asyncio.ensure_future(asyncio.to_thread(_read_repository, root, settings, enough))
+    try:
+        began = time.perf_counter()
+        client = await connect_or_start(settings.engine, progress)
+        try:
+            fim = await asyncio.to_thread(load_fim_model, await client.health())
+            stages["engine_start"] = (time.perf_counter() - began) * 1000
+            if not reading.done():
+                progress("reading the repository", 0.0)
+            index, whole, stages["index"] = await reading
+            progress.close()
+            request = CompletionRequest(document, offset, invoked=True)
+            place = _relative(document.path, root)
+            completion = await complete(
+                request,
+                engine=client,
+                fim=fim,
+                context=index,
+                parse=parse_file,
+                settings=settings,
+                repo_name=root.name,
+                path=place,
+            )
+        finally:
+            await client.aclose()
+    finally:
+        enough.set()
+    reason = "" if completion else refusal(document, offset, invoked=True, settings=settings.completion)
+    return Outcome(completion, fim, stages, reason or "the model has nothing that fits", whole)
+
+
+def _read_repository(
+    root: Path, settings: Settings, enough: threading.Event
+) -> tuple[RepositoryIndex | None, bool, float]:
+    """The index, whether it is whole, and the milliseconds that it took."""
+    began = time.perf_counter()
+    if not settings.context.enabled:
+        return None, True, 0.0
+
+    def stop() -> bool:
+        return enough.is_set() or time.perf_counter() - began > INDEX_S
+
+    index = RepositoryIndex([root])
+    whole = index.build(should_stop=stop)
+    return index, whole, (time.perf_counter() - began) * 1000
+
+
+def _relative(path: Path | None, root: Path) -> str:
+    if path is None:
+        return ""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def report(document: Document, outcome: Outcome) -> dict[str, Any]:
+    """What `--json` prints. Lines and columns count from 1; times are milliseconds."""
+    facts: dict[str, Any] = {
+        "text": "",
+        "range": None,
+        "model": outcome.fim.name,
+        "timings_ms": {name: round(value, 2) for name, value in outcome.stages.items()},
+        "reason": outcome.reason,
+    }
+    completion = outcome.completion
+    if completion is None:
+        return facts
+    usage = completion.usage
+    facts["timings_ms"] |= {name: round(value, 2) for name, value in asdict(completion.timings).items()}
+    return facts | {
+        "text": completion.text,
+        "range": {"start": _position(document, completion.start), "end": _position(document, completion.end)},
+        "reason": "",
+        "finish_reason": completion.finish_reason,
+        "mean_logprob": completion.logprob,
+        "tokens": {
+            "prompt": usage.prompt_tokens,
+            "cached": usage.cached_tokens,
+            "completion": usage.completion_tokens,
+        },
+        "prompt": [
+            {
+                "kind": part.kind,
+                "path": part.path,
+                "first_line": part.start_line + 1,
+                "last_line": part.end_line,
+                "tokens": part.tokens,
+            }
+            for part in completion.prompt.parts
+        ],
+    }
+
+
+def _position(document: Document, offset: int) -> dict[str, int]:
+    line = document.line_of(offset)
+    return {"line": line + 1, "column": offset - document.line_starts[line] + 1}
