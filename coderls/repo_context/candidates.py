@@ -5,7 +5,7 @@ Every retriever looks at a bounded number of things, so that a strange repositor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from coderls.repo_context.files import Shelf
@@ -59,16 +59,19 @@ def find(shelf: Shelf, asker: Asker) -> list[Candidate]:
     return list(finder.found.values())
 
 
-def without_copies(found: Sequence[Candidate], shelf: Shelf, own: Sequence[Definition]) -> list[Candidate]:
-    """`found` without files that are copies of the asking one (build folders, backups): they leak its own text."""
+def copies_of(own: Sequence[Definition], shelf: Shelf) -> Callable[[str], bool]:
+    """A test whether a file is a copy of the asking one (build folders, backups): it would leak its own text."""
     mine = {definition.text.strip() for definition in own if len(definition.text) > _TELLING}
-    copies = set()
-    for path in {candidate.path for candidate in found}:
-        theirs = {d.text.strip() for d in shelf.definitions(path) if len(d.text) > _TELLING}
-        shared = len(mine & theirs)
-        if shared >= 3 and shared >= 0.6 * min(len(mine), len(theirs)):
-            copies.add(path)
-    return [candidate for candidate in found if candidate.path not in copies]
+    known: dict[str, bool] = {}
+
+    def is_copy(path: str) -> bool:
+        if path not in known:
+            theirs = {d.text.strip() for d in shelf.definitions(path) if len(d.text) > _TELLING}
+            shared = len(mine & theirs)
+            known[path] = shared >= 3 and shared >= 0.6 * min(len(mine), len(theirs))
+        return known[path]
+
+    return is_copy
 
 
 class _Finder:
@@ -92,16 +95,16 @@ class _Finder:
     def add(self, path: str, index: int, source: str, weight: float) -> None:
         key = (path, index)
         old = self.found.get(key)
-        if path == self.asker.path or (old is not None and old.weight >= weight):
+        if old.weight >= weight if old else len(self.found) >= _MAX_CANDIDATES:
             return
-        if old is None and len(self.found) >= _MAX_CANDIDATES:
+        if path == self.asker.path:
             return
         self.found[key] = Candidate(path, index, self.shelf.definitions(path)[index], source, weight)
 
     def add_name(self, paths: Iterable[str], name: str, alias: str, hops: int, weight: float = 1.0) -> bool:
         """The definitions of `name` in `paths`, or where those files have it from."""
         for path in paths:
-            indices = _top_level(self.shelf.definitions(path), name, alias)
+            indices = _top_level(self.shelf, path, name, alias)
             for index in indices:
                 self.add(path, index, "import", weight)
             if indices or (hops > 1 and self._add_reexport(path, name, hops, weight)):
@@ -174,20 +177,20 @@ class _Finder:
                 language = by_path(path)
                 if language is None or language.resolve is not family:
                     continue
-                for index, definition in enumerate(self.shelf.definitions(path)):
-                    if definition.name == name:
-                        self.add(path, index, "near", 0.8 / len(paths))
+                for index in self.shelf.places(path, name):
+                    self.add(path, index, "near", 0.8 / len(paths))
 
 
-def _top_level(definitions: Sequence[Definition], name: str, alias: str) -> list[int]:
+def _top_level(shelf: Shelf, path: str, name: str, alias: str) -> list[int]:
     """Indices of what `name` can mean from outside. A default export is the one called as the importer calls it."""
-    own = [index for index, definition in enumerate(definitions) if definition.parent < 0]
+    definitions = shelf.definitions(path)
     if name != "default":
-        return [index for index in own if definitions[index].name == name and not definitions[index].owner]
+        return [i for i in shelf.places(path, name) if definitions[i].parent < 0 and not definitions[i].owner]
+    own = [index for index in shelf.places(path, alias) if definitions[index].parent < 0]
     kinds = ("class", "function")
-    return [index for index in own if definitions[index].name == alias] or [
-        index for index in own if definitions[index].kind in kinds
-    ][:1]
+    return (
+        own or [i for i, definition in enumerate(definitions) if definition.kind in kinds and not definition.owner][:1]
+    )
 
 
 def _member_weight(definition: Definition) -> float:

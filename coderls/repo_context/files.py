@@ -9,7 +9,9 @@ from coderls.repo_context.languages.language import Language, parent_folder
 from coderls.repo_context.outline import Definition, Outline
 
 #: A name that is defined in more files than this says nothing.
-MAX_FILES_OF_A_NAME = 30
+MAX_FILES_OF_A_NAME = 12
+#: Files whose names are kept ready for `places`.
+_MAX_PLACES = 400
 
 
 class Shelf:
@@ -22,10 +24,12 @@ class Shelf:
         self._by_folder: dict[str, list[str]] = {}
         self._by_name: dict[str, list[str]] = {}
         self._resolved: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._places: dict[str, dict[str, list[int]]] = {}
 
     def put(self, path: str, outline: Outline) -> None:
         """Add a file, or replace what is known of it."""
         old = self.outlines.get(path)
+        self._places.pop(path, None)
         if old is None:
             self._resolved.clear()
             insort(self._by_file_name.setdefault(path.rpartition("/")[2], []), path)
@@ -46,6 +50,7 @@ class Shelf:
         if self._settings.pop(path, None) is not None:
             self._resolved.clear()
         old = self.outlines.pop(path, None)
+        self._places.pop(path, None)
         if old is not None:
             self._resolved.clear()
             self._drop_names(path, old)
@@ -72,6 +77,17 @@ class Shelf:
         """What file `path` defines; nothing when it is not known."""
         outline = self.outlines.get(path)
         return outline.definitions if outline else ()
+
+    def places(self, path: str, name: str) -> Sequence[int]:
+        """Indices of the definitions of `path` that are called `name`."""
+        names = self._places.get(path)
+        if names is None:
+            if len(self._places) >= _MAX_PLACES:
+                self._places.clear()
+            names = self._places[path] = {}
+            for index, definition in enumerate(self.definitions(path)):
+                names.setdefault(definition.name, []).append(index)
+        return names.get(name, ())
 
     # What import resolution asks: `languages.language.Files`.
 

@@ -155,14 +155,13 @@ class RepositoryIndex:
         with self._lock:
             shelf = self._shelves[number]
             asker = candidates.Asker(path, language, view.imports if view else (), near)
-            found = candidates.find(shelf, asker)
-            found = candidates.without_copies(found, shelf, view.outline.definitions if view else ())
             return pack(
-                rank.rank(found, near, counted),
+                rank.rank(candidates.find(shelf, asker), near),
                 shelf,
                 budget=budget_tokens,
                 count=counted,
                 near=rank.near_text(document.text, offset),
+                is_copy=candidates.copies_of(view.outline.definitions if view else (), shelf),
             )
 
     def _place(self, document: Document) -> tuple[int, str] | None:

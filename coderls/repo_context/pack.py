@@ -21,11 +21,18 @@ _SHORT_LINE = 16
 
 
 def pack(
-    ranked: Sequence[Ranked], shelf: Shelf, *, budget: int, count: Callable[[str], int], near: str
+    ranked: Sequence[Ranked],
+    shelf: Shelf,
+    *,
+    budget: int,
+    count: Callable[[str], int],
+    near: str = "",
+    is_copy: Callable[[str], bool] = lambda path: False,
 ) -> list[Snippet]:
     """Snippets of at most `budget` tokens, headings included; the most relevant file comes last.
 
-    Nothing whose first line stands in `near`, the text around the cursor, is shown again.
+    Nothing whose first line stands in `near`, the text around the cursor, is shown again, and nothing of a
+    file that is a copy of the open one.
     """
     chosen: dict[str, set[int]] = {}
     scores: dict[str, float] = {}
@@ -33,10 +40,10 @@ def pack(
     for item in ranked:
         path, index = item.candidate.path, item.candidate.index
         shown = chosen.get(path, set())
-        if index in shown or _repeats(item.candidate.definition.text, near):
+        if index in shown or is_copy(path) or _repeats(item.candidate.definition.text, near):
             continue
         wanted = _with_parents(shelf.definitions(path), index) - shown
-        cost = _cost(shelf.definitions(path), wanted, count) + (0 if shown else count(path) + _HEADING)
+        cost = _cost(shelf.definitions(path), wanted, path, count) + (0 if shown else count(path) + _HEADING)
         if cost > left:
             misses += 1
             if misses > _MAX_MISSES:
@@ -114,8 +121,10 @@ def _with_parents(definitions: Sequence[Definition], index: int) -> set[int]:
     return wanted
 
 
-def _cost(definitions: Sequence[Definition], wanted: set[int], count: Callable[[str], int]) -> int:
-    return sum(count(definitions[i].text + "\n") + (_BRACES if definitions[i].kind == "class" else 0) for i in wanted)
+def _cost(definitions: Sequence[Definition], wanted: set[int], path: str, count: Callable[[str], int]) -> int:
+    language = by_path(path)
+    braces = _BRACES if language is not None and language.members_end else 0
+    return sum(count(definitions[i].text) + 1 + (braces if definitions[i].kind == "class" else 0) for i in wanted)
 
 
 def _repeats(text: str, near: str) -> bool:

@@ -24,7 +24,7 @@ from coderls.repo_context.outline import Outline, read_outline
 #: Longer texts are not parsed at all (bytes of UTF-8).
 MAX_BYTES = 4_000_000
 #: Shorter texts are parsed in one call: it takes a few milliseconds at most.
-_SHORT = 50_000
+_SHORT = 20_000
 _CHUNK = 16_384
 #: Nodes looked at when faults are counted; a text with more is hopeless anyway.
 _MAX_FAULT_NODES = 100_000

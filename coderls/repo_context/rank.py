@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coderls.repo_context.candidates import Candidate, Near
@@ -13,15 +13,16 @@ _BEFORE = 3_000
 _AFTER = 1_500
 #: Lines from the cursor at which a name counts half.
 _HALF = 12
+#: Characters of code in a token, about.
+_TOKEN = 3.3
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate with its score (its value), and the tokens of its signature."""
+    """A candidate with its score: its value, whatever it costs."""
 
     candidate: Candidate
     score: float
-    tokens: int
 
 
 def near_text(text: str, offset: int) -> str:
@@ -50,14 +51,16 @@ def names_near(text: str, offset: int) -> dict[str, float]:
     return closeness
 
 
-def rank(candidates: Sequence[Candidate], near: Near, count: Callable[[str], int]) -> list[Ranked]:
+def rank(candidates: Sequence[Candidate], near: Near) -> list[Ranked]:
     """Best first: score for each token, with a little charged for every piece; ties by path and place."""
-    ranked = []
+    ranked: list[tuple[float, str, int, Ranked]] = []
     for candidate in candidates:
         definition = candidate.definition
         used = near.get(definition.name, 0.0)
         owner = near.get(definition.owner, 0.0) if definition.owner else 0.0
         score = candidate.weight * (0.3 + 2.0 * used + 0.5 * owner)
-        ranked.append(Ranked(candidate, score, count(definition.text)))
-    ranked.sort(key=lambda item: (-item.score / (item.tokens + 10) ** 0.7, item.candidate.path, item.candidate.index))
-    return ranked
+        # Tokens are estimated here and counted when packed: most candidates never get that far.
+        value = -score / (len(definition.text) / _TOKEN + 10) ** 0.7
+        ranked.append((value, candidate.path, candidate.index, Ranked(candidate, score)))
+    ranked.sort(key=lambda item: item[:3])
+    return [item[3] for item in ranked]
