@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from coderls.document import Document
 from coderls.fim.brackets import balance
+from coderls.fim.languages import language
 from coderls.fim.stopping import Gap, indentation
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -38,7 +39,7 @@ def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertio
     text = _without_lines_below(text, document, offset, gap)
     if not gap.line_after.strip():
         text = text.rstrip()
-    if not text.strip() or _repeats_neighbour(text, gap):
+    if _says_nothing(text, gap) or _repeats_neighbour(text, gap):
         return None
     text, replaced = _joined(text, gap)
     if gap.block and gap.line_after.strip() and not replaced and "\n" in text:
@@ -126,6 +127,12 @@ def _without_lines_below(text: str, document: Document, offset: int, gap: Gap) -
 def _is_same_place(line: str, below: str) -> bool:
     """Whether two lines with the same words are the same line; short ones must stand equally deep."""
     return len(line.strip()) >= _TELLING or indentation(line) == indentation(below)
+
+
+def _says_nothing(text: str, gap: Gap) -> bool:
+    """Whether nothing is there, or no more than the beginning of a comment or string."""
+    words = text.strip()
+    return not words or words in ('"""', "'''", '"', "'", "`", *language(gap.language_id).comment)
 
 
 def _repeats_neighbour(text: str, gap: Gap) -> bool:
