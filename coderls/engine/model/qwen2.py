@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from coderls.engine.model.attention import LayerKV, attend, causal_mask
 from coderls.engine.model.config import ModelConfig
-from coderls.engine.model.linear import Linear
+from coderls.engine.model.linear import Linear, PlainLinear
 from coderls.engine.model.rope import RopeTables, rotate
 
 #: For which of the given tokens logits are wanted.
@@ -52,9 +51,10 @@ class Qwen2:
 
     @property
     def weight_bytes(self) -> int:
-        """Memory of all weights."""
+        """Memory of all weights; a tied head that is the embedding itself is counted once."""
+        shared = isinstance(self.head, PlainLinear) and self.head.weight is self.embedding
         products = [p for layer in self.layers for p in (layer.qkv, layer.attention_out, layer.gate_up, layer.mlp_out)]
-        return self.embedding.nbytes + self.head.nbytes + sum(p.nbytes for p in products)
+        return self.embedding.nbytes + (0 if shared else self.head.nbytes) + sum(p.nbytes for p in products)
 
 
 def forward(model: Qwen2, tokens: Tensor, start: int, cache: Sequence[LayerKV], rows: Rows) -> Tensor | None:
@@ -85,4 +85,4 @@ def forward(model: Qwen2, tokens: Tensor, start: int, cache: Sequence[LayerKV], 
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
         x = layer.mlp_out(F.silu(gate).mul_(up), add=x)
     x = F.rms_norm(x, (config.hidden_size,), model.norm, config.rms_norm_eps)
-    return model.head(x).to(torch.float32)
+    return model.head(x).float()

@@ -1,0 +1,139 @@
+"""Choosing a token."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from coderls.engine.api import Sampling
+from coderls.engine.model.sampling import choose
+from coderls.engine.runner import SampleSpec
+from coderls.errors import EngineError
+
+LOGITS = torch.tensor([1.0, 3.0, 2.0, 3.0, -1.0, 0.5])
+PROBABILITIES = torch.softmax(LOGITS, 0)
+
+
+def draws(count: int, allowed: tuple[int, ...] | None = None, **sampling: float) -> Counter[int]:
+    """How often each token was chosen, over as many seeds."""
+    return Counter(
+        choose(LOGITS, SampleSpec(Sampling(seed=seed, **sampling), step=seed % 5, allowed=allowed)).token
+        for seed in range(count)
+    )
+
+
+def test_greedy_takes_the_first_of_the_likeliest() -> None:
+    sample = choose(LOGITS, SampleSpec(Sampling(temperature=0.0, top_k=3, top_p=0.5)))
+    assert sample.token == 1
+    assert sample.logprob == pytest.approx(math.log(float(PROBABILITIES[1])), abs=1e-6)
+    assert sample.top == ()
+
+
+def test_temperature_one_draws_from_the_distribution() -> None:
+    found = draws(4000, temperature=1.0)
+    for token, probability in enumerate(PROBABILITIES.tolist()):
+        # Four standard deviations of a binomial count: seeds are fixed, so this never flickers.
+        assert abs(found[token] - 4000 * probability) < 4 * math.sqrt(4000 * probability * (1 - probability)) + 1
+
+
+def test_temperature_flattens_and_sharpens() -> None:
+    # Of the likeliest two of six: 38% each at temperature 1, 49% at 0.3, 25% at 3.
+    sharp, flat = draws(800, temperature=0.3), draws(800, temperature=3.0)
+    assert sharp[1] + sharp[3] > 0.93 * 800
+    assert flat[1] + flat[3] < 0.56 * 800
+    assert flat[4] > 20
+
+
+def test_tiny_temperature_is_greedy_up_to_ties() -> None:
+    assert set(draws(50, temperature=1e-12)) == {1, 3}
+
+
+@pytest.mark.parametrize(
+    ("top_k", "expected"), [(1, {1}), (3, {1, 2, 3}), (4, {0, 1, 2, 3}), (100, {0, 1, 2, 3, 4, 5})]
+)
+def test_top_k_leaves_the_likeliest(top_k: int, expected: set[int]) -> None:
+    assert set(draws(2000, temperature=2.0, top_k=top_k)) == expected
+
+
+def test_top_p_leaves_the_fewest_that_reach_it() -> None:
+    # Probabilities in order: 0.38, 0.38, 0.14, 0.05, 0.03, 0.01.
+    assert set(draws(300, temperature=1.0, top_p=0.75)) == {1, 3}
+    assert set(draws(300, temperature=1.0, top_p=0.8)) == {1, 2, 3}
+    assert len(set(draws(50, temperature=1.0, top_p=1e-9))) == 1
+
+
+def test_top_k_comes_before_top_p() -> None:
+    # Of the best three, 1 and 3 hold 84%: with top_p alone 0.8 would need the third too.
+    assert set(draws(300, temperature=1.0, top_k=3, top_p=0.8)) == {1, 3}
+
+
+def test_large_vocabulary_with_a_wide_nucleus() -> None:
+    flat = torch.zeros(5000)
+    found = {choose(flat, SampleSpec(Sampling(1.0, top_p=0.5, seed=seed))).token for seed in range(200)}
+    assert len(found) > 150  # a nucleus of 2,500, of which the first guess has 1,024
+    kept = {choose(flat, SampleSpec(Sampling(1.0, top_k=2000, seed=seed))).token for seed in range(200)}
+    assert len(kept) > 150
+
+
+def test_seed_and_step_fix_the_draw() -> None:
+    wide = torch.zeros(1000)
+
+    def one(seed: int | None, step: int) -> int:
+        return choose(wide, SampleSpec(Sampling(temperature=1.0, seed=seed), step=step)).token
+
+    assert [one(7, step) for step in range(8)] == [one(7, step) for step in range(8)]
+    assert len({one(7, step) for step in range(8)}) > 4
+    assert len({one(seed, 0) for seed in range(8)}) > 4
+    assert len({one(None, 0) for _ in range(20)}) > 4
+
+
+def test_the_draw_is_the_same_on_every_machine() -> None:
+    wide = torch.zeros(1000)
+    found = [choose(wide, SampleSpec(Sampling(temperature=1.0, seed=7), step=step)).token for step in range(4)]
+    assert found == [701, 989, 251, 774]
+
+
+def test_allowed_ids_only() -> None:
+    assert choose(LOGITS, SampleSpec(Sampling(), allowed=(4, 0))).token == 0
+    assert set(draws(200, allowed=(5, 0), temperature=1.0)) == {0, 5}
+    assert set(draws(200, allowed=(5, 0, 4), temperature=1.0, top_k=2)) == {0, 5}
+
+
+def test_allowed_keeps_the_logprob_of_the_whole_distribution() -> None:
+    sample = choose(LOGITS, SampleSpec(Sampling(temperature=0.5, seed=1), allowed=(4,), top=2))
+    assert sample.token == 4
+    assert sample.logprob == pytest.approx(math.log(float(PROBABILITIES[4])), abs=1e-6)
+    assert [token for token, _ in sample.top] == [1, 3]
+
+
+def test_ids_beyond_the_vocabulary_cannot_be_chosen() -> None:
+    assert choose(LOGITS, SampleSpec(Sampling(), allowed=(2, 6, 10_000, -1))).token == 2
+
+
+@pytest.mark.parametrize("allowed", [(), (99,)])
+def test_nothing_allowed(allowed: tuple[int, ...]) -> None:
+    with pytest.raises(EngineError, match="No token is allowed"):
+        choose(LOGITS, SampleSpec(Sampling(), allowed=allowed))
+
+
+def test_more_alternatives_than_tokens() -> None:
+    assert len(choose(LOGITS, SampleSpec(Sampling(), top=20)).top) == 6
+
+
+def test_minus_infinity_is_never_drawn() -> None:
+    masked = torch.tensor([-math.inf, 0.0, -math.inf, 0.0])
+    found = {choose(masked, SampleSpec(Sampling(temperature=1.5, seed=seed))).token for seed in range(100)}
+    assert found == {1, 3}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_not_numbers(bad: float) -> None:
+    damaged = LOGITS.clone()
+    damaged[2] = bad
+    with pytest.raises(EngineError, match=r"not numbers.*coderls doctor"):
+        choose(damaged, SampleSpec(Sampling()))
+    with pytest.raises(EngineError, match="not numbers"):
+        choose(torch.full((4,), -math.inf), SampleSpec(Sampling()))

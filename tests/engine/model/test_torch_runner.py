@@ -1,0 +1,228 @@
+"""Slots, memory, devices and requests that do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from coderls.engine.api import Sampling
+from coderls.engine.model import torch_runner
+from coderls.engine.model.attention import attend, causal_mask, layer_kv
+from coderls.engine.model.memory import free_bytes, largest_context, plan_slots
+from coderls.engine.model.torch_runner import TorchRunner, load_runner
+from coderls.engine.runner import SampleSpec, Work
+from coderls.errors import EngineError, EngineStartFailed, ModelBroken, ModelNotFound, RequestRefused
+
+from .checkpoints import SMALL, VOCAB, oracle, save, some_tokens
+
+GREEDY = SampleSpec(Sampling())
+PER_TOKEN = 2 * 2 * 3 * 64 * 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(oracle(SMALL, max_position_embeddings=4096), tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def runner(folder: Path) -> TorchRunner:
+    return load_runner(folder, name="x", device="cpu", dtype="float32", context_length=512)
+
+
+def test_plan_has_one_full_slot_and_shorter_ones() -> None:
+    assert plan_slots(8192, 1000, 1e9) == (8192, 2048, 2048, 2048, 2048, 2048)
+    assert plan_slots(32768, 1000, 1e9) == (32768, *[8192] * 5)
+    assert plan_slots(131072, 1000, 1e9) == (131072, *[8192] * 5)
+    assert plan_slots(512, 1000, 1e9) == (512,) * 6
+
+
+def test_shorter_slots_take_half_of_what_is_left() -> None:
+    assert plan_slots(8192, 1000, 8192e3) == (8192,)
+    assert plan_slots(8192, 1000, 8192e3 + 2 * 2048e3) == (8192, 2048)
+    assert plan_slots(8192, 1000, 8192e3 + 4 * 2048e3) == (8192, 2048, 2048)
+
+
+@pytest.mark.parametrize("budget", [8192e3 - 1, 3000e3])
+def test_context_that_does_not_fit_names_the_largest_that_does(budget: float) -> None:
+    fits = largest_context(1000, budget)
+    assert fits * 1000 <= budget < (fits + 256) * 1000
+    with pytest.raises(EngineStartFailed, match=f"largest context that fits is {fits:,} tokens"):
+        plan_slots(8192, 1000, budget)
+    assert plan_slots(fits, 1000, budget)[0] == fits
+
+
+@pytest.mark.parametrize("budget", [300e3, 0, -5e9])
+def test_no_context_fits(budget: float) -> None:
+    with pytest.raises(EngineStartFailed, match="No useful context fits"):
+        plan_slots(8192, 1000, budget)
+
+
+def test_memory_of_this_machine_is_known() -> None:
+    free = free_bytes(torch.device("cpu"))
+    assert free is None or free > 0
+
+
+def pretend_free(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
+    monkeypatch.setattr(torch_runner, "free_bytes", lambda _device: free)
+
+
+def test_weights_that_do_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_free(monkeypatch, 1 << 20)
+    with pytest.raises(EngineStartFailed, match=r"weights take .* on cpu, where .* are free.*smaller model"):
+        load_runner(folder, name="x", device="cpu", dtype="float32")
+
+
+def weight_bytes() -> int:
+    return sum(weight.nbytes for weight in oracle(SMALL).parameters())
+
+
+def test_context_is_fitted_to_the_memory_where_nobody_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_free(monkeypatch, weight_bytes() + int(1100 * PER_TOKEN / 0.6))
+    runner = load_runner(folder, name="x", device="cpu", dtype="float32")
+    assert list(runner.slot_lengths) == [1024]
+    assert runner.info.context_length == 1024
+
+
+def test_context_that_was_asked_for_is_met_or_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_free(monkeypatch, weight_bytes() + int(1100 * PER_TOKEN / 0.6))
+    with pytest.raises(EngineStartFailed, match="largest context that fits is 1,024"):
+        load_runner(folder, name="x", device="cpu", dtype="float32", context_length=2048)
+    assert load_runner(
+        folder, name="x", device="cpu", dtype="float32", context_length=700
+    ).info.context_length == 700  # fmt: skip
+
+
+def test_unknown_memory_is_no_hindrance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_free(monkeypatch, None)
+    assert load_runner(folder, name="x", device="cpu", dtype="float32").info.context_length == 4096
+
+
+def test_more_context_than_the_model_has(folder: Path) -> None:
+    with pytest.raises(EngineStartFailed, match=r"5,000 tokens was asked for; the model has 4,096.*YaRN"):
+        load_runner(folder, name="x", device="cpu", context_length=5000)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"device": "abacus"}, "no device 'abacus'"),
+        ({"device": "meta"}, "does not run on meta"),
+        ({"device": "cuda:99"}, "CUDA devices"),
+        ({"dtype": "int3"}, "no dtype 'int3'"),
+    ],
+)
+def test_devices_and_dtypes_that_are_not_there(folder: Path, options: dict[str, str], said: str) -> None:
+    with pytest.raises(EngineStartFailed, match=said) as caught:
+        load_runner(folder, name="x", **options)
+    assert caught.value.todo
+
+
+def test_automatic_dtype_follows_the_processor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for flags, expected in (({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert load_runner(folder, name="x", device="cpu", context_length=512).info.dtype == expected
+
+
+def test_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound):
+        load_runner(tmp_path / "none", name="x")
+    with pytest.raises(ModelBroken):
+        load_runner(tmp_path, name="x")
+
+
+def test_progress_covers_loading_and_warming_up(folder: Path) -> None:
+    seen: list[tuple[str, float]] = []
+    load_runner(
+        folder, name="x", device="cpu", context_length=512, progress=lambda detail, part: seen.append((detail, part))
+    )
+    fractions = [fraction for _, fraction in seen]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert {detail for detail, _ in seen} == {"loading weights", "warming up"}
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (Work(0, 0, [], GREEDY), "0 tokens"),
+        (Work(0, 0, [1] * 513, GREEDY), "do not fit a context of 512"),
+        (Work(1, 510, [1, 2, 3], GREEDY), "do not fit"),
+        (Work(0, -1, [1], GREEDY), "do not fit"),
+        (Work(0, 0, [1, VOCAB], GREEDY), f"outside 0 to {VOCAB - 1}"),
+        (Work(0, 0, [-1], GREEDY), "outside 0"),
+    ],
+)
+def test_work_that_does_not_fit_is_refused(runner: TorchRunner, work: Work, said: str) -> None:
+    with pytest.raises(RequestRefused, match=said):
+        runner.run([work])
+
+
+def test_slot_that_is_not_there(runner: TorchRunner) -> None:
+    with pytest.raises(EngineError, match="no KV slot 9"):
+        runner.run([Work(9, 0, [1], GREEDY)])
+    with pytest.raises(EngineError, match="do not fit into slots"):
+        runner.copy(0, 1, 513)
+
+
+def test_the_last_position_can_be_used(runner: TorchRunner) -> None:
+    prompt = some_tokens(512)
+    whole = runner.logits(Work(0, 0, prompt))
+    runner.run([Work(3, 0, prompt[:511], None)])
+    torch.testing.assert_close(runner.logits(Work(3, 511, prompt[511:])), whole[511:], atol=1e-4, rtol=0)
+
+
+def test_slots_do_not_touch_each_other(runner: TorchRunner) -> None:
+    prompts = [some_tokens(40, seed) for seed in range(len(runner.slot_lengths))]
+    alone = [runner.logits(Work(0, 0, prompt))[-1:] for prompt in prompts]
+    runner.run([Work(slot, 0, prompt[:-1], None) for slot, prompt in enumerate(prompts)])
+    for slot, prompt in enumerate(prompts):
+        found = runner.logits(Work(slot, 39, prompt[39:]))
+        torch.testing.assert_close(found, alone[slot], atol=1e-4, rtol=0)
+
+
+def test_sampled_output_repeats_with_its_seed(runner: TorchRunner) -> None:
+    def output(seed: int) -> list[int]:
+        given, start, found = some_tokens(20), 0, []
+        for step in range(12):
+            sample = runner.run([Work(0, start, given, SampleSpec(Sampling(1.0, seed=seed), step=step))])[0]
+            assert sample is not None
+            start, given = start + len(given), [sample.token]
+            found.append(sample.token)
+        return found
+
+    assert output(3) == output(3)
+    assert output(3) != output(4)
+
+
+def test_broken_weights_give_an_error_not_a_token(tmp_path: Path) -> None:
+    model = oracle(SMALL)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    broken = save(model, tmp_path)
+    with pytest.raises(EngineError, match="not numbers"):
+        load_runner(broken, name="x", device="cpu", dtype="float32").run([Work(0, 0, [1, 2], GREEDY)])
+
+
+def test_closing_gives_the_memory_back(folder: Path) -> None:
+    runner = load_runner(folder, name="x", device="cpu", dtype="float32", context_length=512)
+    runner.close()
+    with pytest.raises(AttributeError):
+        runner.run([Work(0, 0, [1], GREEDY)])
+
+
+@pytest.mark.parametrize(("count", "end"), [(1, 9), (9, 9), (4, 9), (1, 1)])
+def test_attention_against_its_definition(count: int, end: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    heads, kv_heads, size = 6, 2, 16
+    rows = torch.randn(12, 2 * kv_heads, size, generator=generator)
+    rows[end:] = float("nan")  # what was never written must not be read
+    queries = torch.randn(count, heads, size, generator=generator)
+    found = attend(queries, layer_kv(rows), end, causal_mask(count, end, torch.device("cpu")))
+    for row in range(count):
+        sees = end - count + row + 1
+        for head in range(heads):
+            keys, values = rows[:sees, head // 3], rows[:sees, kv_heads + head // 3]
+            expected = torch.softmax(keys @ queries[row, head] / size**0.5, 0) @ values
+            torch.testing.assert_close(found[row, head * size : (head + 1) * size], expected, atol=1e-5, rtol=0)
