@@ -39,7 +39,7 @@ class Session:
         self.documents: dict[str, Document] = {}
         self._client = client
         self._engine = EngineLink(client)
-        self._index = IndexLink(client)
+        self._index = IndexLink(client, self.documents.values)
         self._generations: Generations[Completion] = Generations()
         self._changed_at: dict[str, float] = {}
         self._initial: Any = None

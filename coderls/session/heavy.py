@@ -13,6 +13,7 @@ from coderls.engine.api import Health
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
 from coderls.fim.model import FimModel
+from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import EngineSettings
 
@@ -20,6 +21,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "Engine",
+    "RepositoryIndex",
     "complete",
     "connect",
     "load_fim_model",

@@ -1,18 +1,21 @@
-"""The repository index in a thread of its own: built once, then fed with what the user edits.
+"""The repository index of a session: made and built in the background, fed with what the user opens and edits.
 
-The thread is polite: it pauses while a completion runs, and sleeps while there is nothing to do. It gets frozen
-documents and paths, and touches nothing else of the session.
+The index has threads of its own, gets frozen documents and paths, and touches nothing else of the session. It is
+polite: it waits while a completion runs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coderls.document import Document
+from coderls.session.engine_link import import_heavy
 from coderls.session.ui import Client
 
 if TYPE_CHECKING:
@@ -22,36 +25,51 @@ logger = logging.getLogger(__name__)
 
 
 class IndexLink:
-    """The index of one session's workspace folders."""
+    """The index of the workspace folders, or none: without folders, switched off, or not made yet.
 
-    def __init__(self, client: Client) -> None:
+    `documents` gives the documents that are open now.
+    """
+
+    def __init__(self, client: Client, documents: Callable[[], Collection[Document]]) -> None:
         self.folders: list[Path] = []
+        self.source: RepositoryIndex | None = None
         self._client = client
-        self._index: RepositoryIndex | None = None
+        self._documents = documents
+        self._making: asyncio.Task[None] | None = None
+        self._enabled = False
         self._completions = 0
 
-    @property
-    def source(self) -> RepositoryIndex | None:
-        """Where snippets come from; None while there is no index."""
-        return self._index
-
     def start(self, *, enabled: bool) -> None:
-        pass
+        """Make the index if it is wanted and not there; drop it if it is there and not wanted."""
+        if enabled != self._enabled:
+            self._enabled = enabled
+            self._make_again()
 
-    def use(self, folders: list[Path]) -> None:
-        self.folders = folders
+    def use(self, folders: Sequence[Path]) -> None:
+        """Other workspace folders than before."""
+        self.folders = list(folders)
+        self._make_again()
 
     def changed(self, document: Document) -> None:
-        pass
+        """An open document has this text now, whatever the disk says."""
+        if self.source is not None:
+            self.source.update(document)
 
     def closed(self, document: Document) -> None:
-        pass
+        """A document was closed: the disk counts again."""
+        if self.source is not None:
+            self.source.forget(document.uri)
 
     def files_changed(self, paths: Sequence[Path]) -> None:
-        pass
+        """Files on disk are new, other, or gone."""
+        if self.source is not None:
+            for path in paths:
+                self.source.refresh(path)
 
     def close(self) -> None:
-        pass
+        """Stop what runs."""
+        self._enabled = False
+        self._make_again()
 
     def folder_of(self, document: Document) -> Path | None:
         """The innermost workspace folder that holds a document."""
@@ -68,3 +86,56 @@ class IndexLink:
             yield
         finally:
             self._completions -= 1
+
+    def _make_again(self) -> None:
+        if self._making is not None:
+            self._making.cancel()
+            self._making = None
+        if self.source is not None:
+            # It waits for its worker to end, which nobody here has to.
+            threading.Thread(target=self.source.close, name="index-close", daemon=True).start()
+            self.source = None
+        if self._enabled and self.folders:
+            self._making = asyncio.ensure_future(self._make(tuple(self.folders)))
+
+    async def _make(self, folders: tuple[Path, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            work = await loop.run_in_executor(None, import_heavy)
+            index: RepositoryIndex = await loop.run_in_executor(None, self._open, work.RepositoryIndex, folders)
+        except Exception:
+            logger.exception("The workspace cannot be indexed; completions go on without it.")
+            self._client.log("The workspace cannot be indexed; completions go on without it. The log says more.")
+            return
+        self.source = index
+        for document in self._documents():
+            index.update(document)
+
+        def told(text: str) -> None:
+            if self.source is index:
+                self._client.log(text)
+
+        def build() -> None:
+            text = _build(index)
+            try:
+                loop.call_soon_threadsafe(told, text)
+            except RuntimeError:
+                logger.debug("The index was done when the session was over.")
+
+        threading.Thread(target=build, name="index-build", daemon=True).start()
+
+    def _open(self, kind: type[RepositoryIndex], folders: tuple[Path, ...]) -> RepositoryIndex:
+        return kind.open_workspace(folders, busy=lambda: self._completions > 0)
+
+
+def _build(index: RepositoryIndex) -> str:
+    """Read the workspace; a sentence about what came of it."""
+    try:
+        whole = index.build()
+    except Exception:
+        logger.exception("Indexing the workspace failed.")
+        return "Indexing the workspace failed; completions go on with what was read. The log says more."
+    stats = index.stats()
+    notes = " ".join(stats.notes)
+    begun = "The index is ready" if whole else "The index was stopped"
+    return f"{begun}: {stats.definitions} definitions in {stats.files} files. {notes}".rstrip()

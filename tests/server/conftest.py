@@ -1,0 +1,215 @@
+"""Front ends as editors start them: the real process over stdio, the real engine process with the scripted model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
+from devtools.lsp_client import CAPABILITIES, StdioClient
+
+SCRIPT = FakeScript(
+    rules=(
+        FakeRule("def add(a, b):\n    return ", "a + b"),
+        FakeRule("forever = ", "'" + "x" * 4000),
+        FakeRule("marker = ", "found"),
+        FakeRule("block:\n    ", "first = 1\n    second = 2"),
+        FakeRule("poison = ", "1", fail="die"),
+    ),
+    default="pass",
+    token_ms=5.0,
+)
+WITHOUT_GHOST_TEXT = {**CAPABILITIES, "textDocument": {"completion": {}}}
+
+
+def eventually(condition: Callable[[], bool], what: str = "it", within_s: float = 30.0) -> None:
+    """Wait for a state outside of the protocol, and fail if it does not come."""
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, f"{what} did not come to pass"
+        time.sleep(0.02)
+
+
+class Front(StdioClient):
+    """A client whose server has folders and a model of its own."""
+
+    home: Path
+
+    def ready(self) -> Front:
+        """Wait until completions can be had."""
+        self.wait_for(lambda: any("engine is ready" in line for line in self.logged()), 60, "a ready engine")
+        return self
+
+    def logged(self) -> list[str]:
+        """The lines in the editor's log of this server."""
+        return [message["params"]["message"] for message in self.messages if message["method"] == "window/logMessage"]
+
+    def shown(self) -> list[str]:
+        """What the user was shown."""
+        return [message["params"]["message"] for message in self.messages if message["method"] == "window/showMessage"]
+
+    def put(self, marked: str, name: str = "a.py", language_id: str = "python") -> tuple[str, int, int]:
+        """Open a document; its URI, and line and character (UTF-16) of the `$0` in it."""
+        before, _, after = marked.partition("$0")
+        uri = self.open(self.home / "work" / name, before + after, language_id)
+        last = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")[-1]
+        line = len(before.replace("\r\n", "\n").replace("\r", "\n").split("\n")) - 1
+        return uri, line, len(last.encode("utf-16-le")) // 2
+
+    def ghost(self, marked: str, name: str = "a.py", language_id: str = "python") -> str | None:
+        """The ghost text at the `$0`."""
+        return text_of(self.wait(self.inline_request(*self.put(marked, name, language_id))))
+
+    def engine(self) -> Engine:
+        """The engine that serves this front."""
+        [found] = engines(self.home)
+        return found
+
+
+@dataclass
+class Engine:
+    """A running engine process, seen from its socket."""
+
+    socket: Path
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost")
+
+    def health(self) -> dict[str, Any]:
+        return dict(self.http.get("/health").json())
+
+    @property
+    def pid(self) -> int:
+        return int(self.health()["pid"])
+
+    def metric(self, name: str) -> float:
+        lines = self.http.get("/metrics").text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((name + " ", name + "{")))
+
+    def working(self) -> bool:
+        return self.metric("coderls_queue") > 0
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out."""
+        pid = self.pid
+        self.http.close()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", "its end")
+
+
+def engines(home: Path) -> list[Engine]:
+    """The engines that answer in a runtime folder."""
+    found = []
+    for socket in sorted((home / "run").rglob("*.sock")):
+        engine = Engine(socket)
+        try:
+            engine.health()
+            found.append(engine)
+        except httpx.TransportError:
+            engine.http.close()  # a stale socket
+    return found
+
+
+def engine_processes(home: Path) -> list[int]:
+    """Ids of all engine processes whose socket is in a runtime folder, whether they answer or not."""
+    mark = str(home)
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "engine" in line and any(mark in word for word in line) and process.status() != "zombie":
+            found.append(process.pid)
+    return found
+
+
+def text_of(result: Mapping[str, Any]) -> str | None:
+    """The text of the only item, or None."""
+    items = result["items"]
+    assert len(items) <= 1
+    return items[0]["insertText"] if items else None
+
+
+class Home:
+    """Folders for the fronts and engines of one test, and their end."""
+
+    def __init__(self) -> None:
+        base = "/tmp" if Path("/tmp").is_dir() else None
+        self.path = Path(tempfile.mkdtemp(prefix="cl-", dir=base))
+        (self.path / "work").mkdir()
+        self.fronts: list[Front] = []
+
+    def model(self, script: FakeScript = SCRIPT, name: str = "fake") -> Path:
+        folder = self.path / name
+        return folder if folder.exists() else write_fake_model(folder, script)
+
+    def environment(self) -> dict[str, str]:
+        return {"CODERLS_CACHE": str(self.path / "cache"), "CODERLS_RUNTIME": str(self.path / "run")}
+
+    def front(
+        self,
+        command: Sequence[str] = (sys.executable, "-m", "coderls", "--stdio"),
+        *,
+        env: Mapping[str, str] | None = None,
+    ) -> Front:
+        """A server process that was not spoken to yet."""
+        (self.path / "run").mkdir(mode=0o700, exist_ok=True)
+        log = (self.path / f"front-{len(self.fronts)}.log").open("wb")
+        with log:
+            front = Front(command, {**self.environment(), **(env or {})}, stderr=log, cwd=self.path)
+        front.home = self.path
+        self.fronts.append(front)
+        return front
+
+    def log(self, number: int = 0) -> str:
+        """What a front wrote to stderr so far."""
+        return (self.path / f"front-{number}.log").read_text(encoding="utf-8", errors="replace")
+
+    def started(self, *, options: Any = None, script: FakeScript = SCRIPT, **initialize: Any) -> Front:
+        """A server process that was initialized with the fake model."""
+        front = self.front()
+        engine = {"model": str(self.model(script)), "idle_exit_s": 60}
+        params = {"initializationOptions": {"engine": engine, **(options or {})}, **initialize}
+        front.initialize(self.path / "work", **params)
+        return front
+
+    def close(self) -> None:
+        for front in self.fronts:
+            front.close()
+        for pid in engine_processes(self.path):
+            os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not engine_processes(self.path), "the end of all engines")
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """Folders of this test's own."""
+    made = Home()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Front]:
+    """A front that is ready, for the tests of a module that leave it as it was."""
+    made = Home()
+    yield made.started().ready()
+    made.close()
+
+
+def written(path: Path) -> Any:
+    """The JSON lines of a file that may still grow."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
