@@ -53,8 +53,11 @@ class FimModel:
 
 @lru_cache(maxsize=512)
 def _encode(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    # Between two keystrokes all of a prompt but its end is the same.
-    return tuple(tokenizer.encode(text))
+    # Cached, as between two keystrokes all of a prompt but its end is the same.
+    try:
+        return tuple(tokenizer.encode(text))
+    except TypeError:  # a lone surrogate, as editors can send them, is no character
+        return tuple(tokenizer.encode(text.encode("utf-8", "replace").decode()))
 
 
 @dataclass(frozen=True, slots=True)
