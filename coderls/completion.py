@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
@@ -88,6 +88,33 @@ class Completion:
     timings: Timings
     logprob: float
     snippets: tuple[Snippet, ...] = ()
+
+    def explained(self) -> dict[str, Any]:
+        """What it was made from, as JSON: tokens, milliseconds of each stage, and the prompt's parts in their order.
+
+        Lines count from 1 here, and the last one is included.
+        """
+        usage = self.usage
+        return {
+            "finish_reason": self.finish_reason,
+            "mean_logprob": round(self.logprob, 4),
+            "tokens": {
+                "prompt": usage.prompt_tokens,
+                "cached": usage.cached_tokens,
+                "completion": usage.completion_tokens,
+            },
+            "timings_ms": {name: round(value, 2) for name, value in asdict(self.timings).items()},
+            "prompt": [
+                {
+                    "kind": part.kind,
+                    "path": part.path,
+                    "first_line": part.start_line + 1,
+                    "last_line": part.end_line,
+                    "tokens": part.tokens,
+                }
+                for part in self.prompt.parts
+            ],
+        }
 
 
 async def complete(

@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -157,29 +157,12 @@ def report(document: Document, outcome: Outcome) -> dict[str, Any]:
     completion = outcome.completion
     if completion is None:
         return facts
-    usage = completion.usage
-    facts["timings_ms"] |= {name: round(value, 2) for name, value in asdict(completion.timings).items()}
+    explained = completion.explained()
+    explained["timings_ms"] = facts["timings_ms"] | explained["timings_ms"]
     return facts | {
         "text": completion.text,
         "range": {"start": _position(document, completion.start), "end": _position(document, completion.end)},
-        "reason": "",
-        "finish_reason": completion.finish_reason,
-        "mean_logprob": completion.logprob,
-        "tokens": {
-            "prompt": usage.prompt_tokens,
-            "cached": usage.cached_tokens,
-            "completion": usage.completion_tokens,
-        },
-        "prompt": [
-            {
-                "kind": part.kind,
-                "path": part.path,
-                "first_line": part.start_line + 1,
-                "last_line": part.end_line,
-                "tokens": part.tokens,
-            }
-            for part in completion.prompt.parts
-        ],
+        **explained,
     }
 
 

@@ -29,6 +29,9 @@ from coderls.session import Session
 
 logger = logging.getLogger(__name__)
 
+#: The command that says what the last completion of a document was made from.
+EXPLAIN = "coderls.explain"
+
 
 class Server(LanguageServer):
     """One connection with one client: its session, and what was agreed on at `initialize`."""
@@ -97,6 +100,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         ),
         inline_completion_provider=lsp.InlineCompletionOptions(),
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
+        execute_command_provider=lsp.ExecuteCommandOptions([EXPLAIN]),
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
@@ -194,6 +198,15 @@ async def completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completion
     return lsp_convert.completion_items(document, offset, found, ls.encoding)
 
 
+def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[str, Any] | None:
+    """`coderls.explain` with a document's URI: what its last completion was made from."""
+    if params.command != EXPLAIN:
+        raise JsonRpcInvalidParams(f"There is no command {params.command!r:.60}.")
+    if not params.arguments or not isinstance(params.arguments[0], str):
+        raise JsonRpcInvalidParams(f"{EXPLAIN} needs the URI of a document as its argument.")
+    return ls.session.explain(params.arguments[0])
+
+
 def _snapshot(ls: Server, uri: str) -> Document:
     document = ls.session.documents.get(uri)
     if document is None:
@@ -220,4 +233,5 @@ METHODS: dict[str, Callable[..., Any]] = {
     lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_workspace_folders,
     lsp.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
     lsp.TEXT_DOCUMENT_COMPLETION: completion,
+    lsp.WORKSPACE_EXECUTE_COMMAND: execute_command,
 }

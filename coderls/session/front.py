@@ -42,6 +42,7 @@ class Session:
         self._index = IndexLink(client, self.documents.values)
         self._generations: Generations[Completion] = Generations()
         self._changed_at: dict[str, float] = {}
+        self._last: dict[str, Completion] = {}
         self._initial: Any = None
         self._shown: set[Problem] = set()
 
@@ -83,6 +84,7 @@ class Session:
         """The editor has closed a document."""
         document = self.documents.pop(uri, None)
         self._changed_at.pop(uri, None)
+        self._last.pop(uri, None)
         self._generations.stop(uri)
         if document is not None:
             self._index.closed(document)
@@ -134,7 +136,15 @@ class Session:
             return None
         with self._index.quiet():
             completion = await self._ask(engine, document, offset, invoked)
-        return completion if self.documents.get(document.uri) is document else None
+        if completion is None or self.documents.get(document.uri) is not document:
+            return None
+        self._last[document.uri] = completion
+        return completion
+
+    def explain(self, uri: str) -> dict[str, Any] | None:
+        """What the last completion of an open document was made from (`Completion.explained`); None without one."""
+        completion = self._last.get(uri)
+        return None if completion is None else completion.explained()
 
     async def _ask(self, engine: Engine, document: Document, offset: int, invoked: bool) -> Completion | None:
         work = import_heavy()
