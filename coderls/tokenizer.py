@@ -9,6 +9,7 @@ out first and kept in a table of ours, so that no text, whatever it holds, is ev
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +22,9 @@ from coderls.errors import ModelBroken
 class Tokenizer:
     """Text to token ids and back, for one checkpoint."""
 
-    def __init__(self, plain: tokenizers.Tokenizer, special: dict[str, int]) -> None:
+    def __init__(self, plain: tokenizers.Tokenizer, special: dict[str, int], *, byte_level: bool = True) -> None:
         self._plain = plain
+        self._byte_level = byte_level
         self.special = special
         self._special_by_id = {number: text for text, number in special.items()}
 
@@ -35,7 +37,9 @@ class Tokenizer:
             special = {str(token["content"]): int(token["id"]) for token in added}
             raw["added_tokens"] = []
             raw["post_processor"] = None  # it would put begin-of-text tokens around plain text
-            return cls(tokenizers.Tokenizer.from_str(json.dumps(raw)), special)
+            raw["truncation"] = raw["padding"] = None  # some files carry a training run's
+            byte_level = "ByteLevel" in json.dumps(raw.get("decoder"))
+            return cls(tokenizers.Tokenizer.from_str(json.dumps(raw)), special, byte_level=byte_level)
         except FileNotFoundError as error:
             raise ModelBroken(f"{path} is missing.", "Copy the model's tokenizer.json there.") from error
         except Exception as error:  # the library raises bare Exception for a file that it cannot use
@@ -51,8 +55,21 @@ class Tokenizer:
         return self.special.get(text)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text; control tokens written out in it stay plain text."""
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
+        """Token ids of plain text; control tokens written out in it stay plain text.
+
+        A lone surrogate, which UTF-8 cannot hold, counts as a question mark; a byte that the vocabulary has no
+        token for is left out (SmolLM2 lacks six control characters).
+        """
+        try:
+            encoded = self._plain.encode(text, add_special_tokens=False)
+        except (TypeError, UnicodeError):
+            encoded = self._plain.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
+        ids = list(encoded.ids)
+        if self._special_by_id.keys().isdisjoint(ids):
+            return ids
+        # The name of a control token is an ordinary entry of this vocabulary: encode its halves apart.
+        cut = next(span[0] for number, span in zip(ids, encoded.offsets, strict=True) if number in self._special_by_id)
+        return self.encode(text[: cut + 1]) + self.encode(text[cut + 1 :])
 
     def count(self, text: str) -> int:
         """How many tokens `text` is."""
@@ -64,22 +81,35 @@ class Tokenizer:
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
-        """The bytes of each id (index = id); empty for control tokens and ids without a token.
-
-        Byte-level BPE writes bytes as the printable characters of GPT-2's table
-        (https://github.com/openai/gpt-2/blob/master/src/encoder.py, `bytes_to_unicode`).
-        """
-        to_byte = {char: byte for byte, char in byte_characters().items()}
+        """The bytes of each id (index = id); empty for control tokens and ids without a token."""
+        read = _byte_level_bytes if self._byte_level else _sentencepiece_bytes
         table = [b""] * self.vocab_size
         for token, number in self._plain.get_vocab(with_added_tokens=False).items():
-            if number not in self._special_by_id and all(char in to_byte for char in token):
-                table[number] = bytes(to_byte[char] for char in token)
+            if number not in self._special_by_id:
+                table[number] = read(token)
         return table
 
 
+def _byte_level_bytes(token: str) -> bytes:
+    """Byte-level BPE writes each byte as one printable character."""
+    return bytes(_BYTE_OF[char] for char in token) if all(char in _BYTE_OF for char in token) else b""
+
+
+def _sentencepiece_bytes(token: str) -> bytes:
+    """SentencePiece writes a space as U+2581, and bytes that it has no token for as `<0x0A>`."""
+    single = re.fullmatch(r"<0x([0-9A-F]{2})>", token)
+    return bytes.fromhex(single[1]) if single else token.replace("\u2581", " ").encode()
+
+
 def byte_characters() -> dict[int, str]:
-    """GPT-2's map from bytes to printable characters: printable Latin-1 as it is, the rest from U+0100 on."""
+    """GPT-2's map from bytes to printable characters: printable Latin-1 as it is, the rest from U+0100 on.
+
+    https://github.com/openai/gpt-2/blob/master/src/encoder.py, `bytes_to_unicode`.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {byte: chr(byte) for byte in printable}
     rest = (byte for byte in range(256) if byte not in table)
     return table | {byte: chr(0x100 + index) for index, byte in enumerate(rest)}
+
+
+_BYTE_OF = {char: byte for byte, char in byte_characters().items()}
