@@ -249,7 +249,8 @@ async def _generate(engine: Engine, request: GenerationRequest, gap: Gap, watch:
             text += chunk.text
             logprobs.extend(chunk.logprobs)
             usage = chunk.usage or replace(usage, completion_tokens=usage.completion_tokens + len(chunk.token_ids))
-            end = stop_at(_unix_lines(text), gap)
+            text, ended = _before_stop(text, request.stop)
+            end = stop_at(_unix_lines(text), gap, final=ended)
             if end is not None:
                 text, finish_reason = _unix_lines(text)[:end], "stop"
                 break
@@ -257,6 +258,12 @@ async def _generate(engine: Engine, request: GenerationRequest, gap: Gap, watch:
         else:
             text = _whole(_unix_lines(text), gap, cut_off=finish_reason == "length")
     return _Answer(text, finish_reason or "stop", usage, sum(logprobs) / len(logprobs) if logprobs else 0.0)
+
+
+def _before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
+    """The text up to the first stop string, and whether there was one: some engines write them out."""
+    places = [place for place in map(text.find, stop) if place >= 0]
+    return (text[: min(places)], True) if places else (text, False)
 
 
 def _whole(text: str, gap: Gap, cut_off: bool) -> str:

@@ -42,6 +42,8 @@ def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertio
     if _says_nothing(text, gap) or _repeats_neighbour(text, gap):
         return None
     text, replaced = _joined(text, gap)
+    if not replaced and _runs_into_word(text, gap):
+        return None
     if gap.block and gap.line_after.strip() and not replaced and "\n" in text:
         text = text.rstrip() + "\n" + gap.head[: len(gap.head) - len(gap.head.lstrip())]  # `{}` was opened up
     if not text.strip() and not replaced:
@@ -183,6 +185,12 @@ def _is_overlap(text: str, rest: str, size: int) -> bool:
     cut_word = _is_word(rest[size - 1]) and _is_word(rest[size])
     starts_word = size < len(text) and _is_word(text[-size]) and _is_word(text[-size - 1])
     return not cut_word and not starts_word
+
+
+def _runs_into_word(text: str, gap: Gap) -> bool:
+    """Whether the completion would become one word with what follows, where no word was parted by the cursor."""
+    parted = gap.line_before != "" and _is_word(gap.line_before[-1])
+    return not parted and _is_word(text[-1:]) and _is_word(gap.line_after[:1])
 
 
 def _is_word(char: str) -> bool:

@@ -3,7 +3,7 @@
 A completion is compared with the file before it: it may leave the file with the faults that it had, not with more.
 Python is judged by its own parser (`ast`), which also knows indentation; other languages by the ERROR and MISSING
 nodes of the whole tree; languages without a grammar by brackets and quotes near the cursor. What fails is cut back
-to its longest clean prefix.
+to its longest clean prefix: of several lines whole ones, of one line whole tokens.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from coderls.fim.postprocess import Insertion
 _NEAR = 10_000
 #: Longer Python files are judged by the top-level statements around the cursor.
 _WHOLE = 6_000
+#: Longer ones never as a whole: Python's parser lets no other thread run meanwhile.
+_LONGEST = 300_000
 #: So many shorter forms of a completion are tried.
 _TRIES = 20
 #: A file with more faults is broken elsewhere too.
 _FEW = 2
 _TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
+_NAME = re.compile(r"[\w.]+")
+_WORD = re.compile(r"\w")
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_MAY_END = re.compile(r"[\w)\]}\"'`;:]$")
+_MAY_END = re.compile(r"[\w)\]}\"'`;]$")
 _TOP_LEVEL = re.compile(r"^(?![\s)\]}#]|elif\b|else\b|except\b|finally\b)", re.MULTILINE)
 
 
@@ -80,7 +84,8 @@ def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
         return Before(document, offset, region, None, 0)
     tree = parse(document.language_id, document.text)
     faults = tree.faults() if tree is not None else 0
-    if region is not None and faults == 0 and (region.start, region.end) != (0, len(document.text)):
+    unsure = region is not None and faults == 0 and (region.start, region.end) != (0, len(document.text))
+    if unsure and len(document.text) <= _LONGEST:
         whole = Region(0, len(document.text), _python_fault(document.text))  # the region began inside something
         region = whole if whole.fault is None else region
     return Before(document, offset, region, tree, faults)
@@ -99,7 +104,8 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
     best = insertion if effect is _Effect.NO_WORSE else None
     if best is not None and not before.mendable:
         return best
-    for text in islice(_shorter(insertion.text), _TRIES if best is None else _TRIES // 2):
+    worthy = (text for text in _shorter(insertion.text) if _has_worth(text, before))
+    for text in islice(worthy, _TRIES if best is None else _TRIES // 2):
         shorter = replace(at_cursor, text=text)
         effect = _effect(shorter, before)
         if effect is _Effect.PARSES:
@@ -144,16 +150,25 @@ def _compared(faults: int, before: int) -> _Effect:
 
 
 def _shorter(text: str) -> Iterator[str]:
-    """Shorter forms, longest first: some tokens fewer, then whole lines fewer."""
+    """Shorter forms: some lines fewer, and at last some tokens of the first line; half a line below helps nobody."""
+    line_ends = [match.start() for match in _LINE_END.finditer(text)]
+    first_line = text[: line_ends[0]] if line_ends else text
+    ends = [match.end() for match in _TOKEN.finditer(first_line)]
     seen = {text}
-    ends = [match.end() for match in _TOKEN.finditer(text)][-2::-1]
-    line_ends = [match.start() for match in _LINE_END.finditer(text)][::-1]
-    near = [end for end in ends if not line_ends or end > line_ends[0]]
-    for end in (*near[: _TRIES // 2], *line_ends, *ends):
+    for end in (*reversed(line_ends), *reversed(ends)):
         form = text[:end].rstrip()
         if form not in seen and _MAY_END.search(form) and any(char.isalnum() for char in form):
             seen.add(form)
             yield form
+
+
+def _has_worth(text: str, before: Before) -> bool:
+    """Whether what was cut is still worth showing: no lone name on a line, no word that runs into the next."""
+    document, offset = before.document, before.offset
+    line_start, _ = document.line_span(document.line_of(offset))
+    if not document.text[line_start:offset].strip() and _NAME.fullmatch(text.strip()):
+        return False
+    return not (_WORD.match(text[-1]) and _WORD.match(document.text[offset : offset + 1]))
 
 
 def _python_effect(edit: Edit, text: str, region: Region) -> _Effect | None:
@@ -194,11 +209,8 @@ def _region(text: str, offset: int) -> Region:
     if len(text) > _WHOLE:
         line_start = text.rfind("\n", 0, offset) + 1
         start = _statement_before(text, line_start)
-        following = _TOP_LEVEL.search(text, _line_after(text, offset))
-        if following and following.start() > offset:
-            # One statement more, so that a block which the completion leaves open is noticed.
-            beyond = _TOP_LEVEL.search(text, _line_after(text, following.start()))
-            end = beyond.start() if beyond else len(text)
+        # One statement more than the cursor's, so that a block which the completion leaves open is noticed.
+        end = _statement_after(text, _statement_after(text, offset))
     return Region(start, end, _python_fault(text[start:end]))
 
 
@@ -212,6 +224,17 @@ def _statement_before(text: str, place: int) -> int:
             return start
         start = previous
     return 0
+
+
+def _statement_after(text: str, place: int) -> int:
+    """Start of the first top-level statement below the line of `place`, not between decorators and their function."""
+    while place < len(text):
+        decorated = text.startswith("@", text.rfind("\n", 0, place) + 1)
+        found = _TOP_LEVEL.search(text, _line_after(text, place))
+        place = found.start() if found else len(text)
+        if not decorated:
+            break
+    return place
 
 
 def _line_after(text: str, place: int) -> int:

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
+from coderls.document import Document, Snippet
+from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
+from coderls.errors import EngineUnreachable, ModelBroken
+from coderls.fim.model import FimModel
+from coderls.fim.templates import QWEN25_CODER
+from coderls.repo_context.parse import parse_file
+from coderls.settings import Settings, parse_settings
+from tests.fim.small_tokenizers import QWEN_SPECIAL, make_tokenizer
+from tests.marked_text import at_cursor
+
+
+@dataclass
+class ScriptedEngine:
+    """Says `text` in pieces of `size` letters; `fail` is raised after them, `stall` waits there for ever."""
+
+    text: str = ""
+    size: int = 3
+    finish_reason: str = "stop"
+    fail: Exception | None = None
+    stall: bool = False
+    requests: list[GenerationRequest] = field(default_factory=list)
+    said: int = 0
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        self.requests.append(request)
+        try:
+            for start in range(0, len(self.text), self.size):
+                piece = self.text[start : start + self.size]
+                self.said += len(piece)
+                yield Chunk(piece, token_ids=(1,), logprobs=(-0.5,))
+            if self.stall:
+                self.stalled.set()
+                await asyncio.Event().wait()
+            if self.fail:
+                raise self.fail
+            yield Chunk("", finish_reason=self.finish_reason, usage=Usage(9, 3, 2))
+        finally:
+            self.closed.set()
+
+
+@dataclass
+class OneSnippet:
+    snippet: Snippet
+    budgets: list[int] = field(default_factory=list)
+
+    def snippets(
+        self, document: Document, offset: int, *, budget_tokens: int, count: Callable[[str], int]
+    ) -> list[Snippet]:
+        self.budgets.append(budget_tokens)
+        assert count(self.snippet.text) > 0
+        return [self.snippet]
+
+
+@pytest.fixture(scope="module")
+def fim(tmp_path_factory: pytest.TempPathFactory) -> FimModel:
+    tokenizer = make_tokenizer(tmp_path_factory.mktemp("model"), QWEN_SPECIAL)
+    return FimModel(QWEN25_CODER, tokenizer, frozenset({"required_prefix", "token_ids"}), name="qwen")
+
+
+async def ask(
+    marked: str, engine: ScriptedEngine, fim: FimModel, language: str = "python", **options: Any
+) -> tuple[Document, Completion | None]:
+    document, offset = at_cursor(marked, language)
+    request = CompletionRequest(document, offset, invoked=options.pop("invoked", False))
+    settings: Settings = options.pop("settings", Settings())
+    context = options.pop("context", None)
+    return document, await complete(
+        request, engine=engine, fim=fim, context=context, parse=parse_file, settings=settings, **options
+    )
+
+
+async def check(marked: str, said: str, fim: FimModel, language: str = "python", **options: Any) -> str | None:
+    """The document with the completion marked, or None."""
+    document, made = await ask(marked, ScriptedEngine(said), fim, language, **options)
+    return None if made is None else f"{document.text[: made.start]}«{made.text}»{document.text[made.end :]}"
+
+
+@pytest.mark.parametrize(
+    ("language", "marked", "said", "expected"),
+    [
+        ("python", "x = foo($0)\n", "a, b)\ny = 1\n", "x = foo(«a, b»)\n"),
+        ("python", "def f(x):\n    $0\n", "return x\n\n\ndef g():\n", "def f(x):\n    «return x»\n"),
+        ("typescript", "const a = b.map($0);\n", "(c) => c.d);\n", "const a = b.map(«(c) => c.d»);\n"),
+        (
+            "go",
+            "package a\n\nfunc f() int {\n\t$0\n}\n",
+            "return 1\n}\n",
+            "package a\n\nfunc f() int {\n\t«return 1»\n}\n",
+        ),
+        ("rust", "fn f() -> i32 {\n    $0\n}\n", "1 + 1\n}\n", "fn f() -> i32 {\n    «1 + 1»\n}\n"),
+        ("c", "int f() {\n  $0\n}\n", "return 1;\n}\n", "int f() {\n  «return 1;»\n}\n"),
+        ("plaintext", "The quick $0\n", "brown fox\njumps", "The quick «brown fox»\n"),
+        (
+            "python",
+            "x = 1\r\nif x:\r\n    $0\r\n",
+            "a = 1\n    b = 2\n",
+            "x = 1\r\nif x:\r\n    «a = 1\r\n    b = 2»\r\n",
+        ),
+        ("python", "def f():\n\tx = 1\n\t$0\n", "return x\n", "def f():\n\tx = 1\n\t«return x»\n"),
+        ("python", "s = '😀語'\nt = s.$0\n", "upper()\n", "s = '😀語'\nt = s.«upper()»\n"),
+        ("python", "$0x = 1\n", "import os\n", None),  # it would run into the line
+        ("python", "x = 1\n$0", "y = 2\n", "x = 1\n«y = 2»"),
+    ],
+)
+async def test_what_the_user_sees(language: str, marked: str, said: str, expected: str | None, fim: FimModel) -> None:
+    assert await check(marked, said, fim, language) == expected
+
+
+async def test_an_empty_file(fim: FimModel) -> None:
+    assert await check("$0", "import os\nimport sys\n", fim, invoked=True) == "«import os»"
+    assert await check("$0", "import os\n", fim) is None
+
+
+async def test_a_very_long_line(fim: FimModel) -> None:
+    line = "x = [" + "1, " * 7000
+    made = await check(f"{line}$0]\n", "2]\n", fim)
+    assert made == f"{line}«2»]\n"
+
+
+async def test_a_special_token_in_the_file_changes_nothing(fim: FimModel) -> None:
+    everything = "".join(QWEN_SPECIAL)
+    assert await check(f"a = '{everything}'\nb = $0\n", "foo\n", fim) == f"a = '{everything}'\nb = «foo»\n"
+
+
+async def test_the_request_to_the_engine(fim: FimModel) -> None:
+    engine = ScriptedEngine("foo\n")
+    _, made = await ask("x = 1\ny = $0\n", engine, fim)
+    assert made is not None
+    (request,) = engine.requests
+    assert request.prompt == made.prompt.token_ids
+    assert request.required_prefix == " "
+    assert set(request.stop_token_ids) >= {151643, 151645, 151659, 151661, 151662, 151663, 151664}
+    assert (request.stop, request.max_tokens, request.logprobs) == ((), 64, 0)
+
+
+async def test_a_foreign_engine_gets_text_and_stop_strings(fim: FimModel) -> None:
+    engine = ScriptedEngine("foo\n")
+    await ask("y = $0\n", engine, replace(fim, tokenizer=None, features=frozenset()))
+    (request,) = engine.requests
+    assert request.prompt == "<|fim_prefix|>y = <|fim_suffix|>\n<|fim_middle|>"
+    assert "<|endoftext|>" in request.stop
+    assert (request.required_prefix, request.stop_token_ids, request.logprobs) == ("", (), None)
+
+
+async def test_special_tokens_sent_as_text_end_the_answer(fim: FimModel) -> None:
+    foreign = replace(fim, tokenizer=None, features=frozenset())
+    assert await check("y $0\n", "foo<|fim_pad|>bar\nx", foreign, "plaintext") == "y «foo»\n"
+    assert await check("y $0\n", "foo<|fim_pad|>bar\nx", fim, "plaintext") == "y «foo<|fim_pad|>bar»\n"
+
+
+async def test_the_stream_is_closed_as_soon_as_the_answer_is_whole(fim: FimModel) -> None:
+    engine = ScriptedEngine("foo\n" + "bar\n" * 100)
+    _, made = await ask("x = $0\n", engine, fim)
+    assert made is not None
+    assert (made.text, made.finish_reason) == ("foo", "stop")
+    assert engine.closed.is_set()
+    assert engine.said <= 6
+
+
+async def test_what_is_reported(fim: FimModel) -> None:
+    context = OneSnippet(Snippet("lib/foo.py", 4, 6, "def foo(): ...\n"))
+    _, made = await ask("x = $0\n", ScriptedEngine("foo()"), fim, context=context, repo_name="repo", path="a.py")
+    assert made is not None
+    assert (made.logprob, made.usage) == (-0.5, Usage(9, 3, 2))
+    assert [(part.kind, part.path) for part in made.prompt.parts] == [
+        ("definition", "lib/foo.py"),
+        ("prefix", "a.py"),
+        ("suffix", "a.py"),
+    ]
+    assert made.snippets == (context.snippet,)
+    assert context.budgets == [QWEN25_CODER.context_tokens]
+    timings = made.timings
+    assert 0 <= timings.first_token <= timings.engine <= timings.total
+    assert timings.editor_side == pytest.approx(timings.total - timings.engine)
+
+
+async def test_context_can_be_switched_off(fim: FimModel) -> None:
+    context = OneSnippet(Snippet("lib/foo.py", 4, 6, "def foo(): ...\n"))
+    settings, _ = parse_settings({"context": {"enabled": False}})
+    _, made = await ask("x = $0\n", ScriptedEngine("foo()"), fim, context=context, settings=settings)
+    assert made is not None
+    assert made.snippets == ()
+    assert context.budgets == []
+
+
+async def test_a_refused_place_never_reaches_the_engine(fim: FimModel) -> None:
+    engine = ScriptedEngine("foo")
+    assert (await ask("fo$0o\n", engine, fim))[1] is None
+    assert engine.requests == []
+
+
+async def test_an_answer_that_breaks_the_file_is_cut_back_or_withheld(fim: FimModel) -> None:
+    assert await check("x = 1\n$0\n", "y = (2", fim) is None
+    assert await check("x = 1\n$0\n", "y = 2 +\n", fim) == "x = 1\n«y = 2»\n"
+
+
+async def test_an_answer_cut_off_at_the_token_limit_keeps_whole_lines(fim: FimModel) -> None:
+    engine = ScriptedEngine("a = 1\n    b = 2\n    c = fo", finish_reason="length")
+    _, made = await ask("def f():\n    $0\n", engine, fim)
+    assert made is not None
+    assert (made.text, made.finish_reason) == ("a = 1\n    b = 2", "length")
+
+
+async def test_nothing_said_is_no_completion(fim: FimModel) -> None:
+    assert await check("x = 1\n$0\n", "", fim) is None
+    assert await check("x = 1\n$0\n", " \n\n", fim) is None
+
+
+async def test_half_a_line_end_at_the_end_of_a_piece(fim: FimModel) -> None:
+    _, made = await ask("def f():\n    $0\n", ScriptedEngine("a = 1\r\n    b = 2\r\n", size=1), fim)
+    assert made is not None
+    assert made.text == "a = 1\n    b = 2"
+
+
+async def test_cancelling_closes_the_stream(fim: FimModel) -> None:
+    engine = ScriptedEngine("foo", stall=True)
+    task = asyncio.create_task(ask("x = $0\n", engine, fim))
+    await engine.stalled.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.closed.is_set()
+
+
+async def test_an_engine_that_fails_in_the_stream_is_an_engine_error(fim: FimModel) -> None:
+    engine = ScriptedEngine("fo", fail=EngineUnreachable("It is gone."))
+    with pytest.raises(EngineUnreachable):
+        await ask("x = $0\n", engine, fim)
+
+
+async def test_a_large_file_costs_the_model_no_more_than_a_small_one(fim: FimModel) -> None:
+    engine = ScriptedEngine("return x\n")
+    filler = "".join(f"def f{number}(x):\n    return x\n\n\n" for number in range(3000))
+    _, made = await ask(f"{filler}def g(x):\n    $0\n\n\n{filler}", engine, fim)
+    assert made is not None
+    assert made.text == "return x"
+    assert sum(part.tokens for part in made.prompt.parts) <= 1500 + 500 + 2000
+
+
+def model_folder(folder: Path) -> Path:
+    make_tokenizer(folder, QWEN_SPECIAL)
+    content = {
+        "name": "mine",
+        "layout": "suffix-prefix-middle",
+        "prefix": "<|fim_prefix|>",
+        "suffix": "<|fim_suffix|>",
+        "stop": ["<|endoftext|>"],
+    }
+    folder.joinpath("fim.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_the_model_behind_an_engine(tmp_path: Path) -> None:
+    health = Health(
+        protocol=1,
+        state="ready",
+        model="mine",
+        model_path=str(model_folder(tmp_path)),
+        context_length=4096,
+        prefill_tokens_per_s=1300.0,
+        features=("required_prefix",),
+    )
+    fim = load_fim_model(health)
+    assert (fim.template.name, fim.exact, fim.context_length) == ("mine", True, 4096)
+    assert (fim.prefill_tokens_per_s, fim.features) == (1300.0, {"required_prefix"})
+
+
+def test_a_foreign_engine_is_known_by_its_models_name() -> None:
+    fim = load_fim_model(Health(protocol=0, state="ready", model="Qwen/Qwen2.5-Coder-7B"))
+    assert (fim.template, fim.exact) == (QWEN25_CODER, False)
+
+
+def test_a_broken_fim_json_is_named(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    folder.joinpath("fim.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelBroken, match=r"fim\.json"):
+        load_fim_model(Health(protocol=1, state="ready", model="x", model_path=str(folder)))
