@@ -158,12 +158,17 @@ def _is_here(target: ModelDir, snapshot: Snapshot) -> bool:
 def _fetch(target: ModelDir, snapshot: Snapshot, say: Progress, wait: Callable[[float], None]) -> None:
     partial = _partial_folder(target, snapshot)
     total = sum(file.size for file in snapshot.files)
+    told = -1
     require_space(total - _have(partial, snapshot), target.path.parent, f"Fetching {snapshot.repository}")
     done = 0
     for file in snapshot.files:
 
         def count(size: int, name: str = file.name, before: int = done) -> None:
-            say(f"fetching {name} ({_megabytes(before + size)} of {_megabytes(total)})", (before + size) / total)
+            nonlocal told
+            here = (before + size) * 1000 // total
+            if here != told:  # blocks are small, and a bar is a thousand steps at most
+                told = here
+                say(f"fetching {name} ({_megabytes(before + size)} of {_megabytes(total)})", here / 1000)
 
         if not (partial / file.name).is_file():  # it gets its name only after its checksum was right
             _fetch_file(snapshot, file, partial / f"{file.name}{_PART}", count, wait)
@@ -262,7 +267,7 @@ def _transfer(snapshot: Snapshot, file: RemoteFile, part: Path, have: int, count
         if response.status_code != 206:
             have = 0  # it does not know ranges: from the beginning
         with part.open("ab" if have else "wb") as target:
-            for block in response.iter_bytes(1 << 20):
+            for block in response.iter_bytes():
                 target.write(block)
                 have += len(block)
                 if have > file.size:
