@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -31,6 +32,7 @@ LARGEST_BODY = 16 << 20  # bytes; 128K tokens are one or two MB
 LONG_TEXT = 20_000  # characters; longer prompts are tokenized beside the event loop
 
 Result = TypeVar("Result")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def make_app(
@@ -149,14 +151,14 @@ class _Endpoints:
             every = await unless_gone(request.receive, _all(chunks))
             if every is None:
                 raise ClientDisconnect
-            usage = next((chunk.usage for chunk in every if chunk.usage), Usage())
+            usage = next((chunk.usage for chunk in reversed(every) if chunk.usage), Usage())
             return JSONResponse(shape.whole(every, usage))
         # The headers wait for the first chunk: what fails before it gets a status of its own.
         first = await unless_gone(request.receive, anext(chunks))
         if first is None:
             await chunks.aclose()
             raise ClientDisconnect
-        return _EventStream(_events(first, chunks, shape, include_usage=asked.include_usage))
+        return _EventStream(_events(first, chunks, shape, asked))
 
 
 async def generate(worker: Worker, request: GenerationRequest, prompt: tuple[int, ...]) -> AsyncGenerator[Chunk, None]:
@@ -222,7 +224,7 @@ class _EventStream(Response):
 
 
 async def _events(
-    first: Chunk, rest: AsyncGenerator[Chunk, None], shape: _Shape, *, include_usage: bool
+    first: Chunk, rest: AsyncGenerator[Chunk, None], shape: _Shape, asked: wire.Asked
 ) -> AsyncGenerator[bytes, None]:
     usage = Usage()
     async with aclosing(rest):
@@ -230,12 +232,15 @@ async def _events(
             chunk: Chunk | None = first
             while chunk is not None:
                 usage = chunk.usage or usage
-                yield _event(shape.event(chunk))
+                event = shape.event(chunk)
+                if asked.usage_so_far and chunk.usage:
+                    event["usage"] = wire.usage_body(chunk.usage)
+                yield _event(event)
                 chunk = await anext(rest, None)
         except CoderlsError as error:  # too late for a status
             yield _event(wire.error_body(error, _status(error)))
             return
-    if include_usage:
+    if asked.include_usage:
         yield _event(shape.usage_event(usage))
     yield b"data: [DONE]\n\n"
 
@@ -258,9 +263,11 @@ async def _json(request: Request) -> dict[str, Any]:
         if len(data) > LARGEST_BODY:
             raise RequestRefused(f"The request is larger than {LARGEST_BODY >> 20} MiB.", "Send less.", 413)
     try:
-        body = json.loads(data)
+        body = json.loads(data.decode())
+        if _HALF.search(data):  # JSON can name half a character; no text holds one, and no tokenizer takes it
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise RequestRefused(f"The body is no JSON: {error}.") from error
+        raise RequestRefused(f"The body is no JSON text: {error}.") from error
     if not isinstance(body, dict):
         raise RequestRefused("The body must be a JSON object.")
     return body
@@ -355,8 +362,9 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _no_such_page(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    refused = RequestRefused("There is nothing at this address." if status == 404 else str(error), status=status)
-    return JSONResponse(wire.error_body(refused, status), status)
+    body = wire.error_body(CoderlsError("There is nothing at this address." if status == 404 else str(error)), status)
+    body["error"]["code"] = None
+    return JSONResponse(body, status)
 
 
 async def _gone(_: Request, __: Exception) -> Response:

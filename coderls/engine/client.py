@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from coderls.engine.api import PROTOCOL_HEADER, PROTOCOL_VERSION, Chunk, GenerationRequest, Health, Usage
 from coderls.errors import EngineMismatch, EngineUnreachable, RequestRefused
@@ -57,6 +58,7 @@ class EngineClient:
             headers[PROTOCOL_HEADER] = str(PROTOCOL_VERSION)
         transport = httpx.AsyncHTTPTransport(uds=endpoint.socket) if endpoint.socket else None
         try:
+            _ = urlsplit(endpoint.url).port  # httpx looks at its range only when it connects
             self._http = httpx.AsyncClient(
                 base_url=_base_url(endpoint),
                 headers=headers,
@@ -64,7 +66,7 @@ class EngineClient:
                 timeout=httpx.Timeout(silence_s, connect=CONNECT_S),
                 trust_env=endpoint.foreign,  # a proxy is for other machines, never for our own socket
             )
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        except (httpx.InvalidURL, ValueError) as error:
             raise EngineMismatch(
                 f"{endpoint} cannot be used: {error}.", "Check engine.url and engine.token."
             ) from error
@@ -104,7 +106,7 @@ class EngineClient:
                         yield held
                         held = None
                     if chunk.finish_reason is None:
-                        yield chunk
+                        yield chunk if usage is None else replace(chunk, usage=usage)
                     else:
                         held = chunk
                 if usage is not None and held is not None:
@@ -206,6 +208,7 @@ def _body(request: GenerationRequest, model: str, *, foreign: bool) -> dict[str,
             "required_prefix": request.required_prefix or None,
             "priority": int(request.priority),
         }
+        body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too
     return body | {name: value for name, value in optional.items() if value is not None}
 
 

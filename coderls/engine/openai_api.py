@@ -36,6 +36,7 @@ class Asked:
     max_tokens: int | None
     stream: bool
     include_usage: bool
+    usage_so_far: bool = False
 
 
 class Fields:
@@ -154,7 +155,9 @@ def _asked(fields: Fields, prompt: tuple[int, ...] | str, max_tokens: int | None
         priority=Priority(priority or 0),
     )
     usage = bool((options or {}).get("include_usage"))
-    return Asked(fields.text("model"), request, max_tokens, fields.flag("stream"), usage)
+    # vLLM's name for counts in every event: a client that stops a generation early has them all the same.
+    so_far = bool((options or {}).get("continuous_usage_stats"))
+    return Asked(fields.text("model"), request, max_tokens, fields.flag("stream"), usage, so_far)
 
 
 def _is_ids(value: Any) -> bool:

@@ -58,6 +58,8 @@ def listen_unix(path: Path) -> Listener:
     lock = FileLock(f"{path}.lock", mode=0o600)  # held for life: the system frees it even if the engine is killed
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if not path.parent.is_dir():  # the lock would make it, for everybody to enter
+            raise FileNotFoundError(errno.ENOENT, "no such folder")
         lock.acquire(timeout=0)
         _remove_stale(path)
         before = os.umask(0o177)  # so that the socket is never wider than 0600, not even for a moment

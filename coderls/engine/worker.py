@@ -311,7 +311,8 @@ class Worker:
             rest = candidate.output.finish()
             self._finish(generation, Piece(piece.text + rest.text, piece.samples + rest.samples), "length")
         elif piece.text or piece.samples:
-            job.emit(_chunk(candidate, piece))
+            usage = Usage(len(job.prompt), job.produced, generation.cached or 0)
+            job.emit(replace(_chunk(candidate, piece), usage=usage))
 
     def _finish(self, generation: Generation, piece: Piece, reason: str) -> None:
         candidate = self._candidates.pop(generation)

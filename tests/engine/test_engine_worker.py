@@ -168,7 +168,7 @@ def test_candidates_are_drawn_apart_and_share_the_prompt(bench: Bench) -> None:
     options = {"n": 3, "sampling": Sampling(temperature=1.0, seed=0)}
     chunks = bench.ask("dice = ", **options)
     assert [text(chunks, index) for index in range(3)] == ["one", "two", "three"]
-    usages = [chunk.usage for chunk in chunks if chunk.usage]
+    usages = [chunk.usage for chunk in chunks if chunk.finish_reason and chunk.usage]
     assert usages == [Usage(len(bench.tokenizer.encode("dice = ")), (3 + 1) + (3 + 1) + (4 + 1), 0)], (
         'with the end of each; "re" is one token'
     )

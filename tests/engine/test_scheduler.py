@@ -135,7 +135,10 @@ def test_the_pace_follows_what_was_measured() -> None:
 
 ARRIVALS = st.lists(
     st.tuples(
-        st.lists(st.integers(0, 1), min_size=1, max_size=20), st.sampled_from(Priority), st.integers(1, 5), st.booleans()
+        st.lists(st.integers(0, 1), min_size=1, max_size=20),
+        st.sampled_from(Priority),
+        st.integers(1, 5),
+        st.booleans(),
     ),
     max_size=12,
 )
