@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,25 +80,25 @@ class Front(StdioClient):
         return found
 
 
-@dataclass
+@dataclass(frozen=True)
 class Engine:
     """A running engine process, seen from its socket."""
 
     socket: Path
-    http: httpx.Client = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost")
+    def get(self, path: str) -> httpx.Response:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost") as http:
+            return http.get(path)
 
     def health(self) -> dict[str, Any]:
-        return dict(self.http.get("/health").json())
+        return dict(self.get("/health").json())
 
     @property
     def pid(self) -> int:
         return int(self.health()["pid"])
 
     def metric(self, name: str) -> float:
-        lines = self.http.get("/metrics").text.splitlines()
+        lines = self.get("/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((name + " ", name + "{")))
 
     def working(self) -> bool:
@@ -106,7 +107,6 @@ class Engine:
     def kill(self) -> None:
         """As the kernel does when memory runs out."""
         pid = self.pid
-        self.http.close()
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", "its end")
 
@@ -116,11 +116,9 @@ def engines(home: Path) -> list[Engine]:
     found = []
     for socket in sorted((home / "run").rglob("*.sock")):
         engine = Engine(socket)
-        try:
+        with suppress(httpx.TransportError):  # a stale socket
             engine.health()
             found.append(engine)
-        except httpx.TransportError:
-            engine.http.close()  # a stale socket
     return found
 
 
@@ -206,7 +204,8 @@ def home() -> Iterator[Home]:
 def shared() -> Iterator[Front]:
     """A front that is ready, for the tests of a module that leave it as it was."""
     made = Home()
-    yield made.started().ready()
+    # Long enough that a generation which nobody stops would be seen to run on.
+    yield made.started(options={"completion": {"max_tokens": 4000}}).ready()
     made.close()
 
 

@@ -241,7 +241,7 @@ def test_standard_output_belongs_to_the_protocol(home: Any) -> None:
 
 
 def test_a_failing_handler_is_answered_without_paths(home: Any) -> None:
-    code = STRAY.split("real =")[0] + (
+    code = STRAY.split("real =", maxsplit=1)[0] + (
         "def fail(ls, params):\n    open('/nobody/has/this')\n"
         "methods.METHODS['textDocument/completion'] = fail\n"
         "methods.METHODS['textDocument/didClose'] = fail\n"

@@ -1,0 +1,175 @@
+"""Ghost text over the wire: documents that stay right, requests that nobody wants any more, odd documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coderls.engine.fake import FakeRule, FakeScript
+from devtools.lsp_client import RpcError, position, span
+from tests.server.conftest import WITHOUT_GHOST_TEXT, eventually, text_of
+
+CANCELLED = -32800
+
+
+def test_ghost_text(shared: Any) -> None:
+    uri, line, character = shared.put("def add(a, b):\n    return $0\n\n\nprint(add(1, 2))\n")
+    result = shared.wait(shared.inline_request(uri, line, character))
+    assert result == {
+        "items": [
+            {"insertText": "a + b", "filterText": "a + b", "range": span((line, character), (line, character))},
+        ]
+    }
+
+
+ODD = "# \f page\n# \u2028 line separator\n# é漢😀\r# lone\r\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_documents_stay_right_after_incremental_edits(home: Any, encoding: str) -> None:
+    """The model only says `found` where the text before the cursor ends with `marker = `."""
+    capabilities = {"general": {"positionEncodings": [encoding]}, "textDocument": {"inlineCompletion": {}}}
+    front = home.started(capabilities=capabilities).ready()
+    width = {"utf-8": 2 + 2 + 3 + 4, "utf-16": 2 + 1 + 1 + 2, "utf-32": 2 + 1 + 1 + 1}[encoding]
+    uri = front.open(home.path / "work" / "odd.py", ODD + "mark\n")
+    edits = [
+        {"range": span((2, width), (2, width)), "text": " end"},  # behind the emoji, before the lone CR
+        {"range": span((4, 4), (4, 4)), "text": "er = "},
+        {"range": span((0, 2), (0, 4)), "text": ""},  # the form feed goes
+        {"range": span((2, width - 1), (2, width + 4)), "text": "\v\u2029 "},  # emoji halves are not cut in UTF-8
+    ]
+    for version, edit in enumerate(edits[:3], start=2):
+        front.change(uri, version, [edit])
+    assert text_of(front.wait(front.inline_request(uri, 4, 9))) == "found"
+    front.change(uri, 9, [edits[3], {"range": span((4, 9), (4, 9)), "text": "x = marker = "}])
+    assert text_of(front.wait(front.inline_request(uri, 4, 22))) == "found"
+    assert text_of(front.wait(front.inline_request(uri, 4, 5))) != "found"
+
+
+def test_a_position_past_the_end_is_the_end(shared: Any) -> None:
+    uri, _, _ = shared.put("x = 1\nmarker = ")
+    assert text_of(shared.wait(shared.inline_request(uri, 1, 10_000))) == "found"
+    assert text_of(shared.wait(shared.inline_request(uri, 10_000, 10_000))) == "found"
+
+
+@pytest.mark.parametrize("uri", ["untitled:Untitled-1", "vscode-vfs://github/o/r/a.py", "file:///elsewhere/b.py"])
+def test_documents_that_are_no_files_of_the_workspace(shared: Any, uri: str) -> None:
+    shared.open(uri, "marker = \n")
+    assert text_of(shared.wait(shared.inline_request(uri, 0, 9))) == "found"
+
+
+def test_a_document_of_fifty_megabytes(shared: Any) -> None:
+    uri = shared.open("file:///big.py", "value = 1  # some filling\n" * 2_000_000 + "marker = ")
+    shared.change(uri, 2, [{"range": span((1_000_000, 0), (1_000_000, 0)), "text": "x"}])
+    result = shared.wait(shared.inline_request(uri, 2_000_000, 9), 100)
+    assert text_of(result) in ("found", None)
+    shared.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert shared.ghost("marker = $0\n") == "found"
+
+
+def test_a_binary_and_lone_surrogates(shared: Any) -> None:
+    uri = shared.open("file:///x.bin", "\0\1\2" * 1000, "plaintext")
+    assert text_of(shared.wait(shared.inline_request(uri, 0, 10))) is None
+    uri = shared.open("file:///half.py", "x = '\ud83d'\nmarker = ")
+    assert text_of(shared.wait(shared.inline_request(uri, 1, 9))) == "found"
+
+
+def test_a_workspace_with_files_that_are_no_text(home: Any) -> None:
+    (home.path / "work" / "latin.py").write_bytes(b"name = '\xe9'\n")
+    (home.path / "work" / "image.py").write_bytes(bytes(range(256)) * 100)
+    (home.path / "work" / "good.py").write_text("def good():\n    return 1\n")
+    front = home.started().ready()
+    front.wait_for(lambda: any("index is ready" in line for line in front.logged()), what="the index")
+    assert front.ghost("marker = $0\n") == "found"
+    [line] = [line for line in front.logged() if "index is ready" in line]
+    assert "in 2 files" in line  # the picture is none, and nothing stopped at it
+
+
+def test_open_buffers_and_edits_reach_the_index(home: Any) -> None:
+    """`helper.py` is only in the editor; its definition is in the prompt of `main.py`, which imports it."""
+    (home.path / "work" / "helper.py").write_text("x = 1\n")
+    # The prompt ends before the token at the cursor, "(", which the model has to say again (token healing).
+    script = FakeScript(rules=(FakeRule("def lend(amount", "(seen"),), default="(unseen")
+    front = home.started(script=script, options={"context": {"tokens": 500}}).ready()
+    front.wait_for(lambda: any("index is ready" in line for line in front.logged()), what="the index")
+    uri = front.put("x = 1\n$0", "helper.py")[0]
+    front.change(uri, 2, [{"text": "def lend(amount: int) -> int:\n    return amount\n"}])
+    asked = front.put("from helper import lend\n\nprint(lend($0)\n", "main.py")
+    eventually(lambda: text_of(front.wait(front.inline_request(*asked))) == "seen", "the definition in the prompt")
+
+
+def test_a_cancelled_request_is_answered_and_its_generation_stops(shared: Any) -> None:
+    engine = shared.engine()
+    number = shared.inline_request(*shared.put("forever = $0\n"))
+    eventually(engine.working, "a running generation")
+    shared.cancel(number)
+    with pytest.raises(RpcError) as caught:
+        shared.wait(number)
+    assert caught.value.code == CANCELLED
+    eventually(lambda: not engine.working(), "an idle engine")
+    assert shared.ghost("marker = $0\n") == "found"
+
+
+def test_the_newest_request_wins(shared: Any) -> None:
+    engine = shared.engine()
+    slow = shared.put("forever = $0\n", "slow.py")
+    first = shared.inline_request(*slow)
+    eventually(engine.working, "a running generation")
+    second = shared.inline_request(*slow)
+    assert text_of(shared.wait(first)) is None  # at once: the second is not done for long
+    third = shared.inline_request(slow[0], 0, 0)
+    assert text_of(shared.wait(second)) is None
+    shared.wait(third)
+    eventually(lambda: not engine.working(), "an idle engine")
+
+
+def test_another_document_is_no_rival(home: Any) -> None:
+    front = home.started().ready()
+    first = front.inline_request(*front.put("def add(a, b):\n    return $0\n", "one.py"))
+    second = front.inline_request(*front.put("marker = $0\n", "two.py"))
+    assert text_of(front.wait(first)) == "a + b"
+    assert text_of(front.wait(second)) == "found"
+
+
+def test_a_request_is_over_when_its_document_moves_on(shared: Any) -> None:
+    engine = shared.engine()
+    uri, line, character = shared.put("forever = $0\n", "moving.py")
+    number = shared.inline_request(uri, line, character)
+    eventually(engine.working, "a running generation")
+    shared.change(uri, 2, [{"range": span((0, 0), (0, 0)), "text": "marker = "}])
+    assert text_of(shared.wait(number)) is None
+    eventually(lambda: not engine.working(), "an idle engine")
+    assert text_of(shared.wait(shared.inline_request(uri, 0, 9))) == "found"
+    number = shared.inline_request(uri, 0, 19)
+    eventually(engine.working, "a running generation")
+    shared.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert text_of(shared.wait(number)) is None
+    with pytest.raises(RpcError, match="is not open"):
+        shared.wait(shared.inline_request(uri, 0, 0))
+
+
+def test_a_burst_of_keystrokes_costs_one_generation(shared: Any) -> None:
+    """As Neovim sends them: a request for each key, none of them cancelled."""
+    uri, _, _ = shared.put("$0", "burst.py")
+    numbers = []
+    for version, char in enumerate("marker = ", start=2):
+        column = version - 2
+        shared.change(uri, version, [{"range": span((0, column), (0, column)), "text": char}])
+        numbers.append(shared.inline_request(uri, 0, column + 1, invoked=False))
+    answers = [text_of(shared.wait(number)) for number in numbers]
+    assert answers[-1] == "found"
+    assert set(answers[:-1]) == {None}
+
+
+def test_popup_completion_for_clients_without_ghost_text(home: Any) -> None:
+    front = home.started(capabilities=WITHOUT_GHOST_TEXT).ready()
+    assert front.initialize_result["capabilities"]["completionProvider"]["triggerCharacters"]
+    uri, line, character = front.put("def f():\n    block:\n    marker = $0\n")
+    params = {"textDocument": {"uri": uri}, "position": position(line, character)}
+    result = front.call("textDocument/completion", params)
+    assert result["isIncomplete"] is True
+    [item] = result["items"]
+    assert item["label"] == "found"
+    assert item["textEdit"] == {"range": span((line, character), (line, character)), "newText": "found"}
+    assert item["insertTextFormat"] == 1
