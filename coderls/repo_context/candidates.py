@@ -137,7 +137,7 @@ class _Finder:
     def add_whole_file(self, path: str, weight: float, source: str, *, unused: float) -> None:
         """Everything at the top of a file: with full weight what is named near the cursor."""
         for index, definition in enumerate(self.shelf.definitions(path)):
-            if definition.parent < 0:
+            if not definition.owner and definition.kind != "namespace":
                 used = definition.name in self.asker.near
                 self.add(path, index, source, weight if used else unused * weight)
 
@@ -151,8 +151,11 @@ class _Finder:
     def add_bases(self) -> None:
         """Base classes of the classes found so far, one step up."""
         for candidate in [item for item in self.found.values() if item.definition.bases and item.weight > 0.5]:
+            paths = [candidate.path]
+            if self.asker.language.shares_folder:
+                paths += self.shelf.inside(candidate.path.rpartition("/")[0])[:_MAX_SIBLINGS]
             for base in candidate.definition.bases[:8]:
-                self.add_name([candidate.path], base, base, 2, candidate.weight * 0.4)
+                self.add_name(paths, base, base, 2, candidate.weight * 0.4)
 
     def add_members(self) -> None:
         """Members of the classes found so far."""
@@ -185,8 +188,8 @@ def _top_level(shelf: Shelf, path: str, name: str, alias: str) -> list[int]:
     """Indices of what `name` can mean from outside. A default export is the one called as the importer calls it."""
     definitions = shelf.definitions(path)
     if name != "default":
-        return [i for i in shelf.places(path, name) if definitions[i].parent < 0 and not definitions[i].owner]
-    own = [index for index in shelf.places(path, alias) if definitions[index].parent < 0]
+        return [i for i in shelf.places(path, name) if not definitions[i].owner]
+    own = [index for index in shelf.places(path, alias) if not definitions[index].owner]
     kinds = ("class", "function")
     return (
         own or [i for i, definition in enumerate(definitions) if definition.kind in kinds and not definition.owner][:1]

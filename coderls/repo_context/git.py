@@ -28,7 +28,10 @@ def git_files(folder: Path) -> list[str] | None:
     program = shutil.which("git")
     if program is None or Path(program).resolve().is_relative_to(folder.resolve()):
         return None
-    return _list(program, folder, "", _MAX_DEPTH)
+    files = _list(program, folder, "", _MAX_DEPTH)
+    if files and not any(os.path.lexists(folder / name) for name in files):
+        return None  # core.worktree points elsewhere
+    return files
 
 
 def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | None:

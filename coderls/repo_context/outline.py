@@ -10,8 +10,11 @@ from typing import Protocol
 
 from coderls.repo_context.languages.language import ALL, Import, Language
 
-#: Kinds of definitions; where two patterns of a query find the same one, the first kind wins.
-KINDS = ("wrapper", "class", "function", "method", "type", "constant", "attribute")
+#: Kinds of definitions. Where two patterns of a query find the same one, the first kind wins. What is in a
+#: namespace counts as if it stood by itself.
+KINDS = ("wrapper", "namespace", "class", "function", "method", "type", "constant", "attribute")
+#: Kinds that hold other definitions.
+CONTAINERS = ("namespace", "class")
 _MAX_SIGNATURE = 1_000
 _MAX_LINE = 160
 _MAX_LINES = 12
@@ -156,7 +159,9 @@ def _nest(language: Language, data: bytes, ordered: Sequence[_Found]) -> tuple[D
             # `self.x = ...` in a method is a member of the class around it.
             indent = _indent(data, outer.start)
             outer, parent = around[-2] if len(around) > 1 else (None, -1)
-        kept = item.kind != "wrapper" and (outer is None or (outer.kind == "class" and parent >= 0))
+        if outer and outer.body == item.body >= 0:  # `typedef struct a {...} b`: the first name is enough
+            continue
+        kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
         if item.kind == "attribute":
             kept = kept and outer is not None and (parent, item.name) not in attributes
             attributes.add((parent, item.name))
@@ -168,10 +173,11 @@ def _nest(language: Language, data: bytes, ordered: Sequence[_Found]) -> tuple[D
 
 
 def _finish(item: _Found, text: str, outer: _Found | None, parent: int) -> Definition:
-    owner = item.owner or (outer.name if outer else "")
+    inside = outer is not None and outer.kind == "class"
+    owner = item.owner or (outer.name if outer and inside else "")
     return Definition(
         name=item.name,
-        kind="method" if item.kind == "function" and outer else item.kind,
+        kind="method" if item.kind == "function" and inside else item.kind,
         start_line=item.start_line,
         end_line=item.end_line,
         text=text,
@@ -190,8 +196,8 @@ def _signature(language: Language, data: bytes, item: _Found, indent: str) -> st
         while len(lines) > 1 and lines[-1].lstrip().startswith(language.comment):  # comments above the body
             lines.pop()
         whole = "\n".join(lines).rstrip()
-        if item.kind != "class":
-            whole += language.function_end
+        if item.kind not in CONTAINERS:
+            whole += " ..." if whole.endswith("=>") else language.function_end  # an arrow function
     elif item.kind in ("constant", "attribute") or whole.count("\n") > _MAX_LINES:
         first, more, _ = whole.partition("\n")
         whole = first[:_MAX_LINE].rstrip() + (" ..." if more or len(first) > _MAX_LINE else "")

@@ -8,7 +8,7 @@ from coderls.document import Snippet
 from coderls.repo_context.files import Shelf
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import Language
-from coderls.repo_context.outline import Definition
+from coderls.repo_context.outline import CONTAINERS, Definition
 from coderls.repo_context.rank import Ranked
 
 #: Tokens for the line that names a file, besides those of its path.
@@ -89,28 +89,37 @@ def _step(score: float) -> int:
 def render(definitions: Sequence[Definition], indices: Sequence[int], language: Language) -> str:
     """The signatures of `indices` (with their parents among them), classes closed as the language does it."""
     lines: list[str] = []
-    open_classes: list[int] = []
+    around: list[int] = []
     shown_parents = {definitions[index].parent for index in indices}
     for index in sorted(indices):
         definition = definitions[index]
-        while open_classes and open_classes[-1] != definition.parent:
-            _close(definitions[open_classes.pop()], language, lines)
-        if definition.kind != "class":
-            lines.append(definition.text)
+        while around and around[-1] != definition.parent:
+            _close(definitions[around.pop()], language, lines)
+        text = definition.text
+        outer = definitions[around[-1]] if around else None
+        if (
+            outer and outer.kind == "class" and _indent(text) <= _indent(outer.text)
+        ):  # written on one line with its class
+            text = _indent(outer.text) + "    " + text.lstrip()
+        if definition.kind not in CONTAINERS:
+            lines.append(text)
         elif index in shown_parents:
-            lines.append(definition.text + language.members_begin)
-            open_classes.append(index)
+            lines.append(text + language.members_begin)
+            around.append(index)
         else:
-            lines.append(definition.text + language.class_end)
-    while open_classes:
-        _close(definitions[open_classes.pop()], language, lines)
+            lines.append(text + language.class_end)
+    while around:
+        _close(definitions[around.pop()], language, lines)
     return "\n".join(lines) + "\n"
 
 
 def _close(definition: Definition, language: Language, lines: list[str]) -> None:
     if language.members_end:
-        indent = definition.text[: len(definition.text) - len(definition.text.lstrip())]
-        lines.append(indent + language.members_end)
+        lines.append(_indent(definition.text) + (language.members_end if definition.kind == "class" else "}"))
+
+
+def _indent(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
 
 
 def _with_parents(definitions: Sequence[Definition], index: int) -> set[int]:
@@ -124,7 +133,7 @@ def _with_parents(definitions: Sequence[Definition], index: int) -> set[int]:
 def _cost(definitions: Sequence[Definition], wanted: set[int], path: str, count: Callable[[str], int]) -> int:
     language = by_path(path)
     braces = _BRACES if language is not None and language.members_end else 0
-    return sum(count(definitions[i].text) + 1 + (braces if definitions[i].kind == "class" else 0) for i in wanted)
+    return sum(count(definitions[i].text) + 1 + (braces if definitions[i].kind in CONTAINERS else 0) for i in wanted)
 
 
 def _repeats(text: str, near: str) -> bool:

@@ -30,6 +30,10 @@ _CHUNK = 16_384
 _MAX_FAULT_NODES = 100_000
 #: What `faults()` says of a text whose parse was given up: more than any text that was parsed.
 UNKNOWN_FAULTS = 1_000_000_000
+#: A query takes time in the square of the children of an ERROR node: 10 ms for so many.
+_MAX_ERROR_CHILDREN = 2_000
+#: No file that people write has so many definitions and imports.
+_MAX_MATCHES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ def outline(language: Language, text: str, *, limit_s: float = 2.0) -> Outline |
     data = _encode(text)
     deadline = time.monotonic() + limit_s
     tree = _parse(language, data, limit_s=limit_s)
-    return None if tree is None else read_outline(language, data, _matches(language, tree, len(data), deadline))
+    if tree is None or _has_wide_error(tree.root_node):
+        return None
+    return read_outline(language, data, _matches(language, tree, len(data), deadline))
 
 
 def _matches(
@@ -79,12 +85,15 @@ def _matches(
     A match that reaches into two windows comes twice. (`matches` can take a callback for the same purpose;
     in tree-sitter 0.26.1 it crashes the process when predicate and callback are given.)
     """
+    left = _MAX_MATCHES
     for start in range(0, max(length, 1), _SHORT):
-        if time.monotonic() > deadline:
+        if left <= 0 or time.monotonic() > deadline:
             return
         cursor = tree_sitter.QueryCursor(_query(language))
         cursor.set_byte_range(start, min(start + _SHORT, length))
-        for _, captures in cursor.matches(tree.root_node):
+        found = cursor.matches(tree.root_node)
+        left -= len(found)
+        for _, captures in found:
             yield captures
 
 
@@ -179,15 +188,22 @@ def _try(language: Language) -> Grammar:
     return Grammar(language.name, package, version)
 
 
-def _count_faults(root: tree_sitter.Node) -> int:
-    faults = seen = 0
+def _faulty_nodes(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    """Nodes that are faults, or have some below them."""
+    seen = 0
     waiting: list[tree_sitter.Node] = [root]
     while waiting and seen < _MAX_FAULT_NODES:
         node = waiting.pop()
-        if not node.has_error:  # neither it nor anything below it
-            continue
-        faults += node.is_error or node.is_missing
-        children: Sequence[tree_sitter.Node] = node.children
-        seen += len(children)
-        waiting.extend(children)
-    return faults
+        if node.has_error:
+            yield node
+            children: Sequence[tree_sitter.Node] = node.children
+            seen += len(children)
+            waiting.extend(children)
+
+
+def _count_faults(root: tree_sitter.Node) -> int:
+    return sum(node.is_error or node.is_missing for node in _faulty_nodes(root))
+
+
+def _has_wide_error(root: tree_sitter.Node) -> bool:
+    return any(node.is_error and node.child_count > _MAX_ERROR_CHILDREN for node in _faulty_nodes(root))

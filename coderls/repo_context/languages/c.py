@@ -28,7 +28,7 @@ _C = """
 (field_declaration declarator: (field_identifier) @name) @attribute
 (field_declaration declarator: (pointer_declarator declarator: (field_identifier) @name)) @attribute
 (field_declaration declarator: (array_declarator declarator: (field_identifier) @name)) @attribute
-(preproc_def name: (identifier) @name) @constant
+(preproc_def name: (identifier) @name value: (_)) @constant
 (preproc_function_def name: (identifier) @name) @constant
 
 (preproc_include path: [(string_literal) (system_lib_string)]) @import
@@ -38,7 +38,7 @@ _CPP = """
 (class_specifier name: (type_identifier) @name body: (_) @body) @class
 (class_specifier (base_class_clause [(type_identifier) @base (template_type name: (type_identifier) @base)])) @derived
 (struct_specifier (base_class_clause [(type_identifier) @base (template_type name: (type_identifier) @base)])) @derived
-(namespace_definition name: (namespace_identifier) @name body: (_) @body) @class
+(namespace_definition name: (namespace_identifier) @name body: (_) @body) @namespace
 (template_declaration) @wrapper
 (alias_declaration name: (type_identifier) @name) @type
 (function_definition declarator: (reference_declarator (function_declarator declarator: (identifier) @name))

@@ -3,7 +3,7 @@
 A language is added by writing one file like `python.py` and naming it in `languages/__init__.py`.
 Its `query` is a tree-sitter query; these captures have a meaning:
 
-    @class @function @method @constant @type @attribute     a definition of that kind (the node to show)
+    @class @function @method @constant @type @attribute @namespace      a definition (the node to show)
     @name       its name                @body    the part that is left out of its signature
     @derived @base                           a class (a node that is a @class elsewhere) and one of its bases
     @owner      the type that a method outside of it belongs to

@@ -16,7 +16,7 @@ QUERY = """
 (union_item name: (type_identifier) @name body: (_) @body) @class
 (trait_item name: (type_identifier) @name body: (_) @body) @class
 (impl_item type: [(type_identifier) @name (generic_type type: (type_identifier) @name)] body: (_) @body) @class
-(mod_item name: (identifier) @name body: (_) @body) @class
+(mod_item name: (identifier) @name body: (_) @body) @namespace
 (trait_item name: (type_identifier) bounds: (trait_bounds (type_identifier) @base)) @derived
 (impl_item trait: (type_identifier) @base type: (_)) @derived
 (type_item name: (type_identifier) @name) @type

@@ -44,7 +44,7 @@ _TYPESCRIPT = """
 (class_declaration name: (type_identifier) @name body: (class_body) @body) @class
 (abstract_class_declaration name: (type_identifier) @name body: (class_body) @body) @class
 (interface_declaration name: (type_identifier) @name body: (_) @body) @class
-(internal_module name: (identifier) @name body: (_) @body) @class
+(internal_module name: (identifier) @name body: (_) @body) @namespace
 (enum_declaration name: (identifier) @name) @type
 (type_alias_declaration name: (type_identifier) @name) @type
 (function_signature name: (identifier) @name) @function

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from coderls.document import Edit
+from coderls.repo_context import parse
+from coderls.repo_context.languages import LANGUAGES, by_path
+from coderls.repo_context.parse import grammars, language_of, outline, parse_file
+
+BROKEN = {
+    "python": "def f(:\n    pass\n",
+    "typescript": "function f( { return 1 }",
+    "typescriptreact": "const a = <b>;",
+    "javascript": "let a = ;",
+    "javascriptreact": "let a = <b>;",
+    "go": "package p\nfunc f( {}",
+    "rust": "fn f( {}",
+    "java": "class A { void f( {} }",
+    "c": "int f( {}",
+    "cpp": "class A { int f( }",
+}
+WHOLE = {
+    "python": "def f(a):\n    return a\n",
+    "typescript": "function f(a: number): void {}",
+    "typescriptreact": "const a = <b/>;",
+    "javascript": "let a = 1;",
+    "javascriptreact": "let a = <b/>;",
+    "go": "package p\nfunc f() {}\n",
+    "rust": "fn f() {}",
+    "java": "class A { void f() {} }",
+    "c": "int f(void) { return 1; }",
+    "cpp": "class A { int f(); };",
+}
+
+
+@pytest.mark.parametrize("language_id", sorted(WHOLE))
+def test_faults_are_counted_in_every_language(language_id: str):
+    whole, broken = parse_file(language_id, WHOLE[language_id]), parse_file(language_id, BROKEN[language_id])
+    assert whole is not None
+    assert broken is not None
+    assert whole.faults() == 0
+    assert broken.faults() > 0
+
+
+def test_a_missing_token_is_a_fault():
+    parsed = parse_file("c", "int x")
+    assert parsed is not None
+    assert parsed.faults() == 1
+
+
+def test_every_language_id_is_covered():
+    assert {name for language in LANGUAGES for name in language.ids} == set(WHOLE)
+
+
+@pytest.mark.parametrize("language_id", ["plaintext", "lua", "", "Python"])
+def test_no_tree_without_a_grammar(language_id: str):
+    assert parse_file(language_id, "x") is None
+
+
+def test_a_text_that_is_too_long_has_no_tree(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parse, "MAX_BYTES", 1000)
+    assert parse_file("python", "x = 1\n" * 1000) is None
+    small = parse_file("python", "x = 1\n")
+    assert small is not None
+    grown = small.after(Edit(0, 0, "y = 2\n" * 1000))
+    assert grown.faults() == parse.UNKNOWN_FAULTS
+    assert grown.after(Edit(0, 6000, "")).faults() == 0
+
+
+SOURCE = "class A:\n    def f(self):\n        return {'a': [1, 2]}\n\n\nasync def g(x):\n    if x:\n        await x\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [SOURCE * 3, "é = '😀'\n" + SOURCE + "# 漢字\n" + SOURCE, "s = '\ud83d'\r\n" + SOURCE.replace("\n", "\r\n")],
+    ids=["ascii", "unicode", "lone surrogate and CRLF"],
+)
+def test_incremental_parses_equal_whole_parses(text: str):
+    chance = random.Random(7)
+    parsed = parse_file("python", text)
+    for _ in range(150):
+        start = chance.randrange(len(text) + 1)
+        end = min(len(text), start + chance.choice([0, 0, 1, 4, 30]))
+        new = chance.choice(["x", "(", ")", "é😀", "\n    ", " = 1", "def h():\n    pass\n", "'"])
+        assert parsed is not None
+        parsed = parsed.after(Edit(start, end, new))
+        text = text[:start] + new + text[end:]
+        whole = parse_file("python", text)
+        assert whole is not None
+        assert (parsed.faults() > 0) == (whole.faults() > 0)
+
+
+def test_after_leaves_the_old_tree_as_it_was():
+    before = parse_file("python", "x = 1\n")
+    assert before is not None
+    assert before.after(Edit(4, 5, "(")).faults() > 0
+    assert before.faults() == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 200_000, "[" * 100_000, '"""' * 30_000, "\0" * 10_000, "if x:\n " * 5_000, "a" * 1_000_000]
+)
+def test_pathological_texts_get_an_answer(text: str):
+    language = by_path("x.py")
+    assert language is not None
+    parsed = parse_file("python", text)
+    assert parsed is None or parsed.faults() >= 0
+    found = outline(language, text)
+    assert found is None or len(found.definitions) < 10
+
+
+def test_threads_parse_at_the_same_time():
+    text = SOURCE * 400
+    results: list[int] = []
+
+    def work() -> None:
+        for _ in range(5):
+            parsed = parse_file("python", text)
+            assert parsed is not None
+            results.append(parsed.after(Edit(10, 10, "(")).faults())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 20
+    assert len(set(results)) == 1
+
+
+def test_long_files_have_the_same_outline_as_short_ones():
+    language = by_path("x.py")
+    assert language is not None
+    one = outline(language, SOURCE)
+    many = outline(language, SOURCE * 500)  # read in several windows
+    assert one is not None
+    assert many is not None
+    assert len(many.definitions) == 500 * len(one.definitions)
+
+
+def test_all_grammars_load():
+    assert [(grammar.language, grammar.problem) for grammar in grammars()] == [
+        (language.name, "") for language in LANGUAGES
+    ]
+    assert all(grammar.version for grammar in grammars())
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [("a/b.py", "python"), ("b.TSX", "typescriptreact"), ("x.mjs", "javascript"), ("x.lua", None), ("Makefile", None)],
+)
+def test_language_of_a_path(path: str, language: str | None):
+    assert language_of(path) == language
+
+
+def test_a_header_with_classes_is_cpp():
+    for text, name in (("class A {};\n", "cpp"), ("struct a { int b; };\n", "c")):
+        language = by_path("x.h", text)
+        assert language is not None
+        assert language.name == name

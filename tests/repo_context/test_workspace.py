@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coderls.errors import WorkspaceError
+from coderls.repo_context.workspace import MAX_FILE_BYTES, Workspace, is_secret
+from tests.repo_context.repository import write
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX links and permissions")
+
+
+def git(root: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always"]
+    subprocess.run([*command, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def listed(root: Path) -> list[str]:
+    return Workspace([root]).list_files(0)
+
+
+def readable(root: Path) -> list[str]:
+    """What is listed and can be read."""
+    workspace = Workspace([root])
+    return [path for path in workspace.list_files(0) if workspace.read(0, path) is not None]
+
+
+@needs_git
+def test_git_lists_tracked_and_untracked_files_but_not_ignored_ones(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            "a.py": "",
+            "new.py": "",
+            "old.py": "",
+            "out/gen.py": "",
+            ".gitignore": "out/\n",
+            "deep/er/b.go": "",
+            "c.txt": "",
+        },
+    )
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "a.py", "old.py", "deep")
+    (tmp_path / "old.py").unlink()  # deleted, still in git's index
+    assert readable(tmp_path) == ["a.py", "deep/er/b.go", "new.py"]
+    assert readable(tmp_path / "deep") == ["er/b.go"]
+
+
+@needs_git
+def test_a_repository_cannot_run_programs(tmp_path: Path):
+    repository, proof = tmp_path / "repo", tmp_path / "it-ran"
+    program = tmp_path / "program.sh"
+    program.write_text(f"#!/bin/sh\ntouch '{proof}'\n")
+    program.chmod(0o755)
+    write(repository, {"a.py": "x = 1\n", ".git/hooks/post-index-change": f"#!/bin/sh\ntouch '{proof}'\n"})
+    git(repository, "init", "-q")
+    (repository / ".git/hooks/post-index-change").chmod(0o755)
+    git(repository, "config", "core.fsmonitor", str(program))
+    git(repository, "config", "core.hooksPath", str(repository / ".git/hooks"))
+    git(repository, "config", "core.pager", str(program))
+    git(repository, "config", "core.sshCommand", str(program))
+    # The trap works: plain git does run it.
+    subprocess.run(["git", "ls-files", "--others"], cwd=repository, check=True, capture_output=True)
+    if sys.platform != "win32":
+        assert proof.exists()
+        proof.unlink()
+    assert listed(repository) == ["a.py"]
+    assert not proof.exists()
+
+
+@needs_git
+def test_a_work_tree_elsewhere_gives_nothing_away(tmp_path: Path):
+    write(tmp_path, {"outside/other.py": "key = 1\n", "repo/a.py": ""})
+    git(tmp_path / "repo", "init", "-q")
+    git(tmp_path / "repo", "config", "core.worktree", str(tmp_path / "outside"))
+    assert listed(tmp_path / "repo") == ["a.py"]
+
+
+@needs_git
+def test_variables_of_a_git_hook_around_us_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write(tmp_path, {"other/b.py": "", "repo/a.py": ""})
+    git(tmp_path / "other", "init", "-q")
+    git(tmp_path / "repo", "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    assert listed(tmp_path / "repo") == ["a.py"]
+
+
+@needs_git
+def test_submodules_and_repositories_inside_are_listed(tmp_path: Path):
+    write(tmp_path, {"library/lib.py": "", "main/a.py": "", "main/inner/b.py": ""})
+    for name in ("library", "main", "main/inner"):
+        git(tmp_path / name, "init", "-q")
+    git(tmp_path / "library", "add", ".")
+    git(tmp_path / "library", "commit", "-qm", "one")
+    git(tmp_path / "main", "submodule", "--quiet", "add", str(tmp_path / "library"), "vendor")
+    assert listed(tmp_path / "main") == ["a.py", "inner/b.py", "vendor/lib.py"]
+
+
+@needs_git
+def test_a_broken_repository_is_walked(tmp_path: Path):
+    write(tmp_path, {"a.py": "", ".git/HEAD": "nonsense", ".git/config": "[core\n"})
+    assert listed(tmp_path) == ["a.py"]
+
+
+def test_without_git_ignore_files_count(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            ".gitignore": "*.log.py\n/build/\n!keep.log.py\n",
+            "a.py": "",
+            "x.log.py": "",
+            "keep.log.py": "",
+            "build/b.py": "",
+            "src/build/c.py": "",
+            "src/.ignore": "d.py\n",
+            "src/d.py": "",
+            "src/.gitignore": "[\n\\\n",
+            ".coderlsignore": "private/\n",
+            "private/e.py": "",
+            "node_modules/m/index.js": "",
+            "__pycache__/f.py": "",
+        },
+    )
+    assert listed(tmp_path) == ["a.py", "keep.log.py", "src/build/c.py"]
+
+
+@needs_git
+def test_our_ignore_files_count_with_git_too(tmp_path: Path):
+    write(tmp_path, {".coderlsignore": "b.py\n", "a.py": "", "b.py": "", "c/.ignore": "*\n", "c/d.py": ""})
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    assert listed(tmp_path) == ["a.py"]
+    assert not Workspace([tmp_path]).is_allowed(tmp_path / "b.py")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", ".env.local", "prod.env", "a/b/server.pem", "id_rsa", "id_ed25519.pub", ".npmrc", ".pypirc", ".netrc",
+     ".aws/config.py", "credentials", "credentials.json", "secrets.py", "gcp-credentials.json", ".ssh/config",
+     "ID_RSA", "key.P12", ".git/config"],
+)  # fmt: skip
+def test_secrets_are_known_by_name(path: str):
+    assert is_secret(path)
+
+
+@pytest.mark.parametrize("path", ["environment.py", "env.py", "src/keys.py", "credential_store.py", "id.py", "a.envoy"])
+def test_ordinary_names_are_no_secrets(path: str):
+    assert not is_secret(path)
+
+
+def test_secrets_are_never_listed_or_allowed(tmp_path: Path):
+    write(tmp_path, {"a.py": "", "secrets.py": "KEY = 1\n", ".ssh/b.py": ""})
+    assert listed(tmp_path) == ["a.py"]
+    workspace = Workspace([tmp_path])
+    assert not workspace.is_allowed(tmp_path / "secrets.py")
+    assert not workspace.is_allowed(tmp_path / ".env")
+    assert workspace.is_allowed(tmp_path / "new_file.py")
+
+
+@posix_only
+def test_links_do_not_lead_out(tmp_path: Path):
+    write(tmp_path, {"outside/o.py": "secret = 1\n", "repo/a.py": "x = 1\n", "repo/.env": "KEY=1\n"})
+    repo = tmp_path / "repo"
+    (repo / "out.py").symlink_to(tmp_path / "outside/o.py")
+    (repo / "out_folder").symlink_to(tmp_path / "outside")
+    (repo / "in.py").symlink_to("a.py")
+    (repo / "env.py").symlink_to(".env")
+    (repo / "loop.py").symlink_to("loop.py")
+    (repo / "around").symlink_to(".")
+    (repo / "nothing.py").symlink_to("gone.py")
+    assert readable(repo) == ["a.py", "in.py"]
+    workspace = Workspace([repo])
+    assert workspace.read(0, "out_folder/o.py") is None
+    assert workspace.read(0, "../outside/o.py") is None
+    for name in ("out.py", "out_folder/o.py", "env.py", "../outside/o.py"):
+        assert not workspace.is_allowed(repo / name), name
+
+
+@posix_only
+def test_a_workspace_reached_by_a_link_works(tmp_path: Path):
+    write(tmp_path, {"real/a.py": "x = 1\n"})
+    (tmp_path / "link").symlink_to("real")
+    workspace = Workspace([tmp_path / "link"])
+    assert workspace.list_files(0) == ["a.py"]
+    assert workspace.read(0, "a.py") == "x = 1\n"
+    assert workspace.locate(tmp_path / "real/a.py") == (0, "a.py")
+
+
+@posix_only
+def test_pipes_do_not_block(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.py")
+    os.mkfifo(tmp_path / ".gitignore")
+    write(tmp_path, {"a.py": "x = 1\n"})
+    assert readable(tmp_path) == ["a.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="needs a user who is not root")
+def test_folders_that_cannot_be_read_are_named(tmp_path: Path):
+    write(tmp_path, {"a.py": "", "closed/b.py": ""})
+    (tmp_path / "closed").chmod(0)
+    try:
+        workspace = Workspace([tmp_path])
+        assert workspace.list_files(0) == ["a.py"]
+        assert any("closed cannot be read" in note for note in workspace.notes)
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+
+
+def test_big_binary_minified_and_generated_files_are_not_read(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            "big.py": "x = 1\n" * (MAX_FILE_BYTES // 6 + 1),
+            "binary.py": b"x = 1\n\0\1\2",
+            "utf16.py": "x = 1".encode("utf-16"),
+            "packed.js": "var a=1;" * 1000,
+            "lib.min.js": "x",
+            "made.go": "// Code generated by stringer. DO NOT EDIT.\npackage a\n",
+            "service_pb2.py": "x = 1\n",
+            "fine.py": "x = 1\n",
+            "latin.py": b"name = 'caf\xe9'\n",
+            "marked.py": b"\xef\xbb\xbfx = 1\n",
+        },
+    )
+    assert readable(tmp_path) == ["fine.py", "latin.py", "marked.py"]
+    workspace = Workspace([tmp_path])
+    assert workspace.read(0, "latin.py") == "name = 'caf\ufffd'\n"
+    assert workspace.read(0, "marked.py") == "x = 1\n"
+    assert workspace.read(0, "vanished.py") is None
+
+
+@posix_only
+def test_names_that_cannot_be_written_are_left_out(tmp_path: Path):
+    write(tmp_path, {"a.py": "", "line\nbreak.py": "", "é漢.py": ""})
+    with contextlib.suppress(OSError):  # macOS does not allow such names
+        (tmp_path / os.fsdecode(b"bad\xff.py")).write_text("")
+    assert listed(tmp_path) == ["a.py", "é漢.py"]
+
+
+def test_the_home_folder_is_not_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write(tmp_path, {"home/me/a.py": "", "home/me/project/b.py": ""})
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home/me")
+    for folder in (tmp_path / "home/me", tmp_path / "home"):
+        workspace = Workspace([folder])
+        assert workspace.list_files(0) == []
+        assert any("only open files are indexed" in note for note in workspace.notes)
+    assert listed(tmp_path / "home/me/project") == ["b.py"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    workspace = Workspace([tmp_path / "gone"])
+    assert workspace.list_files(0) == []
+    assert any("gone is no folder" in note for note in workspace.notes)
+    with pytest.raises(WorkspaceError, match="cannot be read"):
+        workspace.check()
+
+
+def test_the_innermost_folder_has_the_file(tmp_path: Path):
+    workspace = Workspace([tmp_path, tmp_path / "inner"])
+    assert workspace.locate(tmp_path / "a.py") == (0, "a.py")
+    assert workspace.locate(tmp_path / "inner/a.py") == (1, "a.py")
+    assert workspace.locate(tmp_path.parent / "a.py") is None
+    assert workspace.locate(tmp_path) is None
