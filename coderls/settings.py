@@ -142,6 +142,12 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
+#: Never repeated in a message or a log.
+_SECRET = ("engine.token",)
+#: Sections that belong to the editor's own client (`coderls.trace.server` of VS Code), not to us.
+_EDITORS = ("trace",)
+
+
 def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings, list[Problem]]:
     """Settings from nested (`{"engine": {"model": ...}}`) or dotted (`{"engine.model": ...}`) options.
 
@@ -156,15 +162,18 @@ def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings
     known = {option.key: option for option in OPTIONS}
     for key, value in _flatten(options):
         option = known.get(key)
+        if option is None and key.partition(".")[0] in _EDITORS:
+            continue
         if option is None:
             problems.append(Problem(key, f"There is no option {key!r}; it is ignored."))
         elif value is not None:
             try:
                 settings = _with(settings, key, option.check(value))
             except ValueError as error:
-                default = _get(settings, key)
+                default = "the one before" if key in _SECRET else repr(_get(settings, key))
+                given = "this" if key in _SECRET else f"{value!r:.60}"
                 problems.append(
-                    Problem(key, f"Option {key!r} must be {error}, not {value!r:.60}; {default!r} is used instead.")
+                    Problem(key, f"Option {key!r} must be {error}, not {given}; {default} is used instead.")
                 )
     return settings, problems
 
