@@ -1,0 +1,280 @@
+"""HumanEval single-line infilling through the real engine and the real pipeline: exact match and pass@1.
+
+    python -m benchmarks.fim_quality HumanEval-SingleLineInfilling.jsonl.gz [--limit N] [--json FILE]
+        [--model NAME|DIR] [--no-delta] [--layout prefix-only] [--raw] [--at-line-start] [--threads N]
+
+The file has a task on each line: prompt, suffix, canonical_solution (the hidden line), test, entry_point. The line is
+hidden as an editor's user would delete it: what remains is its indentation, with the cursor behind it
+(`--at-line-start`: not even that, as in published figures). `--raw` takes the engine's first line as it is, without
+stopping rules, post-processing and syntax check. Greedy; 600 tokens before and 250 after the cursor.
+
+`--json FILE` is written as it goes; the same command goes on from there. Intervals are Wilson's, 95%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.machine import describe
+from benchmarks.sandbox import passes
+from coderls import paths
+from coderls.completion import CompletionRequest, complete, load_fim_model
+from coderls.document import Document
+from coderls.engine.api import GenerationRequest
+from coderls.engine.client import EngineClient
+from coderls.engine.launch import connect_or_start
+from coderls.errors import CoderlsError
+from coderls.fim.model import FimModel, budgets
+from coderls.fim.prompt import build_prompt
+from coderls.models import embedded, recipe, store
+from coderls.repo_context.parse import parse_file
+from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
+
+SETTINGS = Settings(
+    completion=CompletionSettings(max_tokens=48, multiline="never", prefix_tokens=600, suffix_tokens=250),
+    context=ContextSettings(enabled=False),
+)
+SAVE_EVERY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One hidden line."""
+
+    name: str
+    prompt: str
+    line: str
+    suffix: str
+    test: str
+    entry_point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The answer to one task. `text` is what came in place of the line, None when nothing was offered."""
+
+    task: str
+    text: str | None
+    exact: bool
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How the model is asked; with the data, all that the figures depend on."""
+
+    model: str
+    layout: str
+    raw: bool
+    at_line_start: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`count` of `total`, with Wilson's interval of 95%."""
+
+    count: int
+    total: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if not self.total:
+            return 0.0, 1.0
+        z = 1.959964
+        p, n = self.count / self.total, self.total
+        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.count}/{self.total} = {self.count / max(1, self.total):.1%} [{low:.1%}, {high:.1%}]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        tasks = read_tasks(args.data)[: args.limit]
+        model = _model(args)
+        variant = Variant(_model_key(model), args.layout, args.raw, args.at_line_start)
+        results = _Results(args.json, variant, hashlib.sha256(args.data.read_bytes()).hexdigest())
+        asyncio.run(_run([task for task in tasks if task.name not in results.rows], model, variant, results, args))
+    except (CoderlsError, OSError) as error:
+        print(f"fim_quality: {error}", file=sys.stderr)
+        return 1
+    print(results.report([task.name for task in tasks]))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fim_quality")
+    parser.add_argument("data", type=Path, help="HumanEval-SingleLineInfilling.jsonl.gz")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N tasks only")
+    parser.add_argument("--model", default=store.NANO, metavar="NAME|DIR")
+    parser.add_argument("--no-delta", action="store_true", help="nano as it was before our training")
+    parser.add_argument("--layout", choices=["template", "prefix-only"], default="template", help="default: fim.json's")
+    parser.add_argument("--raw", action="store_true", help="the engine's first line, without our post-processing")
+    parser.add_argument("--at-line-start", action="store_true", help="do not give the indentation away")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="engine threads; 0: all cores")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results; an interrupted run goes on from them")
+    return parser
+
+
+def read_tasks(path: Path) -> list[Task]:
+    """The tasks of a .jsonl or .jsonl.gz file. Raises CoderlsError when it is something else."""
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+        raw = [json.loads(line) for line in text.split("\n") if line.strip()]
+        return [
+            Task(r["task_id"], r["prompt"], r["canonical_solution"], r["suffix"], r["test"], r["entry_point"])
+            for r in raw
+        ]
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise CoderlsError(f"{path} holds no infilling tasks: {error!r}.", "Give the .jsonl.gz file.") from error
+
+
+def _model(args: argparse.Namespace) -> store.ModelDir:
+    def say(step: str, fraction: float) -> None:
+        print(f"\r{step} {fraction:4.0%}", end="", file=sys.stderr, flush=True)
+
+    if args.no_delta:
+        wanted = recipe.nano_recipe().without_delta()
+        return embedded.build(wanted, progress=say, into=paths.cache_dir() / "benchmarks")
+    if args.model == store.NANO:
+        return embedded.build_nano(say)
+    return store.resolve(args.model)
+
+
+def _model_key(model: store.ModelDir) -> str:
+    """Names the weights, so that results of different ones are never mixed."""
+    files = [(file.name, recipe.sha256_of(file)) for file in store.weight_files(model.path)]
+    return f"{model.name} {hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]}"
+
+
+class _Results:
+    """Rows so far, in the file that they are kept in."""
+
+    def __init__(self, file: Path | None, variant: Variant, data: str) -> None:
+        self._file = file
+        self._facts = {"variant": asdict(variant), "data_sha256": data}
+        self.rows: dict[str, Row] = {}
+        if file is not None and file.is_file():
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            if {name: kept.get(name) for name in self._facts} != self._facts:
+                raise CoderlsError(f"{file} holds results of another variant.", "Name another file.")
+            self.rows = {row["task"]: Row(**row) for row in kept["rows"]}
+
+    def add(self, row: Row) -> None:
+        self.rows[row.task] = row
+        if len(self.rows) % SAVE_EVERY == 0:
+            self.save()
+
+    def save(self) -> None:
+        if self._file is None:
+            return
+        facts = {
+            **self._facts,
+            "machine": asdict(describe(("coderls", "torch"))),
+            "shares": {name: asdict(share) | {"interval": share.interval} for name, share in self.shares().items()},
+            "rows": [asdict(row) for row in self.rows.values()],
+        }
+        part = self._file.with_name(self._file.name + ".part")
+        part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        os.replace(part, self._file)
+
+    def shares(self, names: Sequence[str] | None = None) -> dict[str, Share]:
+        rows = [self.rows[name] for name in (self.rows if names is None else names)]
+        return {
+            "answered": Share(sum(row.text is not None for row in rows), len(rows)),
+            "exact": Share(sum(row.exact for row in rows), len(rows)),
+            "passed": Share(sum(row.passed for row in rows), len(rows)),
+        }
+
+    def report(self, names: Sequence[str]) -> str:
+        lines = [f"{name:9} {share}" for name, share in self.shares(names).items()]
+        return "\n".join([f"{self._facts['variant']}", *lines, str(describe(("coderls", "torch")))])
+
+
+async def _run(
+    tasks: Sequence[Task], model: store.ModelDir, variant: Variant, results: _Results, args: argparse.Namespace
+) -> None:
+    if not tasks:
+        return
+    settings = EngineSettings(model=str(model.path), threads=args.threads, idle_exit_s=60.0)
+    client = await connect_or_start(
+        settings, lambda step, fraction: print(f"\r{step} {fraction:4.0%}", file=sys.stderr)
+    )
+    try:
+        fim = load_fim_model(await client.health())
+        if variant.layout == "prefix-only":
+            fim = replace(fim, template=replace(fim.template, layout="prefix-only"))
+        for task in tqdm(tasks, unit="line"):
+            results.add(await _one(task, client, fim, variant))
+    finally:
+        await client.aclose()
+        results.save()
+
+
+async def _one(task: Task, client: EngineClient, fim: FimModel, variant: Variant) -> Row:
+    line = task.line.rstrip("\n")
+    indent = "" if variant.at_line_start else line[: len(line) - len(line.lstrip())]
+    before, after = task.prompt + indent, "\n" + task.suffix
+    document = Document("file:///solution.py", "python", 1, before + after)
+    ask = _raw_line if variant.raw else _completed
+    whole = await ask(document, len(before), client, fim)
+    if whole is None:
+        return Row(task.name, None, exact=False, passed=False)
+    exact = _plain(whole) == _plain(task.prompt + line + after)
+    text = whole[len(task.prompt) : len(whole) - len(after)] if whole.endswith(after) else whole[len(task.prompt) :]
+    passed = exact or await asyncio.to_thread(passes, f"{whole}\n{task.test}\ncheck({task.entry_point})\n")
+    return Row(task.name, text, exact, passed)
+
+
+async def _completed(document: Document, offset: int, client: EngineClient, fim: FimModel) -> str | None:
+    """The document after accepting what coderls offers; None when it offers nothing."""
+    request = CompletionRequest(document, offset, invoked=True)
+    found = await complete(request, engine=client, fim=fim, context=None, parse=parse_file, settings=SETTINGS)
+    return None if found is None else document.text[: found.start] + found.text + document.text[found.end :]
+
+
+async def _raw_line(document: Document, offset: int, client: EngineClient, fim: FimModel) -> str | None:
+    """The document with the first line of the engine's answer that has text."""
+    budget = budgets(fim, SETTINGS.completion, SETTINGS.context)
+    prompt = build_prompt(document, offset, fim, budget)
+    request = GenerationRequest(
+        prompt.content,
+        max_tokens=SETTINGS.completion.max_tokens,
+        stop_token_ids=fim.template.stop_ids(fim.tokenizer) if fim.tokenizer else (),
+        required_prefix=prompt.required_prefix,
+    )
+    text = ""
+    async with aclosing(client.stream(request)) as chunks:
+        async for chunk in chunks:
+            text += chunk.text
+            if "\n" in text.lstrip("\n"):
+                break
+    return document.text[:offset] + text.lstrip("\n").split("\n")[0] + document.text[offset:]
+
+
+def _plain(code: str) -> list[str]:
+    """Lines without the blanks at their ends and without empty lines: what counts when lines are compared."""
+    return [line.rstrip() for line in code.splitlines() if line.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
