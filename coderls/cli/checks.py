@@ -18,7 +18,7 @@ from coderls.cli.torch_probe import TorchFacts, has_nvidia_driver
 from coderls.engine import launch
 from coderls.engine.api import PROTOCOL_VERSION, Health
 from coderls.engine.client import Endpoint
-from coderls.errors import CoderlsError
+from coderls.errors import CoderlsError, ModelError
 from coderls.models import catalogue, store
 from coderls.repo_context import parse
 from coderls.settings import EngineSettings, Settings
@@ -160,6 +160,10 @@ def check_socket(settings: EngineSettings) -> tuple[Finding, Endpoint | None]:
     """Where the engine listens, whether the path is short enough, and whether only this user can open it."""
     try:
         endpoint = launch.endpoint_for(settings)
+    except ModelError:
+        return Finding(
+            "socket", "warn", "its name depends on the model, which cannot be used", "Mend that first."
+        ), None
     except CoderlsError as error:
         return failed("socket", error), None
     except OSError as error:
