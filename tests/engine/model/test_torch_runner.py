@@ -212,14 +212,17 @@ def test_closing_gives_the_memory_back(folder: Path) -> None:
         runner.run([Work(0, 0, [1], GREEDY)])
 
 
+@pytest.mark.parametrize("on_a_card", [False, True])
 @pytest.mark.parametrize(("count", "end"), [(1, 9), (9, 9), (4, 9), (1, 1)])
-def test_attention_against_its_definition(count: int, end: int) -> None:
+def test_attention_against_its_definition(count: int, end: int, on_a_card: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     heads, kv_heads, size = 6, 2, 16
     rows = torch.randn(12, 2 * kv_heads, size, generator=generator)
     rows[end:] = float("nan")  # what was never written must not be read
     queries = torch.randn(count, heads, size, generator=generator)
-    found = attend(queries, layer_kv(rows), end, causal_mask(count, end, torch.device("cpu")))
+    # A card gets torch's own lower-right bias instead of a mask; it means the same here.
+    mask = causal_mask(count, end, torch.device("cuda" if on_a_card else "cpu"))
+    found = attend(queries, layer_kv(rows), end, mask)
     for row in range(count):
         sees = end - count + row + 1
         for head in range(heads):
