@@ -29,7 +29,7 @@ _QUIET_S = 0.25
 #: Given to other threads after each file: a parse holds the interpreter's lock.
 _YIELD_S = 0.0003
 #: Longer documents are parsed by the worker only, never while a completion waits (characters).
-_PARSE_NOW = 60_000
+_PARSE_NOW = 30_000
 _MAX_COUNTS = 50_000
 
 Progress = Callable[[str, float], None]

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from coderls.errors import WorkspaceError
 from coderls.repo_context.git import git_files
 from coderls.repo_context.ignore import IgnoreRules
 from coderls.repo_context.languages import by_path
@@ -21,8 +20,8 @@ from coderls.repo_context.reading import read_regular
 
 #: Longer files are not indexed (bytes).
 MAX_FILE_BYTES = 1_000_000
-#: Files of one workspace folder that are looked at, at most.
-MAX_FILES = 200_000
+#: Files of one workspace folder that are looked at, at most: the index is in memory, about 8 KB a file.
+MAX_FILES = 50_000
 #: Files that are no source and still read, because imports are resolved by them.
 SETTINGS_FILES = frozenset({"tsconfig.json", "jsconfig.json", "go.mod"})
 
@@ -132,12 +131,6 @@ class Workspace:
         if path.name != ".gitignore":  # git may list what .gitignore names
             self._listed[place[0]] = frozenset()
         return True
-
-    def check(self) -> None:
-        """Raise WorkspaceError when there is a folder that cannot be read at all."""
-        for folder in self.folders:
-            if not os.access(folder, os.R_OK | os.X_OK):
-                raise WorkspaceError(f"{folder} cannot be read.", "Check that it exists, and its permissions.")
 
     def _stays_inside(self, number: int, inside: str) -> bool:
         parent = os.path.join(self.folders[number], os.path.dirname(inside))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coderls.errors import WorkspaceError
+from coderls.repo_context import workspace as workspace_module
 from coderls.repo_context.workspace import MAX_FILE_BYTES, Workspace, is_secret
 from tests.repo_context.repository import write
 
@@ -258,8 +258,14 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
     workspace = Workspace([tmp_path / "gone"])
     assert workspace.list_files(0) == []
     assert any("gone is no folder" in note for note in workspace.notes)
-    with pytest.raises(WorkspaceError, match="cannot be read"):
-        workspace.check()
+
+
+def test_a_workspace_with_too_many_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workspace_module, "MAX_FILES", 3)
+    write(tmp_path, {f"m{n}.py": "" for n in range(9)})
+    workspace = Workspace([tmp_path])
+    assert len(workspace.list_files(0)) == 3
+    assert any("more than 3 source files" in note for note in workspace.notes)
 
 
 def test_the_innermost_folder_has_the_file(tmp_path: Path):

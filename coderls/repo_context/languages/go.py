@@ -53,6 +53,5 @@ GO = Language(
     grammar=("tree_sitter_go", "language"),
     query=QUERY,
     resolve=resolve,
-    import_words=("import", '"'),
     shares_folder=True,
 )

@@ -155,7 +155,7 @@ RUST = Language(
     query=QUERY,
     resolve=resolve,
     read_import=read_import,
-    import_words=("use", "mod", "}", ","),
+    import_words=("use", "mod"),
     function_end=";",
     join=join,
 )
