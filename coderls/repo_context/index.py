@@ -28,7 +28,7 @@ from coderls.repo_context.workspace import SETTINGS_FILES, Workspace
 _QUIET_S = 0.25
 #: Given to other threads after each file: a parse holds the interpreter's lock.
 _YIELD_S = 0.0003
-#: Longer documents are parsed by the worker only, never while a completion waits (characters).
+#: Longer documents are parsed again by the worker only, not while a completion waits (characters).
 _PARSE_NOW = 30_000
 _MAX_COUNTS = 50_000
 
@@ -175,9 +175,9 @@ class RepositoryIndex:
         view = self._views.get(document.uri)
         carried = view.carried_to(document, language) if view else None
         if carried is None:
-            if document.uri in self._open and len(document.text) > _PARSE_NOW:
-                return view
-            parsed = outline(language, document.text, limit_s=1.0)
+            if view and document.uri in self._open and len(document.text) > _PARSE_NOW:
+                return view  # the worker makes a new one when typing pauses
+            parsed = outline(language, document.text, limit_s=0.5)
             carried = View.of(document, parsed) if parsed else None
         if carried is not None and document.uri in self._open:
             self._views[document.uri] = carried
