@@ -102,7 +102,8 @@ class _Endpoints:
         self._check_ready(asked)
         asked_prompt = asked.request.prompt
         prompt = await self._encode(asked_prompt) if isinstance(asked_prompt, str) else asked_prompt
-        shape = _Completions(self._head("cmpl", "text_completion"), self._worker.token_bytes)
+        logprobs = asked.request.logprobs is not None
+        shape = _Completions(self._head("cmpl", "text_completion"), self._worker.token_bytes, logprobs)
         return await self._answer(request, asked, tuple(prompt), shape)
 
     async def chat(self, request: Request) -> Response:
@@ -116,7 +117,8 @@ class _Endpoints:
             room = max(1, self._worker.context_length - len(prompt))
             asked = replace(asked, request=replace(asked.request, max_tokens=room))
         kind = "chat.completion.chunk" if asked.stream else "chat.completion"
-        shape = _Chat(self._head("chatcmpl", kind), self._worker.token_bytes)
+        logprobs = asked.request.logprobs is not None
+        shape = _Chat(self._head("chatcmpl", kind), self._worker.token_bytes, logprobs)
         return await self._answer(request, asked, tuple(prompt), shape)
 
     def _check_ready(self, asked: wire.Asked) -> None:
@@ -280,6 +282,7 @@ async def _json(request: Request) -> dict[str, Any]:
 class _Completions:
     head: dict[str, Any]
     token_bytes: Sequence[bytes]
+    logprobs: bool
     offsets: dict[int, int] = field(default_factory=dict)  # characters of each candidate so far
 
     def event(self, chunk: Chunk) -> dict[str, Any]:
@@ -294,7 +297,7 @@ class _Completions:
 
     def _choice(self, chunk: Chunk) -> dict[str, Any]:
         logprobs = None
-        if chunk.logprobs:
+        if self.logprobs:
             logprobs = wire.completion_logprobs(chunk, self.token_bytes, self.offsets.get(chunk.index, 0))
         self.offsets[chunk.index] = self.offsets.get(chunk.index, 0) + len(chunk.text)
         choice = {"index": chunk.index, "text": chunk.text, "logprobs": logprobs, "finish_reason": chunk.finish_reason}
@@ -305,6 +308,7 @@ class _Completions:
 class _Chat:
     head: dict[str, Any]
     token_bytes: Sequence[bytes]
+    logprobs: bool
     begun: set[int] = field(default_factory=set)  # candidates whose role was said
 
     def event(self, chunk: Chunk) -> dict[str, Any]:
@@ -329,7 +333,7 @@ class _Chat:
         return {**self.head, "choices": choices, "usage": wire.usage_body(usage)}
 
     def _logprobs(self, chunk: Chunk) -> dict[str, Any] | None:
-        return wire.chat_logprobs(chunk, self.token_bytes) if chunk.logprobs else None
+        return wire.chat_logprobs(chunk, self.token_bytes) if self.logprobs else None
 
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:

@@ -98,6 +98,8 @@ def test_log_probabilities(client: OpenAI) -> None:
     assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.top_logprobs)
     assert [len(top) for top in logprobs.top_logprobs] == [3] * len(logprobs.tokens)
     assert [answer.choices[0].text[at:][:1] for at in logprobs.text_offset] == [token[0] for token in logprobs.tokens]
+    nothing = client.completions.create(model="fake", prompt=PROMPT, logprobs=1, stop="r")
+    assert (nothing.choices[0].text, nothing.choices[0].logprobs.tokens) == ("", [])
     stream = client.completions.create(model="fake", prompt=PROMPT, logprobs=0, temperature=0, stream=True)
     pieces = [chunk.choices[0].logprobs for chunk in stream]
     assert [token for piece in pieces if piece for token in piece.tokens] == logprobs.tokens
