@@ -11,4 +11,4 @@ def at_cursor(marked: str, language_id: str = "python", name: str = "file.py") -
     """The document and the offset that `$0` marks."""
     offset = marked.index("$0")
     text = marked[:offset] + marked[offset + 2 :]
-    return Document(f"file:///work/{PurePosixPath(name)}", language_id, 1, text), offset
+    return Document(f"file:///project/{PurePosixPath(name)}", language_id, 1, text), offset

@@ -41,7 +41,7 @@ def test_secrets_are_never_asked_about(name: str) -> None:
 
 
 def test_the_path_counts_before_the_uri() -> None:
-    document = Document("untitled:1", "plaintext", 1, "x = ", Path("/work/id_ed25519"))
+    document = Document("untitled:1", "plaintext", 1, "x = ", Path("/project/id_ed25519"))
     assert refusal(document, 4, invoked=True, settings=CompletionSettings()) == "the file may hold secrets"
 
 
