@@ -8,9 +8,7 @@ to its longest clean prefix: of several lines whole ones, of one line whole toke
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -19,13 +17,10 @@ from itertools import islice
 from coderls.document import Document, Edit, ParsedFile, ParseFile
 from coderls.fim.brackets import balance
 from coderls.fim.postprocess import Insertion
+from coderls.fim.python_syntax import Region, count_line_ends, first_fault, region_around, whole_file
 
 #: Characters before and after the cursor in which brackets are counted.
 _NEAR = 10_000
-#: Longer Python files are judged by the top-level statements around the cursor.
-_WHOLE = 6_000
-#: Longer ones never as a whole: Python's parser lets no other thread run meanwhile.
-_LONGEST = 300_000
 #: So many shorter forms of a completion are tried.
 _TRIES = 20
 #: A file with more faults is broken elsewhere too.
@@ -35,7 +30,6 @@ _NAME = re.compile(r"[\w.]+")
 _WORD = re.compile(r"\w")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _MAY_END = re.compile(r"[\w)\]}\"'`;]$")
-_TOP_LEVEL = re.compile(r"^(?![\s)\]}#]|elif\b|else\b|except\b|finally\b)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +49,20 @@ class Before:
     def mendable(self) -> bool:
         """Whether little is broken, and as far as can be told at the cursor."""
         if self.python is not None and self.python.fault is not None:
-            return self.python.fault.line == _lines(self.document.text[self.python.start : self.offset])
+            return self.python.fault.line == self.python.line_of(self.document.text, self.offset)
         return 1 <= self.faults <= _FEW
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """`text[start:end]` of a Python file, and its first fault (None: it parses)."""
-
-    start: int
-    end: int
-    fault: Fault | None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Where Python's parser stops (line from 0), whether for indentation, and the line whose block it misses."""
-
-    line: int
-    indentation: bool
-    header: int
 
 
 def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
     """Examine the document as it is. Some milliseconds in a long file."""
-    region = _region(document.text, offset) if document.language_id == "python" else None
+    region = region_around(document.text, offset) if document.language_id == "python" else None
     if region is not None and region.fault is None:
         return Before(document, offset, region, None, 0)
     tree = parse(document.language_id, document.text)
     faults = tree.faults() if tree is not None else 0
-    unsure = region is not None and faults == 0 and (region.start, region.end) != (0, len(document.text))
-    if unsure and len(document.text) <= _LONGEST:
-        whole = Region(0, len(document.text), _python_fault(document.text))  # the region began inside something
-        region = whole if whole.fault is None else region
+    if region is not None and faults == 0:  # perhaps the part began inside a string
+        whole = whole_file(document.text)
+        region = whole if whole is not None and whole.fault is None else region
     return Before(document, offset, region, tree, faults)
 
 
@@ -173,74 +148,15 @@ def _has_worth(text: str, before: Before) -> bool:
 
 def _python_effect(edit: Edit, text: str, region: Region) -> _Effect | None:
     """By Python's own parser; None where it cannot tell (the file was broken before, and still is)."""
-    after = text[region.start : edit.start] + edit.new_text + text[edit.end : region.end]
-    fault = _python_fault(after)
+    fault = first_fault(region.head + text[region.start : edit.start] + edit.new_text + text[edit.end : region.end])
     if fault is None:
         return _Effect.PARSES
     if region.fault is None:
         return _Effect.WORSE
-    first = _lines(text[region.start : edit.start])
-    last = first + _lines(edit.new_text)
+    first = region.line_of(text, edit.start)
+    last = first + count_line_ends(edit.new_text)
     if fault.indentation and (first < fault.header <= last or (first < fault.line <= last and fault.header < 0)):
         return _Effect.WORSE
     if first <= fault.line <= last and region.fault.line != first:
         return _Effect.WORSE  # it was broken elsewhere, and now here
     return None
-
-
-def _python_fault(text: str) -> Fault | None:
-    """Where Python's parser stumbles first."""
-    try:
-        with warnings.catch_warnings():  # "\d" in a user's file is not our business
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except SyntaxError as error:
-        header = re.search(r"on line (\d+)$", error.msg or "")
-        named = int(header.group(1)) - 1 if header else -1
-        return Fault((error.lineno or 1) - 1, isinstance(error, IndentationError), named)
-    except (ValueError, RecursionError, MemoryError):  # a null byte, a lone surrogate; nested too deeply
-        return Fault(-1, False, -1)
-    return None
-
-
-def _region(text: str, offset: int) -> Region:
-    """The top-level statements around the cursor of a long file, or all of a short one."""
-    start, end = 0, len(text)
-    if len(text) > _WHOLE:
-        line_start = text.rfind("\n", 0, offset) + 1
-        start = _statement_before(text, line_start)
-        # One statement more than the cursor's, so that a block which the completion leaves open is noticed.
-        end = _statement_after(text, _statement_after(text, offset))
-    return Region(start, end, _python_fault(text[start:end]))
-
-
-def _statement_before(text: str, place: int) -> int:
-    """Start of the top-level statement that holds the line at `place`, with its decorators."""
-    start = place
-    while start > 0:
-        previous = text.rfind("\n", 0, start - 1) + 1
-        at_statement = start < place and _TOP_LEVEL.match(text, start) and not text.startswith("\n", start)
-        if at_statement and not text.startswith("@", previous):
-            return start
-        start = previous
-    return 0
-
-
-def _statement_after(text: str, place: int) -> int:
-    """Start of the first top-level statement below the line of `place`, not between decorators and their function."""
-    while place < len(text):
-        decorated = text.startswith("@", text.rfind("\n", 0, place) + 1)
-        found = _TOP_LEVEL.search(text, _line_after(text, place))
-        place = found.start() if found else len(text)
-        if not decorated:
-            break
-    return place
-
-
-def _line_after(text: str, place: int) -> int:
-    line_end = text.find("\n", place)
-    return len(text) if line_end < 0 else line_end + 1
-
-
-def _lines(text: str) -> int:
-    return text.count("\n") + text.count("\r") - text.count("\r\n")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from coderls.document import Document, ParsedFile
+from coderls.document import Document, Edit, ParsedFile
 from coderls.fim.brackets import balance
 from coderls.fim.postprocess import Insertion
 from coderls.fim.syntax import allowed, clean, look_before
@@ -75,6 +75,24 @@ def test_a_long_python_file_is_judged_around_the_cursor() -> None:
     assert not allowed(Insertion("return (", offset, offset), before)
     assert not allowed(Insertion('"""', offset, offset), before)
     assert not allowed(Insertion("if y:", offset, offset), before)
+
+
+def test_a_long_class_is_judged_by_its_methods() -> None:
+    methods = "".join(f"    @deco\n    def f{number}(self):\n        return {number}\n\n" for number in range(300))
+    head = 'class A:\n    """Doc.\n\n    More.\n    """\n'
+    document, offset = at_cursor(f"{head}{methods}    def g(self):\n        $0\n\n{methods}")
+    before = look_before(document, offset, parse_file)
+    assert before.python is not None
+    assert before.python.end - before.python.start < 200
+    assert clean(Insertion("return 1", offset, offset), before) == Insertion("return 1", offset, offset)
+    assert clean(Insertion("y = 1\n      return y", offset, offset), before) == Insertion("y = 1", offset, offset)
+    whole = document.apply(Edit(offset, offset, "pass"))
+    before = look_before(whole, offset + 4, parse_file)
+    assert before.python is not None
+    assert before.python.fault is None
+    assert allowed(Insertion("\n        return 1", offset + 4, offset + 4), before)
+    assert not allowed(Insertion("\ny = 2", offset + 4, offset + 4), before)  # it would end the class
+    assert not allowed(Insertion("\n        if x:", offset + 4, offset + 4), before)
 
 
 def test_a_long_string_from_the_first_column_is_no_trap() -> None:
