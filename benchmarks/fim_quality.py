@@ -162,7 +162,8 @@ def _model(args: argparse.Namespace) -> store.ModelDir:
 
 def _model_key(model: store.ModelDir) -> str:
     """Names the weights, so that results of different ones are never mixed."""
-    files = [(file.name, recipe.sha256_of(file)) for file in store.weight_files(model.path)]
+    parts = sorted(model.path.glob("*.safetensors")) or [model.path / "fake.json"]
+    files = [(file.name, recipe.sha256_of(file)) for file in parts]
     return f"{model.name} {hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]}"
 
 
