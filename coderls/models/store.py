@@ -12,7 +12,7 @@ from typing import Any
 
 from coderls import paths
 from coderls.errors import ModelBroken, ModelError, ModelNotFound
-from coderls.models import catalogue, recipe, safetensors_file
+from coderls.models import catalogue, recipe, safetensors_header
 
 NANO = "nano"
 #: Written last into a directory that coderls built or pulled: inputs, versions, and the size of each file.
@@ -156,7 +156,7 @@ def _check_files(path: Path) -> None:
         return
     _read_json(path / "config.json")
     for file in weight_files(path):
-        safetensors_file.read_header(file)
+        safetensors_header.read_header(file)
 
 
 def weight_files(path: Path) -> list[Path]:

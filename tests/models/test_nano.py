@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from coderls.models import embedded, gguf_llama, safetensors_file, store, wheel
+from coderls.models import embedded, gguf_llama, safetensors_header, store, wheel
 from coderls.models.recipe import nano_recipe
 
 pytestmark = [pytest.mark.nano, pytest.mark.timeout(600)]
@@ -107,7 +107,7 @@ def test_the_built_directory_is_whole(nano_dir: Path) -> None:
     assert store.is_ready(model)
     assert store.fault(model, deep=True) is None
     assert embedded.build_nano() == model
-    assert len(safetensors_file.read_header(nano_dir / "model.safetensors")) == 362  # 272 of the GGUF, 90 biases
+    assert len(safetensors_header.read_header(nano_dir / "model.safetensors")) == 362  # 272 of the GGUF, 90 biases
 
 
 def test_tokenizer_and_template_are_smollm2s(gguf_file: Path, nano_dir: Path) -> None:

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from coderls.errors import ModelBroken
-from coderls.models import safetensors_file
+from coderls.models import safetensors_file, safetensors_header
 
 
 def test_rounds_to_bfloat16_as_torch_does() -> None:
@@ -60,7 +60,7 @@ def test_what_is_no_safetensors_is_said_to_be_none(tmp_path: Path, content: byte
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(ModelBroken, match=message):
-        safetensors_file.read_header(path)
+        safetensors_header.read_header(path)
 
 
 def test_sizes_that_do_not_fit_the_shape_are_noticed(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_sizes_that_do_not_fit_the_shape_are_noticed(tmp_path: Path) -> None:
     header = b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}'
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 8)
     with pytest.raises(ModelBroken, match="makes no sense"):
-        safetensors_file.read_header(path)
+        safetensors_header.read_header(path)
 
 
 def test_a_truncated_file_is_noticed_without_reading_it(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_a_truncated_file_is_noticed_without_reading_it(tmp_path: Path) -> None:
     safetensors_file.write_bfloat16(path, {"a": (100,)}, iter([("a", np.zeros(100))]))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ModelBroken, match="truncated"):
-        safetensors_file.read_header(path)
+        safetensors_header.read_header(path)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(ModelBroken, match="is missing"):
-        safetensors_file.read_header(tmp_path / "none")
+        safetensors_header.read_header(tmp_path / "none")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +140,9 @@ def test_the_manifest_notices_what_changed(model: Path) -> None:
     deep = store.fault(found, deep=True)
     assert deep is not None
     assert "checksum" in deep[0]
+
+
+def test_the_language_server_can_look_at_models_without_numpy() -> None:
+    script = "import sys, coderls.models.store as store; store.nano_dir(); print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
