@@ -86,7 +86,7 @@ class Health:
 
     `features` names our own fields that this engine understands; the front uses no others.
     `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
-    `prefill_tokens_per_s` is measured when the model is ready: the context budget follows it.
+    `prefill_tokens_per_s` is the best measured so far: the context budget follows it.
     """
 
     protocol: int

@@ -51,16 +51,23 @@ class Step:
 
 @dataclass(slots=True)
 class Pace:
-    """How many prompt tokens fit in `seconds`, from the speed measured so far (`rate`, tokens per second)."""
+    """How many prompt tokens fit in `seconds`, from the speed measured so far (tokens per second).
+
+    `rate` follows what is measured, so that chunks stay short on a machine that is busy just now. `best` is what the
+    machine does when it is left alone: budgets follow it, for a prompt that shrank and grew with the load of the
+    moment would never be found in the cache.
+    """
 
     seconds: float
     rate: float = 0.0
+    best: float = 0.0
 
     def measured(self, tokens: int, seconds: float) -> None:
         """Take in one measured prefill; tiny ones say nothing about speed."""
         if tokens >= SMALLEST_CHUNK and seconds > 0:
             now = tokens / seconds
             self.rate = now if not self.rate else 0.7 * self.rate + 0.3 * now
+            self.best = max(self.best, now)
 
     def chunk(self, remaining: int) -> int:
         """Tokens of the next chunk: equal parts, so that no tiny one is left over."""

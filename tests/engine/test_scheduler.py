@@ -129,6 +129,7 @@ def test_the_pace_follows_what_was_measured() -> None:
     for _ in range(50):
         pace.measured(100, 1.0)
     assert pace.chunk(1000) <= SMALLEST_CHUNK
+    assert pace.best == 2000  # what the machine can do does not shrink with its load
     pace.measured(10_000_000, 0.1)
     assert pace.chunk(100_000) <= LARGEST_CHUNK
 
