@@ -294,5 +294,17 @@ def test_capabilities_name_dynamic_registrations(shared: Any) -> None:
     assert methods == {"workspace/didChangeWatchedFiles", "workspace/didChangeConfiguration"}
 
 
+def test_what_a_completion_was_made_from_can_be_asked_for(shared: Any) -> None:
+    uri, line, character = shared.put("marker = $0\n", "asked.py")
+    ask = {"command": "coderls.explain", "arguments": [uri]}
+    assert shared.call("workspace/executeCommand", ask) is None
+    shared.wait(shared.inline_request(uri, line, character))
+    made = shared.call("workspace/executeCommand", ask)
+    assert [(part["kind"], part["path"]) for part in made["prompt"]][-1] == ("prefix", "asked.py")
+    assert made["timings_ms"]["engine"] > 0
+    assert code_of(shared, "workspace/executeCommand", {"command": "rm"}) == INVALID_PARAMS
+    assert code_of(shared, "workspace/executeCommand", {"command": "coderls.explain"}) == INVALID_PARAMS
+
+
 def test_span_and_position_are_what_lsp_calls_them() -> None:
     assert span((0, 1), (2, 3)) == {"start": {"line": 0, "character": 1}, "end": {"line": 2, "character": 3}}

@@ -1,0 +1,348 @@
+"""Latency as an editor sees it: `python -m benchmarks.keystroke`.
+
+A real client over stdio, the real server and engine processes, the source distribution of httpx 0.28.1. For each of
+200 places (drawn with a seed) the rest of a line is hidden and ghost text is asked for: cold, right after the jump,
+and warm, after three more characters of the hidden text were typed one by one. Times run from the moment before
+`didChange` is sent until the reply has been read, the server's own delay after a keystroke included. The editor
+side is measured at the same places with a scripted engine that knows what is hidden, less the time that it took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from benchmarks.machine import describe, percentile, wait_for_idle
+from coderls.cli.progress import Progress
+from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
+from devtools.lsp_client import CAPABILITIES, StdioClient, span
+from devtools.sdists import HTTPX, project
+
+COMMAND = (sys.executable, "-m", "coderls", "--stdio")
+TYPED = 3
+STARTS = 9
+CANCELS = 40
+SETTLE_S = 1.5  # an idle process has done its imports by then
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file (from 0) and the column behind which it is hidden."""
+
+    path: Path
+    line: int
+    column: int
+    text: str
+
+
+@dataclass
+class Latencies:
+    """Milliseconds of the requests that were answered with ghost text, and how many were asked."""
+
+    asked: int = 0
+    answered_ms: list[float] = field(default_factory=list)
+
+    def add(self, answered: bool, milliseconds: float) -> None:
+        """Count one request."""
+        self.asked += 1
+        if answered:
+            self.answered_ms.append(milliseconds)
+
+    @property
+    def share(self) -> float:
+        """Answered requests, from 0 to 1."""
+        return len(self.answered_ms) / max(1, self.asked)
+
+
+@dataclass
+class Results:
+    """Everything that was measured, in milliseconds and MiB."""
+
+    machine: str = ""
+    model: str = ""
+    idle: bool = True
+    start_to_reply_ms: list[float] = field(default_factory=list)
+    receipt_to_reply_ms: list[float] = field(default_factory=list)
+    ready_s: float = 0.0
+    cold: Latencies = field(default_factory=Latencies)
+    warm: Latencies = field(default_factory=Latencies)
+    editor_plain_ms: list[float] = field(default_factory=list)
+    editor_context_ms: list[float] = field(default_factory=list)
+    cancel_reply_ms: list[float] = field(default_factory=list)
+    cancel_idle_ms: list[float] = field(default_factory=list)
+    front_mib: float = 0.0
+    engine_mib: float = 0.0
+
+
+def main() -> int:
+    """Measure everything and print a table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.keystroke", description=__doc__)
+    parser.add_argument("--project", type=Path, help="folder of Python sources (default: httpx 0.28.1, fetched once)")
+    parser.add_argument("--model", default="nano", help="model name or directory (default: %(default)s)")
+    parser.add_argument("--positions", type=int, default=200, help="places to ask at (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--idle-wait", type=float, default=60, help="wait so long for idle cores (s)")
+    parser.add_argument("--json", type=Path, help="write all single measurements to this file")
+    args = parser.parse_args()
+    root = args.project or project(HTTPX, say=lambda line: print(line, file=sys.stderr))
+    places = draw_places(root, args.positions, args.seed)
+    results = Results(machine=str(describe(("coderls", "torch", "pygls"))), model=args.model)
+    with _folders() as scratch, Progress() as progress:
+        results.idle = wait_for_idle(args.idle_wait)
+        _measure_starts(results, progress)
+        _measure_ghost_text(results, root, places, args.model, progress)
+        fake = str(write_fake_model(scratch / "fake", FakeScript(rules=_hidden(places))))
+        results.editor_plain_ms = _editor_side(root, places, fake, False, progress)
+        results.editor_context_ms = _editor_side(root, places, fake, True, progress)
+    print(table(results, args.seed))
+    if args.json:
+        args.json.write_text(json.dumps(asdict(results), indent=1), encoding="utf-8")
+    return 0
+
+
+def draw_places(root: Path, count: int, seed: int) -> list[Place]:
+    """Lines of code with something to guess: half hidden from their indentation on, half from inside."""
+    chance = random.Random(seed)
+    candidates = []
+    for path in sorted(root.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(re.split("\r\n|\n|\r", text)):
+            if len(line.strip()) >= 12 and not line.lstrip().startswith("#") and line.isascii():
+                candidates.append((path, number, line))
+    places = []
+    for index, (path, number, line) in enumerate(chance.sample(candidates, min(count, len(candidates)))):
+        indentation = len(line) - len(line.lstrip())
+        inside = chance.randint(indentation + 1, len(line.rstrip()) - TYPED - 2)
+        places.append(Place(path, number, indentation if index % 2 else inside, line))
+    return places
+
+
+@contextmanager
+def _folders() -> Iterator[Path]:
+    """A runtime folder of our own, so that the engines are ours and can be ended."""
+    base = "/tmp" if Path("/tmp").is_dir() else None
+    scratch = Path(tempfile.mkdtemp(prefix="cl-", dir=base))
+    os.environ["CODERLS_RUNTIME"] = str(scratch)
+    try:
+        yield scratch
+    finally:
+        for process in _engines(scratch):
+            process.terminate()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _engines(scratch: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "engine" in words and any(str(scratch) in word for word in words):
+            found.append(process)
+    return found
+
+
+def _measure_starts(results: Results, progress: Progress) -> None:
+    """`initialize` sent at once (from process start), and to a process that waits for it (from receipt)."""
+    params = {"processId": os.getpid(), "rootUri": None, "capabilities": CAPABILITIES}
+    for number in range(STARTS):
+        progress("starting the server", number / STARTS)
+        with StdioClient(COMMAND) as client:
+            identity = client.request("initialize", params)
+            client.wait(identity)
+            results.start_to_reply_ms.append((client.arrived[identity] - client.started) * 1000)
+        with StdioClient(COMMAND) as client:
+            time.sleep(SETTLE_S)
+            sent = time.perf_counter()
+            identity = client.request("initialize", params)
+            client.wait(identity)
+            results.receipt_to_reply_ms.append((client.arrived[identity] - sent) * 1000)
+
+
+@contextmanager
+def _editor(root: Path, model: str, progress: Progress, **options: Any) -> Iterator[Editor]:
+    """A client whose engine and index are ready."""
+    with StdioClient(COMMAND) as client:
+        engine = {"model": model, "idle_exit_s": 120}
+        client.initialize(root, initializationOptions={"engine": engine, **options})
+        wanted = ["The engine is ready"]
+        if options.get("context", {}).get("enabled", True):
+            wanted.append("The index is ready")
+
+        def ready() -> bool:
+            said = [note["message"] for note in client.notifications("window/logMessage")]
+            if client.notifications("window/showMessage"):
+                raise RuntimeError(client.notifications("window/showMessage")[-1]["message"])
+            reports = [note["value"] for note in client.notifications("$/progress")]
+            if reports:
+                progress(reports[-1].get("message") or "loading", reports[-1].get("percentage", 0) / 100)
+            return all(any(line.startswith(start) for line in said) for start in wanted)
+
+        client.wait_for(ready, 600, "a ready engine")
+        yield Editor(client)
+
+
+class Editor:
+    """Types and asks; keeps the text of each open document as an editor does."""
+
+    def __init__(self, client: StdioClient) -> None:
+        self.client = client
+        self._versions: dict[str, int] = {}
+
+    def hide(self, place: Place) -> str:
+        """Open the file if it is not yet; the document's URI."""
+        uri = place.path.absolute().as_uri()
+        if uri not in self._versions:
+            self.client.open(place.path, place.path.read_text(encoding="utf-8"))
+            self._versions[uri] = 1
+        return uri
+
+    def edit(self, uri: str, line: int, start: int, end: int, text: str) -> None:
+        """Replace a part of a line."""
+        self._versions[uri] += 1
+        change = {"range": span((line, start), (line, end)), "text": text}
+        self.client.change(uri, self._versions[uri], [change])
+
+    def ask(self, uri: str, line: int, column: int, began: float) -> tuple[bool, float]:
+        """Whether ghost text came, and milliseconds since `began`."""
+        number = self.client.inline_request(uri, line, column, invoked=False)
+        items = self.client.wait(number)["items"]
+        return bool(items), (self.client.arrived[number] - began) * 1000
+
+    def visit(self, place: Place) -> Iterator[tuple[bool, float]]:
+        """The cold answer, then the answer to each character that is typed; afterwards the line is as it was."""
+        uri = self.hide(place)
+        began = time.perf_counter()
+        self.edit(uri, place.line, place.column, len(place.text), "")
+        yield self.ask(uri, place.line, place.column, began)
+        column = place.column
+        for char in place.text[column : column + TYPED]:
+            began = time.perf_counter()
+            self.edit(uri, place.line, column, column, char)
+            column += 1
+            yield self.ask(uri, place.line, column, began)
+        self.edit(uri, place.line, 0, column, place.text)
+
+    def engine_ms(self, uri: str) -> float:
+        """How long the last completion waited for the engine."""
+        made = self.client.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
+        return float(made["timings_ms"]["engine"])
+
+
+def _measure_ghost_text(results: Results, root: Path, places: Sequence[Place], model: str, progress: Progress) -> None:
+    began = time.perf_counter()
+    with _editor(root, model, progress) as editor:
+        results.ready_s = time.perf_counter() - began
+        for number, place in enumerate(places):
+            progress("ghost text", number / len(places))
+            cold, *_, warm = editor.visit(place)
+            results.cold.add(*cold)
+            results.warm.add(*warm)
+        _measure_cancelling(results, editor, places, progress)
+        [engine] = _engines(Path(os.environ["CODERLS_RUNTIME"]))
+        results.front_mib = psutil.Process(editor.client.process.pid).memory_info().rss / 2**20
+        results.engine_mib = engine.memory_info().rss / 2**20
+
+
+def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place], progress: Progress) -> None:
+    """Cancel requests that run, and look at the engine's own count until it is idle (every millisecond or two)."""
+    [socket] = Path(os.environ["CODERLS_RUNTIME"]).rglob("*.sock")
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://localhost") as engine:
+        for number, place in enumerate(places):
+            if len(results.cancel_idle_ms) == CANCELS:
+                return
+            progress("cancelling", number / len(places))
+            uri = editor.hide(place)
+            editor.edit(uri, place.line, place.column, len(place.text), "")
+            request = editor.client.inline_request(uri, place.line, place.column)
+            while _queue(engine) == 0 and request not in editor.client.arrived:
+                pass
+            cancelled = time.perf_counter()
+            editor.client.cancel(request)
+            while _queue(engine) > 0:
+                pass
+            idle = time.perf_counter()
+            editor.client.wait_for(lambda request=request: request in editor.client.arrived)  # type: ignore[misc]
+            if editor.client.arrived[request] > cancelled:  # else it was answered before
+                results.cancel_reply_ms.append((editor.client.arrived[request] - cancelled) * 1000)
+                results.cancel_idle_ms.append((idle - cancelled) * 1000)
+            editor.edit(uri, place.line, 0, place.column, place.text)
+
+
+def _queue(engine: httpx.Client) -> float:
+    found = re.search(r"^coderls_queue (\S+)", engine.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def _hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
+    """The scripted model says what is hidden; the longest text before the cursor that fits decides."""
+    rules = []
+    for place in places:
+        above = re.split("\r\n|\n|\r", place.path.read_text(encoding="utf-8"))[max(0, place.line - 1)]
+        columns = range(place.column, place.column + TYPED + 1)
+        rules.extend(FakeRule(f"{above}\n{place.text[:column]}", place.text[column:]) for column in columns)
+    return tuple(sorted(rules, key=lambda rule: -len(rule.after)))
+
+
+def _editor_side(root: Path, places: Sequence[Place], fake: str, context: bool, progress: Progress) -> list[float]:
+    """Everything but the engine: conversion, context, prompt, the way to the engine's process, checks, reply."""
+    options = {"context": {"enabled": context, "tokens": 1000 if context else 0}, "completion": {"debounce_ms": 0}}
+    milliseconds = []
+    with _editor(root, fake, progress, **options) as editor:
+        for number, place in enumerate(places):
+            progress("editor side", number / len(places))
+            for answered, taken in editor.visit(place):
+                if answered:
+                    milliseconds.append(taken - editor.engine_ms(place.path.absolute().as_uri()))
+    return milliseconds
+
+
+def table(results: Results, seed: int) -> str:
+    """The results as Markdown."""
+    cold, warm = results.cold, results.warm
+    rows = [
+        ("process start to the reply to `initialize`", results.start_to_reply_ms, "800 / -"),
+        ("receipt of `initialize` to the reply", results.receipt_to_reply_ms, "50 / -"),
+        ("ghost text, cold (after a jump)", cold.answered_ms, "700 / 1,200"),
+        (f"ghost text, warm (after {TYPED} typed characters)", warm.answered_ms, "150 / 400"),
+        ("editor side, without context", results.editor_plain_ms, "5 / 25"),
+        ("editor side, with context", results.editor_context_ms, "15 / 75"),
+        ("cancel to its reply", results.cancel_reply_ms, ""),
+        ("cancel to an idle engine", results.cancel_idle_ms, "- / 80 (p99)"),
+    ]
+    lines = [
+        f"Model {results.model}, seed {seed}{'' if results.idle else ', the cores were NOT idle'}. {results.machine}",
+        "",
+        "| milliseconds | n | p50 | p95 | max | to reach (p50 / p95) |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, values, goal in rows:
+        if values:
+            numbers = (percentile(values, 50), percentile(values, 95), max(values))
+            lines.append(f"| {name} | {len(values)} | " + " | ".join(f"{n:,.1f}" for n in numbers) + f" | {goal} |")
+        else:
+            lines.append(f"| {name} | 0 | - | - | - | {goal} |")
+    lines += [
+        "",
+        f"Answered: cold {cold.share:.0%} of {cold.asked}, warm {warm.share:.0%} of {warm.asked}. "
+        f"Engine and index ready after {results.ready_s:.1f} s. "
+        f"Memory (RSS): server {results.front_mib:,.0f} MiB, engine {results.engine_mib:,.0f} MiB.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
