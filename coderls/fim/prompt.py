@@ -16,7 +16,7 @@ from coderls.fim.model import Budgets, FimModel
 from coderls.fim.templates import FimTemplate
 from coderls.fim.window import window
 
-#: At most so many tokens of blanks are taken back before the cursor.
+#: At most so many tokens of blanks or of one word are taken back before the cursor.
 _MOST_HEALED = 4
 
 
@@ -229,21 +229,32 @@ def _encoded(segments: Sequence[Segment], model: FimModel, heal: bool) -> tuple[
 def healed_tokens(model: FimModel, ids: Sequence[int]) -> int:
     """How many of the last tokens to take back before the cursor (token healing); 0 where it cannot be done.
 
-    One, as what comes next might have been one token with it. A run of blanks (a line end and indentation) goes
-    as a whole: the tokens it becomes depend on what follows it. What is taken back is whole characters.
+    The word that the cursor follows, as what comes next might make other tokens of it: tokens of letters back to the
+    one that begins the word. A run of blanks (a line end and indentation) goes as a whole for the same reason. Else
+    one token. What is taken back is whole characters, and at most a few tokens.
     """
     most = min(len(ids), _MOST_HEALED)
-    blank = 0
-    while blank < most and _bytes(model, ids[-1 - blank :][:1]).isspace():
-        blank += 1
-    for back in range(max(blank, 1), min(len(ids), max(blank, 1) + 3) + 1):
-        taken = _bytes(model, ids[len(ids) - back :])
-        try:
-            if taken.decode("utf-8"):
-                return back
-        except UnicodeDecodeError:
-            continue  # the token begins inside a character: take one more
-    return 0
+    back = 1
+    while back < most and _bytes(model, ids[-back:]).isspace() and _bytes(model, ids[-back - 1 :][:1]).isspace():
+        back += 1
+    while back < most and _is_word(model, ids[-back]) and _is_word(model, ids[-back - 1], begins=True):
+        back += 1
+    longer = range(back, min(len(ids), back + 3) + 1)  # while the first token begins inside a character
+    return next((taken for taken in longer if _is_text(_bytes(model, ids[len(ids) - taken :]))), 0)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether these bytes are some whole characters."""
+    try:
+        return bool(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_word(model: FimModel, token: int, *, begins: bool = False) -> bool:
+    """Whether the token is letters only; `begins`: there may be a blank before them."""
+    letters = _bytes(model, [token])
+    return (letters.removeprefix(b" ") if begins else letters).isalpha()
 
 
 def _bytes(model: FimModel, ids: Sequence[int]) -> bytes:

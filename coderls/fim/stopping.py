@@ -18,6 +18,8 @@ _MOST_CONTINUED = 8
 #: A block that the answer opened by itself may have so many lines; one that the user opened, so many.
 _MOST_OPENED = 8
 _MOST_BLOCK = 24
+#: The same words so many times in a row are no answer.
+_LOOPS = 4
 _LOOKED_AT = 4000
 
 _BRACE_OPENERS = ("{", "(", "[", "=>", "->", "|")
@@ -105,6 +107,9 @@ def stop_at(text: str, gap: Gap, *, final: bool = False) -> int | None:
 
     `final`: nothing more will come, so the answer is a number.
     """
+    loop = _loop(text)
+    if loop is not None:
+        return loop
     lines = text.split("\n")
     if final:
         lines.append("")  # the last line is whole
@@ -118,6 +123,20 @@ def stop_at(text: str, gap: Gap, *, final: bool = False) -> int | None:
     if end is None:
         return len(text) if final else None
     return min(len(text), len("\n".join(lines[:end])))
+
+
+def _loop(text: str) -> int | None:
+    """Where the last line has said once what it then says again and again; None where it does not."""
+    start = text.rfind("\n") + 1
+    line = text[start:]
+    for size in range(4, len(line) // _LOOPS + 1):
+        unit = line[-size:]
+        if line.endswith(unit * _LOOPS) and any(char.isalnum() for char in unit):
+            begin = len(line) - _LOOPS * size
+            while begin > 0 and line[begin - 1] == line[begin - 1 + size]:
+                begin -= 1
+            return start + begin + size
+    return None
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,8 @@ def test_line_ends_are_plain_in_prompts(qwen: FimModel) -> None:
         ("def f():\n    ", "\n    "),
         ("x = 1\n", "\n"),
         ("", ""),
+        ("x = 1\n    retu", "retu"),
+        ("x = self.get_retu", "retu"),
         ("s = '語", "語"),
         ("s = '😀", "😀"),
     ],

@@ -97,6 +97,12 @@ def test_going_round_in_circles_stops() -> None:
     assert check("def f():\n    $0\n", "foo()\n    foo()\n    foo()\n    foo()\n") == "foo()\n    foo()"
 
 
+def test_going_round_in_a_line_stops() -> None:
+    assert check("from a import $0\n", "Error, " * 30) == "Error, "
+    assert check("x = $0\n", "[" + "None, " * 30) == "[None, "
+    assert check("# $0\n", "-" * 60 + "\nx") == "-" * 60
+
+
 def test_a_whole_line_is_followed_by_at_most_one() -> None:
     assert check("    x = 1$0\n", "\n    y = 2\n    z = 3\n") == "\n    y = 2"
 
