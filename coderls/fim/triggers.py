@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
-
 from coderls.document import Document
+from coderls.secret_files import is_secret
 from coderls.settings import CompletionSettings
-
-#: Names of files that hold secrets: nothing of them is ever put into a prompt.
-SECRET_FILES = (
-    ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "*.jks", "*.kdbx",
-    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*",
-    ".netrc", "_netrc", ".pgpass", ".htpasswd", ".git-credentials", ".npmrc", ".pypirc",
-    "credentials", "credentials.json", "secrets.*", "*.secret", "*.secrets",
-)  # fmt: skip
 
 #: Text this far around the cursor tells whether a file is binary.
 _LOOKED_AT = 2000
@@ -29,7 +20,7 @@ def refusal(document: Document, offset: int, *, invoked: bool, settings: Complet
     reasons = {
         "completion is switched off": not settings.enabled,
         "the cursor is not in the text": not 0 <= offset <= len(text),
-        "the file may hold secrets": _is_secret(document),
+        "the file may hold secrets": is_secret(_path(document)),
         "the file is binary": "\0" in before or "\0" in after,
         "the cursor is inside a line end": before.endswith("\r") and after.startswith("\n"),
         "there is nothing to go by": not invoked and not before.strip() and not after.strip(),
@@ -38,9 +29,8 @@ def refusal(document: Document, offset: int, *, invoked: bool, settings: Complet
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _is_secret(document: Document) -> bool:
-    name = (document.path.name if document.path else document.uri.rsplit("/", 1)[-1]).lower()
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_FILES)
+def _path(document: Document) -> str:
+    return document.path.as_posix() if document.path else document.uri
 
 
 def _in_word(char: str) -> bool:

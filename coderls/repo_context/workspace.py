@@ -17,6 +17,7 @@ from coderls.repo_context.ignore import IgnoreRules
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import normal
 from coderls.repo_context.reading import read_regular
+from coderls.secret_files import SECRET_FOLDERS, is_secret
 
 #: Longer files are not indexed (bytes).
 MAX_FILE_BYTES = 1_000_000
@@ -25,16 +26,6 @@ MAX_FILES = 50_000
 #: Files that are no source and still read, because imports are resolved by them.
 SETTINGS_FILES = frozenset({"tsconfig.json", "jsconfig.json", "go.mod"})
 
-#: File names that hold secrets (lower case).
-SECRET_NAMES = (
-    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.asc",
-    "*.gpg", "*.ppk", "*.ovpn", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".npmrc", ".yarnrc*", ".pypirc",
-    ".netrc", "_netrc", ".git-credentials", ".htpasswd", ".pgpass", ".my.cnf", ".vault-token", "credentials",
-    "credentials.*", "*credentials.json", "secrets.*", "secret.*", "*.secret", "*.secrets", "service-account*.json",
-    "client_secret*.json", "terraform.tfvars", "*.tfstate", ".dockercfg", "kubeconfig",
-)  # fmt: skip
-#: Folders whose files are all secret.
-SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".git", ".hg", ".svn"})
 #: Folders that are skipped where no git says what is ignored.
 _NOT_SOURCE = frozenset(
     {"node_modules", "__pycache__", "site-packages", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
@@ -42,12 +33,6 @@ _NOT_SOURCE = frozenset(
 )  # fmt: skip
 _GENERATED_NAMES = ("*.min.js", "*.min.mjs", "*.bundle.js", "*_pb2.py", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h")
 _GENERATED = re.compile(r"@generated\b|\b(?:code|file) (?:is )?(?:auto)?generated\b.*\bdo not (?:edit|modify)", re.I)
-
-
-def is_secret(path: str) -> bool:
-    """Whether a file called `path` (with forward slashes) must never be read into a prompt."""
-    *folders, name = path.lower().split("/")
-    return any(folder in SECRET_FOLDERS for folder in folders) or any(fnmatchcase(name, p) for p in SECRET_NAMES)
 
 
 class Workspace:

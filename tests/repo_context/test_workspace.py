@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from coderls.repo_context import workspace as workspace_module
-from coderls.repo_context.workspace import MAX_FILE_BYTES, Workspace, is_secret
+from coderls.repo_context.workspace import MAX_FILE_BYTES, Workspace
+from coderls.secret_files import is_secret
 from tests.repo_context.repository import write
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
