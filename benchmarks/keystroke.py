@@ -289,7 +289,7 @@ def _queue(engine: httpx.Client) -> float:
 
 def _hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
     """The scripted model says what is hidden; the longest text before the cursor that fits decides."""
-    rules = []
+    rules: list[FakeRule] = []
     for place in places:
         above = re.split("\r\n|\n|\r", place.path.read_text(encoding="utf-8"))[max(0, place.line - 1)]
         columns = range(place.column, place.column + TYPED + 1)

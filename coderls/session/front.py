@@ -175,6 +175,10 @@ class Session:
         except CoderlsError as error:
             logger.warning("No completion: %s", error)
             return None
+        except Exception:
+            if self._engine.engine is engine:
+                raise
+            return None  # its connection was closed under this request: the options name another engine now
         if completion is not None:
             self._engine.worked(engine)
         return completion

@@ -137,11 +137,11 @@ def test_a_request_is_over_when_its_document_moves_on(shared: Any) -> None:
     uri, line, character = shared.put("forever = $0\n", "moving.py")
     number = shared.inline_request(uri, line, character)
     eventually(engine.working, "a running generation")
-    shared.change(uri, 2, [{"range": span((0, 0), (0, 0)), "text": "marker = "}])
+    shared.change(uri, 2, [{"range": span((0, 0), (0, 0)), "text": "marker = \n"}])
     assert text_of(shared.wait(number)) is None
     eventually(lambda: not engine.working(), "an idle engine")
     assert text_of(shared.wait(shared.inline_request(uri, 0, 9))) == "found"
-    number = shared.inline_request(uri, 0, 19)
+    number = shared.inline_request(uri, 1, 10)
     eventually(engine.working, "a running generation")
     shared.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
     assert text_of(shared.wait(number)) is None
