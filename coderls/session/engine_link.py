@@ -10,10 +10,12 @@ import asyncio
 import importlib
 import logging
 import time
+from contextlib import suppress
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from coderls.errors import CoderlsError
+from coderls.errors import CoderlsError, EngineError
 from coderls.session.ui import Client, Progress
 from coderls.settings import EngineSettings
 
@@ -24,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
+
+#: How long a measured speed is believed, and how much faster the engine must be for longer prompts. Both are coarse:
+#: each change of the budget moves the window, and what the engine has cached is lost once.
+_SPEED_HOLDS_S = 20.0
+_FASTER = 1.25
 
 
 def import_heavy() -> ModuleType:
@@ -45,6 +52,7 @@ class EngineLink:
         self._used_at = 0.0
         self._proved = False
         self._told = False
+        self._speed_seen_at = float("-inf")
 
     def use(self, settings: EngineSettings) -> None:
         """Connect in the background, or leave the engine for another when the settings are others."""
@@ -66,6 +74,9 @@ class EngineLink:
         if self.engine is engine:
             self._used_at = time.monotonic()
             self._failures, self._told, self._proved = 0, False, True
+            if time.monotonic() - self._speed_seen_at > _SPEED_HOLDS_S:
+                self._speed_seen_at = time.monotonic()
+                self._keep(asyncio.ensure_future(self._see_speed(engine)))
 
     def lost(self, engine: Engine, error: CoderlsError) -> None:
         """`engine` failed a request in a way that says it is gone: get it back.
@@ -91,6 +102,14 @@ class EngineLink:
         self._settings = None
         self._leave()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _see_speed(self, engine: Engine) -> None:
+        """Let prompts grow when the engine turns out to be faster than it was when it was found."""
+        with suppress(EngineError):  # if it is gone, the next request says so
+            health = await engine.client.health()
+            speed = health.prefill_tokens_per_s
+            if self.engine is engine and speed > engine.model.prefill_tokens_per_s * _FASTER:
+                self.engine = replace(engine, health=health, model=replace(engine.model, prefill_tokens_per_s=speed))
 
     def _leave(self) -> None:
         if self._connecting is not None:
