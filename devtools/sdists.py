@@ -60,6 +60,8 @@ def project(sdist: Sdist, folder: Path = FOLDER, say: Callable[[str], None] = la
                 say(f"fetching {sdist.stem}.tar.gz from the package index")
                 fetch(sdist, archive)
             unpack(sdist, archive, target)
+        if not (target / ".git").exists():
+            _make_repository(target)
     return target
 
 
@@ -97,16 +99,15 @@ def unpack(sdist: Sdist, archive: Path, target: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(scratch, filter="data")
-        _make_repository(scratch / sdist.stem)
         (scratch / sdist.stem).replace(target)
-    except (tarfile.TarError, OSError, subprocess.SubprocessError) as error:
+    except (tarfile.TarError, OSError) as error:
         raise NotFetched(f"{archive} could not be unpacked: {error}.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _make_repository(folder: Path) -> None:
-    """A repository of its own, as a developer would have it: around it lies one that ignores this folder."""
+    """A repository of its own, as a developer would have it: around it lies ours, which ignores this folder."""
     if git := shutil.which("git"):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         command = [git, "-c", "init.defaultBranch=main", "init", "--quiet", str(folder)]
