@@ -298,7 +298,7 @@ def test_what_a_completion_was_made_from_can_be_asked_for(shared: Any) -> None:
     uri, line, character = shared.put("marker = $0\n", "asked.py")
     ask = {"command": "coderls.explain", "arguments": [uri]}
     assert shared.call("workspace/executeCommand", ask) is None
-    shared.wait(shared.inline_request(uri, line, character))
+    assert shared.wait(shared.inline_request(uri, line, character))["items"]
     made = shared.call("workspace/executeCommand", ask)
     assert ("prefix", "asked.py") in [(part["kind"], part["path"]) for part in made["prompt"]]
     assert made["timings_ms"]["engine"] > 0
