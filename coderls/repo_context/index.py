@@ -26,6 +26,8 @@ from coderls.repo_context.workspace import SETTINGS_FILES, Workspace
 
 #: The worker waits until nothing was typed for so long.
 _QUIET_S = 0.25
+#: ... but at most this long: somebody may type for minutes.
+_LONGEST_WAIT_S = 2.0
 #: Given to other threads after each file: a parse holds the interpreter's lock.
 _YIELD_S = 0.0003
 #: Longer documents are parsed again by the worker only, not while a completion waits (characters).
@@ -63,6 +65,7 @@ class RepositoryIndex:
         self._todo_changed = threading.Condition()
         self._worker: threading.Thread | None = None
         self._last_change = 0.0
+        self._first_change = 0.0
         self._closed = False
 
     @classmethod
@@ -266,8 +269,10 @@ class RepositoryIndex:
         with self._todo_changed:
             if self._closed:
                 return
-            self._todo[what] = None
             self._last_change = time.monotonic()
+            if not self._todo:
+                self._first_change = self._last_change
+            self._todo[what] = None
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="coderls-index", daemon=True)
                 self._worker.start()
@@ -275,7 +280,7 @@ class RepositoryIndex:
     def _work(self) -> None:
         while True:
             with self._todo_changed:
-                while self._todo and (wait := self._last_change + _QUIET_S - time.monotonic()) > 0:
+                while self._todo and (wait := self._due() - time.monotonic()) > 0:
                     self._todo_changed.wait(wait)
                 if not self._todo:
                     self._worker = None
@@ -286,6 +291,10 @@ class RepositoryIndex:
             self._wait_while_busy()
             self._catch_up(what)
             time.sleep(_YIELD_S)
+
+    def _due(self) -> float:
+        """When to begin: once typing pauses, and after a while even if it never does."""
+        return min(self._last_change + _QUIET_S, self._first_change + _LONGEST_WAIT_S)
 
     def _catch_up(self, what: Path | str) -> None:
         document = self._open.get(what) if isinstance(what, str) else None

@@ -315,3 +315,13 @@ def test_imports_are_kept_over_edits_that_cannot_change_them(before: str, after:
         assert whole is not None
         assert moved.imports == whole.imports
         assert moved.import_rows == whole.import_rows
+
+
+def test_typing_that_never_pauses_does_not_keep_the_index_waiting(
+    index: RepositoryIndex, shop: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(index_module, "_QUIET_S", 3600.0)
+    monkeypatch.setattr(index_module, "_LONGEST_WAIT_S", 0.05)
+    buffer, _ = open_document(shop, "shop/model.py", "class Item:\n    def price_in_buffer(self): ...\n")
+    index.update(buffer)
+    assert "price_in_buffer" in context(index, shop)
