@@ -21,9 +21,9 @@ from devtools.lsp_client import LspClient, RpcError, ServerGone, StdioClient, sp
 from devtools.sdists import HTTPX, NotFetched, project
 
 #: The line that is deleted: the file, its number (from 1) and its text.
-FILE = "httpx/_content.py"
-NUMBER = 232
-LINE = "return encode_content(content)"
+FILE = "httpx/_models.py"
+NUMBER = 493
+LINE = "self.stream = ByteStream(self._content)"
 
 #: Lines shown before and after the cursor.
 AROUND = 6
