@@ -71,6 +71,8 @@ def _environment() -> dict[str, str]:
     return plain | {
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_LAZY_FETCH": "1",
+        # Nothing may be fetched, whatever the repository's configuration allows: an `ext::` remote is a program.
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_NO_LAZY_FETCH": "1",  # older versions of git do not know it
         "LC_ALL": "C",
     }

@@ -14,8 +14,12 @@ def read_regular(path: Path, limit: int) -> bytes | None:
     except (OSError, ValueError):
         return None
     try:
-        with open(number, "rb") as file:
-            status = os.fstat(number)
-            return file.read(limit) if stat.S_ISREG(status.st_mode) and status.st_size <= limit else None
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            return None
+        with open(number, "rb", closefd=False) as file:
+            return file.read(limit)
     except OSError:
         return None
+    finally:
+        os.close(number)  # `open` leaves it open when it refuses, a folder for example

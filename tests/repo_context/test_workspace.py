@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from coderls.repo_context import git as git_module
 from coderls.repo_context import workspace as workspace_module
+from coderls.repo_context.reading import read_regular
 from coderls.repo_context.workspace import MAX_FILE_BYTES, Workspace
 from coderls.secret_files import is_secret
 from tests.repo_context.repository import write
@@ -275,3 +277,44 @@ def test_the_innermost_folder_has_the_file(tmp_path: Path):
     assert workspace.locate(tmp_path / "inner/a.py") == (1, "a.py")
     assert workspace.locate(tmp_path.parent / "a.py") is None
     assert workspace.locate(tmp_path) is None
+
+
+@needs_git
+@pytest.mark.skipif(sys.platform == "win32", reason="the trap is a shell command")
+def test_a_repository_cannot_make_git_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder that its sparse index only names, a remote that is said to have it: older versions of git fetch it."""
+    root, proof = tmp_path / "repo", tmp_path / "it-ran"
+    write(root, {"in/a.py": "x = 1\n", "out/b.py": "y = 1\n"})
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "all")
+    git(root, "sparse-checkout", "set", "--cone", "--sparse-index", "in")
+    tree = subprocess.run(["git", "rev-parse", "HEAD:out"], cwd=root, check=True, capture_output=True, text=True).stdout
+    (root / ".git/objects" / tree[:2] / tree[2:].strip()).unlink()
+    for name, value in (
+        ("core.repositoryformatversion", "1"),
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", f"ext::touch {proof}"),
+        ("protocol.ext.allow", "always"),
+    ):
+        git(root, "config", name, value)
+    subprocess.run(["git", "ls-files"], cwd=root, check=False, capture_output=True)
+    assert proof.exists(), "the trap works"
+    proof.unlink()
+    environment = git_module._environment()
+    environment.pop("GIT_NO_LAZY_FETCH")
+    monkeypatch.setattr(git_module, "_environment", lambda: environment)
+    Workspace([root]).list_files(0)
+    assert not proof.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_what_cannot_be_read_leaves_nothing_open(tmp_path: Path):
+    write(tmp_path, {"long.py": "x" * 100})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        assert read_regular(tmp_path, 10) is None
+        assert read_regular(tmp_path / "long.py", 10) is None
+        assert read_regular(tmp_path / "long.py", 100) == b"x" * 100
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
