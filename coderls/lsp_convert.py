@@ -25,7 +25,6 @@ _ENCODINGS: dict[str, Encoding] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-_WORD_BEFORE = re.compile(r"\w*\Z")
 _MAX_LABEL = 80
 
 
@@ -197,8 +196,9 @@ def completion_items(
     if completion is None or not _on_one_line(document, completion):
         return lsp.CompletionList(is_incomplete=True, items=[])
     line_start, _ = document.line_span(document.line_of(offset))
-    found = _WORD_BEFORE.search(document.text, line_start, completion.start)
-    start = found.start() if found else completion.start
+    start = completion.start
+    while start > line_start and (document.text[start - 1].isalnum() or document.text[start - 1] == "_"):
+        start -= 1
     text = document.text[start : completion.start] + completion.text
     first, *rest = text.strip().splitlines() or [""]
     label = first if len(first) <= _MAX_LABEL else first[: _MAX_LABEL - 1] + "…"

@@ -216,3 +216,11 @@ def test_an_edit_over_several_lines_is_never_sent() -> None:
     current = document("a\nb\n")
     assert lsp_convert.inline_items(current, completion("x", 0, 3), "utf-16").items == []
     assert lsp_convert.completion_items(current, 0, completion("x", 0, 3), "utf-16").items == []
+
+
+def test_a_popup_item_after_a_very_long_word_comes_at_once() -> None:
+    """It took time in the square of the word's length: minutes for this one."""
+    current = document("x = '" + "a" * 200_000 + "' + \n")
+    at = len(current.text) - 1
+    [item] = lsp_convert.completion_items(current, at, completion("y", at, at), "utf-16").items
+    assert item.label == "y"
