@@ -25,8 +25,9 @@ from coderls.fim.triggers import refusal
 from coderls.settings import Settings
 from coderls.tokenizer import Tokenizer
 
-#: Documents longer than this (characters) are examined in a thread, so that the event loop stays free.
-_LONG = 20_000
+#: Documents longer than this (characters) are examined in a thread, so that the event loop stays free: 20,000
+#: characters of a text that is hard to parse take seconds.
+_LONG = 2_000
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 #: Parts up to this long (characters) are judged as they are.
 _SHORT = 6_000
-#: Longer files are never parsed as a whole: Python's parser lets no other thread run meanwhile.
+#: Nothing longer is ever parsed: Python's parser lets no other thread run meanwhile.
 _LONGEST = 300_000
 _STATEMENT = r"(?![\s)\]}#]|elif\b|else\b|except\b|finally\b)"
 _TOP_LEVEL = re.compile(rf"^{_STATEMENT}", re.MULTILINE)
@@ -67,7 +67,9 @@ def whole_file(text: str) -> Region | None:
 
 
 def first_fault(text: str) -> Fault | None:
-    """Where Python's parser stumbles first; None when it does not."""
+    """Where Python's parser stumbles first (line -1 when it cannot say); None when it does not."""
+    if len(text) > _LONGEST:
+        return Fault(-1, False, -1)
     try:
         with warnings.catch_warnings():  # "\\d" in a user's file is not our business
             warnings.simplefilter("ignore")

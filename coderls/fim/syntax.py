@@ -9,6 +9,7 @@ to its longest clean prefix: of several lines whole ones, of one line whole toke
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -23,6 +24,8 @@ from coderls.fim.python_syntax import Region, count_line_ends, first_fault, regi
 _NEAR = 10_000
 #: So many shorter forms of a completion are tried.
 _TRIES = 20
+#: And none after so many seconds: a strange text can make each parse slow.
+_ENOUGH_S = 0.5
 #: A file with more faults is broken elsewhere too.
 _FEW = 2
 _TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
@@ -72,6 +75,7 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
     Where the file is broken at the cursor, as it is while somebody types, and the insertion leaves it so, a shorter
     form that mends it is taken instead.
     """
+    began = time.monotonic()
     effect = _effect(insertion, before)
     if effect is _Effect.PARSES:
         return insertion
@@ -81,6 +85,8 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
         return best
     worthy = (text for text in _shorter(insertion.text) if _has_worth(text, before))
     for text in islice(worthy, _TRIES if best is None else _TRIES // 2):
+        if time.monotonic() - began > _ENOUGH_S:
+            break
         shorter = replace(at_cursor, text=text)
         effect = _effect(shorter, before)
         if effect is _Effect.PARSES:

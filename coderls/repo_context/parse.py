@@ -23,8 +23,11 @@ from coderls.repo_context.outline import Outline, read_outline
 
 #: Longer texts are not parsed at all (bytes of UTF-8).
 MAX_BYTES = 4_000_000
-#: Shorter texts are parsed in one call: it takes a few milliseconds at most.
-_SHORT = 20_000
+#: Shorter texts are parsed in one call: even a strange one takes a few milliseconds at most. (Parsers that follow many
+#: readings at once take seconds for 20,000 characters of `a<a<a<`.)
+_SHORT = 1_000
+#: Definitions and imports are looked for in so many bytes at a time.
+_WINDOW = 20_000
 _CHUNK = 16_384
 #: Nodes looked at when faults are counted; a text with more is hopeless anyway.
 _MAX_FAULT_NODES = 100_000
@@ -86,11 +89,11 @@ def _matches(
     in tree-sitter 0.26.1 it crashes the process when predicate and callback are given.)
     """
     left = _MAX_MATCHES
-    for start in range(0, max(length, 1), _SHORT):
+    for start in range(0, max(length, 1), _WINDOW):
         if left <= 0 or time.monotonic() > deadline:
             return
         cursor = tree_sitter.QueryCursor(_query(language))
-        cursor.set_byte_range(start, min(start + _SHORT, length))
+        cursor.set_byte_range(start, min(start + _WINDOW, length))
         found = cursor.matches(tree.root_node)
         left -= len(found)
         for _, captures in found:

@@ -192,3 +192,15 @@ def test_without_a_grammar_brackets_never_get_worse(text: str, data: st.DataObje
     if kept is not None:
         done = text[:offset] + kept.text + text[offset:]
         assert balance(done, "lua").faults <= balance(text, "lua").faults
+
+
+def test_a_statement_of_megabytes_is_never_parsed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "".join(f'    "k{number}": {number},\n' for number in range(50_000))
+    document, offset = at_cursor(f"X = {{\n{lines}$0{lines}}}\n")
+    parsed: list[int] = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda text: parsed.append(len(text)) or parse(text))
+    before = look_before(document, offset, parse_file)
+    assert clean(Insertion('    "more": 1,', offset, offset), before) == Insertion('    "more": 1,', offset, offset)
+    assert clean(Insertion('    "more": (1,', offset, offset), before) != Insertion('    "more": (1,', offset, offset)
+    assert max(parsed, default=0) <= 300_000
