@@ -153,6 +153,8 @@ class _Reach:
     def line(self) -> int | None:
         """One line, and what must follow it: the rest of open brackets, the block that it opens."""
         for number in range(self.first, min(len(self.lines) - 1, self.first + _MOST_CONTINUED)):
+            if number > self.first and self._is_below(number):
+                return self._back(number)
             if self._open(number + 1):
                 continue
             head = self._line(number)
@@ -212,6 +214,11 @@ class _Reach:
         coming = number == len(self.lines) - 1 and any(word.startswith(line) for word in _CONTINUES_TRY)
         return coming or line.startswith(_CONTINUES_TRY)
 
+    def _is_below(self, number: int) -> bool:
+        """Whether the answer has come to the line that stands below the cursor already."""
+        line = self.lines[number].strip()
+        return line == self.gap.next_line.strip() and len(line) > 2
+
     def _worthless(self, number: int) -> bool:
         """Whether the answer goes round in circles here, leaves a gap, or has come to what is there already."""
         line = self.lines[number].strip()
@@ -219,6 +226,6 @@ class _Reach:
             return False
         if not line:
             return number > self.first and not self.lines[number - 1].strip()
-        if line == self.gap.next_line.strip() and len(line) > 2:
+        if self._is_below(number):
             return True
         return number > self.first + 1 and {self.lines[number - 1].strip(), self.lines[number - 2].strip()} == {line}

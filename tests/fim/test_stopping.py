@@ -158,3 +158,9 @@ def test_any_answer_has_an_end(before: str, after: str, said: str, language: str
     final = stop_at(said, gap, final=True)
     assert final is not None
     assert 0 <= final <= len(said)
+
+
+def test_a_line_that_stands_below_ends_an_answer_that_keeps_a_bracket_open() -> None:
+    document, offset = at_cursor("int main(int argc, cha$0\n  int a[] = {1, 2, 3};\n", "c")
+    said = "r **argv) {\n  int a[] = {1, 2, 3};\n  printf(a);\n"
+    assert said[: stop_at(said, gap_at(document, offset)) or 0] == "r **argv) {"
