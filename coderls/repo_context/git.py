@@ -34,6 +34,19 @@ def git_files(folder: Path) -> list[str] | None:
     return files
 
 
+def git_ignores(path: Path) -> bool:
+    """Whether git ignores this file; false too where git has no answer.
+
+    Unlike our own reading of .gitignore it knows `.git/info/exclude`, the user's own ignore file, and ignore files
+    above the workspace folder.
+    """
+    program = shutil.which("git")
+    if program is None or Path(program).resolve().is_relative_to(path.parent.resolve()):
+        return False
+    answer = _run(program, path.parent, "check-ignore", "--quiet", "--", path.name)
+    return answer is not None and answer.returncode == 0
+
+
 def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | None:
     names = _ask(program, folder / inside)
     if names is None:
@@ -51,18 +64,24 @@ def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | No
 
 
 def _ask(program: str, folder: Path) -> list[str] | None:
+    answer = _run(program, folder, *_LIST)
+    if answer is None or answer.returncode:
+        return None  # no repository, not ours ("dubious ownership"), broken, or too slow
+    return [os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
+
+
+def _run(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     try:
-        answer = subprocess.run(
-            [program, *_SAFE, "-C", str(folder), *_LIST],
+        return subprocess.run(
+            [program, *_SAFE, "-C", str(folder), *arguments],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_LIMIT_S,
-            check=True,
+            check=False,
         )
-    except (OSError, subprocess.SubprocessError):
-        return None  # no repository, not ours ("dubious ownership"), broken, or too slow
-    return [os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def _environment() -> dict[str, str]:

@@ -7,6 +7,8 @@ caller's. `snippets` may be called from any thread.
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ from coderls.repo_context.pack import pack
 from coderls.repo_context.parse import outline
 from coderls.repo_context.view import View
 from coderls.repo_context.workspace import SETTINGS_FILES, Workspace
+
+logger = logging.getLogger(__name__)
 
 #: The worker waits until nothing was typed for so long.
 _QUIET_S = 0.25
@@ -289,7 +293,10 @@ class RepositoryIndex:
                 what = next(iter(self._todo))
                 del self._todo[what]
             self._wait_while_busy()
-            self._catch_up(what)
+            try:
+                self._catch_up(what)
+            except Exception:  # one strange file must not end the worker: nothing would be taken in any more
+                logger.exception("A change could not be taken into the index.")
             time.sleep(_YIELD_S)
 
     def _due(self) -> float:
@@ -304,10 +311,12 @@ class RepositoryIndex:
             return
         number, inside = place
         if isinstance(what, Path) and self._workspace.changed(path):
-            self._drop_excluded(number)
+            self._list_again(number)
         elif not self._workspace.is_allowed(path):
             self._drop(number, inside)
-        elif path.exists() or self._open_at(number, inside) is not None:
+        elif self._open_at(number, inside) is None and _is_folder(path):
+            self._take_in_folder(number, inside)
+        elif os.path.exists(path) or self._open_at(number, inside) is not None:
             self._read(number, inside)
         else:
             self._drop(number, inside)
@@ -319,13 +328,30 @@ class RepositoryIndex:
             for path in [path for path in shelf.paths() if path == inside or path.startswith(inside + "/")]:
                 shelf.drop(path)
 
-    def _drop_excluded(self, number: int) -> None:
-        """An ignore file changed: forget what it excludes now. What it allows again comes with the next build."""
+    def _take_in_folder(self, number: int, inside: str) -> None:
+        """A folder was made, or moved here: some editors tell of it alone. One that is known is left as it is."""
         with self._lock:
-            paths = self._shelves[number].paths()
-        for path in paths:
-            if not self._workspace.is_allowed(self._workspace.folders[number] / path):
+            if any(path.startswith(inside + "/") for path in self._shelves[number].paths()):
+                return
+        for path in self._workspace.list_below(number, inside):
+            self._note(self._workspace.folders[number] / path)
+
+    def _list_again(self, number: int) -> None:
+        """An ignore file changed: forget what it excludes now, and read what it allows again."""
+        folder = self._workspace.folders[number]
+        listed = set(self._workspace.list_files(number))
+        with self._lock:
+            known = set(self._shelves[number].paths())
+        for path in known - listed:
+            if self._open_at(number, path) is None or not self._workspace.is_allowed(folder / path):
                 self._drop(number, path)
+        if self._built:  # else the build comes to them
+            for path in sorted(listed - known):
+                self._note(folder / path)
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _lean(found: Outline) -> Outline:

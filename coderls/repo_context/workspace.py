@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from coderls.repo_context.git import git_files
+from coderls.repo_context.git import git_files, git_ignores
 from coderls.repo_context.ignore import IgnoreRules
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import normal
@@ -23,6 +23,8 @@ from coderls.secret_files import SECRET_FOLDERS, is_secret
 MAX_FILE_BYTES = 1_000_000
 #: Files of one workspace folder that are looked at, at most: the index is in memory, about 8 KB a file.
 MAX_FILES = 50_000
+#: Answers of git about single files that are kept.
+_MAX_ANSWERS = 10_000
 #: Files that are no source and still read, because imports are resolved by them.
 SETTINGS_FILES = frozenset({"tsconfig.json", "jsconfig.json", "go.mod"})
 
@@ -44,6 +46,7 @@ class Workspace:
         self._rules = tuple(IgnoreRules(folder) for folder in self.folders)
         self._listed: list[frozenset[str]] = [frozenset() for _ in self.folders]
         self._real_parents: dict[str, str] = {}
+        self._git_ignores: dict[tuple[int, str], bool] = {}
         self.notes: dict[str, None] = {}
 
     def locate(self, path: Path) -> tuple[int, str] | None:
@@ -65,7 +68,7 @@ class Workspace:
         number, inside = place
         if is_secret(inside) or not inside.isprintable() or not self._stays_inside(number, inside):
             return False
-        return inside in self._listed[number] or not self._rules[number].ignores(inside)
+        return inside in self._listed[number] or not self._is_ignored(number, inside)
 
     def list_files(self, number: int) -> list[str]:
         """Sources and settings files of one folder, sorted; what is not looked at is said in `notes`."""
@@ -76,23 +79,17 @@ class Workspace:
         if not folder.is_dir():
             self.notes[f"{folder} is no folder that can be read: nothing of it is indexed."] = None
             return []
-        listed = git_files(folder)
-        rules = self._rules[number]
-        rules.forget()
-        wanted: list[str] = []
-        for path in self._walk(number) if listed is None else listed:
-            inside = normal(path)
-            if not inside or not _is_wanted(inside) or is_secret(inside):
-                continue
-            if listed is not None and rules.ignores(inside, with_git=False):
-                continue
-            wanted.append(inside)
-            if len(wanted) >= MAX_FILES:
-                self.notes[f"{folder} has more than {MAX_FILES} source files: the rest is not indexed."] = None
-                break
-        self._listed[number] = frozenset(wanted)
+        self._rules[number].forget()
+        self._git_ignores.clear()
+        self._listed[number] = self._wanted(number, "")
         self._real_parents.clear()
         return sorted(self._listed[number])
+
+    def list_below(self, number: int, inside: str) -> list[str]:
+        """The same for a folder that is new in folder `number`."""
+        found = self._wanted(number, inside)
+        self._listed[number] |= found
+        return sorted(found)
 
     def read(self, number: int, inside: str) -> str | None:
         """The text of a file of folder `number`; None when it is not to be indexed, or cannot be read.
@@ -109,13 +106,43 @@ class Workspace:
 
     def changed(self, path: Path) -> bool:
         """Take note that `path` changed on disk. True for an ignore file: what is allowed may have changed."""
+        self._real_parents.clear()  # it may be a link now
         place = self.locate(path)
         if place is None or path.name not in IgnoreRules.NAMES:
             return False
         self._rules[place[0]].forget()
-        if path.name != ".gitignore":  # git may list what .gitignore names
-            self._listed[place[0]] = frozenset()
+        self._git_ignores.clear()
+        self._listed[place[0]] = frozenset()
         return True
+
+    def _wanted(self, number: int, inside: str) -> frozenset[str]:
+        """Sources and settings files in and below `inside`."""
+        folder, rules = self.folders[number], self._rules[number]
+        listed = git_files(folder / inside)
+        above = f"{inside}/" if inside else ""
+        wanted: set[str] = set()
+        for path in self._walk(number, inside) if listed is None else (above + name for name in listed):
+            found = normal(path)
+            if not found or not _is_wanted(found) or is_secret(found):
+                continue
+            if listed is not None and rules.ignores(found, with_git=False):
+                continue
+            wanted.add(found)
+            if len(wanted) >= MAX_FILES:
+                self.notes[f"{folder} has more than {MAX_FILES} source files: the rest is not indexed."] = None
+                break
+        return frozenset(wanted)
+
+    def _is_ignored(self, number: int, inside: str) -> bool:
+        """Whether a file that was not listed (new since then, or open) is ignored: by our rules, or by git's others."""
+        if self._rules[number].ignores(inside):
+            return True
+        key = (number, inside)
+        if key not in self._git_ignores:
+            if len(self._git_ignores) >= _MAX_ANSWERS:
+                self._git_ignores.clear()
+            self._git_ignores[key] = git_ignores(self.folders[number] / inside)
+        return self._git_ignores[key]
 
     def _stays_inside(self, number: int, inside: str) -> bool:
         parent = os.path.join(self.folders[number], os.path.dirname(inside))
@@ -127,10 +154,10 @@ class Workspace:
         found = _below(target, self._real[number])
         return found is not None and not is_secret(found)
 
-    def _walk(self, number: int) -> Iterator[str]:
+    def _walk(self, number: int, start: str) -> Iterator[str]:
         """Files of a folder without git. Links to folders are not followed, so there are no loops."""
         rules = self._rules[number]
-        waiting = [""]
+        waiting = [start]
         while waiting:
             inside = waiting.pop()
             try:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -325,3 +328,100 @@ def test_typing_that_never_pauses_does_not_keep_the_index_waiting(
     buffer, _ = open_document(shop, "shop/model.py", "class Item:\n    def price_in_buffer(self): ...\n")
     index.update(buffer)
     assert "price_in_buffer" in context(index, shop)
+
+
+def test_a_name_that_the_disk_refuses_does_not_end_the_worker(index: RepositoryIndex, shop: Path):
+    strange, _ = open_document(shop, "n" * 5000 + ".py", "def strange(): ...\n")
+    index.update(strange)
+    index.refresh(shop / ("m" * 5000 + ".py"))
+    assert index.settle(30)
+    buffer, _ = open_document(shop, "shop/model.py", "class Item:\n    def price_in_buffer(self): ...\n")
+    index.update(buffer)
+    assert "price_in_buffer" in context(index, shop)
+
+
+def test_a_change_that_cannot_be_taken_in_does_not_end_the_worker(
+    index: RepositoryIndex, shop: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with monkeypatch.context() as broken:
+        broken.setattr(index, "_read", None)
+        index.refresh(shop / "main.py")
+        assert index.settle(30)
+    assert "could not be taken into the index" in caplog.text
+    write(shop, {"shop/model.py": "class Item:\n    def changed(self): ...\n"})
+    index.refresh(shop / "shop/model.py")
+    assert "changed" in context(index, shop)
+
+
+def test_a_folder_that_is_moved_takes_its_files_along(index: RepositoryIndex, shop: Path):
+    """Editors tell of the two folders, not of the files in them."""
+    (shop / "shop").rename(shop / "store")
+    index.refresh(shop / "shop")
+    index.refresh(shop / "store")
+    text = MAIN.replace("shop", "store")
+    assert "price_on_disk" in context(index, shop, text=text)
+    assert context(index, shop) == "" or "shop/model.py" not in context(index, shop)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_what_git_ignores_elsewhere_is_not_taken_in_when_it_changes(tmp_path: Path):
+    """An ignore file above the workspace folder, and `.git/info/exclude`."""
+    root = tmp_path / "package"
+    write(tmp_path, {".gitignore": "made/\n", **{f"package/{name}": text for name, text in FILES.items()}})
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".git/info").mkdir(exist_ok=True)
+    (tmp_path / ".git/info/exclude").write_text("private.py\n")
+    index = RepositoryIndex([root])
+    index.build()
+    write(
+        root, {"made/out.py": "def made(): ...\n", "private.py": "def private(): ...\n", "new.py": "def new(): ...\n"}
+    )
+    for name in ("made", "made/out.py", "private.py", "new.py"):
+        index.refresh(root / name)
+    buffer, _ = open_document(root, "private.py", "def private(): ...\n")
+    index.update(buffer)
+    text = "from made.out import made\nfrom private import private\nfrom new import new\n$0"
+    found = context(index, root, text=text)
+    index.close()
+    assert "def new" in found
+    assert "def made" not in found
+    assert "def private" not in found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_folder_that_becomes_a_link_out_gives_nothing(
+    index: RepositoryIndex, shop: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    outside = tmp_path_factory.mktemp("outside")
+    write(outside, {"model.py": "class Item:\n    def outside(self): ...\n"})
+    assert index.is_allowed(shop / "shop/model.py")
+    for path in (shop / "shop").iterdir():
+        path.unlink()
+    (shop / "shop").rmdir()
+    (shop / "shop").symlink_to(outside)
+    index.refresh(shop / "shop/model.py")
+    assert "outside" not in context(index, shop)
+
+
+def test_what_an_ignore_file_allows_again_is_taken_in(index: RepositoryIndex, shop: Path):
+    write(shop, {".ignore": "shop/model.py\n"})
+    index.refresh(shop / ".ignore")
+    assert context(index, shop) == ""
+    (shop / ".ignore").unlink()
+    index.refresh(shop / ".ignore")
+    assert "price_on_disk" in context(index, shop)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_changed_gitignore_counts_for_untracked_files_only(shop: Path):
+    write(shop, {"shop/tracked.py": "def tracked(): ...\n"})
+    subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
+    subprocess.run(["git", "add", "shop/tracked.py"], cwd=shop, check=True)
+    index = RepositoryIndex([shop])
+    index.build()
+    write(shop, {".gitignore": "shop/\n"})
+    index.refresh(shop / ".gitignore")
+    found = context(index, shop, text="from shop.model import Item\nfrom shop.tracked import tracked\n$0")
+    index.close()
+    assert "def tracked" in found
+    assert "price_on_disk" not in found
