@@ -47,7 +47,7 @@ def _pick(logits: Tensor, sampling: Sampling, step: int) -> int:
     """Index of the chosen one. Equal logits: the greedy choice is the first."""
     if sampling.temperature <= 0:
         return int(logits.argmax())
-    scaled = ((logits - logits.max()) / sampling.temperature).double()
+    scaled = (logits - logits.max()).double() / sampling.temperature  # in float32 a tiny temperature would be zero
     weights, order = _nucleus(scaled.exp(), sampling)
     bounds = weights.cumsum(0)
     point = _uniform(sampling.seed, step) * float(bounds[-1])

@@ -47,8 +47,9 @@ def test_temperature_flattens_and_sharpens() -> None:
     assert flat[4] > 20
 
 
-def test_tiny_temperature_is_greedy_up_to_ties() -> None:
-    assert set(draws(50, temperature=1e-12)) == {1, 3}
+@pytest.mark.parametrize("temperature", [1e-12, 1e-45, 1e-60, 5e-324])
+def test_tiny_temperature_is_greedy_up_to_ties(temperature: float) -> None:
+    assert set(draws(50, temperature=temperature)) == {1, 3}
 
 
 @pytest.mark.parametrize(
