@@ -190,13 +190,15 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _removable(model: str) -> list[Path]:
     """What belongs to a model: always under the folder of models, never a path that the user wrote."""
+    from coderls.models.pull import partial_folders  # noqa: PLC0415  (brings an HTTP library)
+
     folder = paths.models_dir()
     name = store.folder_name(model)  # raises for anything that is no name, paths included
     if name == store.NANO:
         patterns = [f"{store.NANO}-??????????", f".{store.NANO}-building-*"]
         found = [*(path for pattern in patterns for path in folder.glob(pattern)), *_kept_wheels()]
     else:
-        found = [path for path in (folder / name, *folder.glob(f".pulling-{name}-*")) if path.exists()]
+        found = [path for path in (folder / name, *partial_folders(folder / name)) if path.exists()]
     if not found or any(path.parent not in (folder, _downloads()) for path in found):
         raise ModelNotFound(f"{model} is not among the models in {folder}.", "`coderls models list` shows those.")
     return found

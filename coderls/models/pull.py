@@ -35,6 +35,7 @@ WANTED = re.compile(
 _RUNS = "qwen2"
 _ATTEMPTS = 5
 _PART = ".part"
+_COMMIT_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +194,17 @@ def _fetch(target: ModelDir, snapshot: Snapshot, say: Progress, wait: Callable[[
 
 def _partial_folder(target: ModelDir, snapshot: Snapshot) -> Path:
     """Where this commit is being put together; what was begun of another one is removed."""
-    start = f".pulling-{target.path.name}-"
-    partial = target.path.with_name(start + snapshot.commit[:12])
-    for left in target.path.parent.glob(f"{start}*"):
+    partial = target.path.with_name(f".pulling-{target.path.name}-{snapshot.commit[:_COMMIT_DIGITS]}")
+    for left in partial_folders(target.path):
         if left != partial:
             shutil.rmtree(left)
     partial.mkdir(exist_ok=True)
     return partial
+
+
+def partial_folders(target: Path) -> list[Path]:
+    """What was begun for the model directory `target`; not for another whose name only begins alike."""
+    return list(target.parent.glob(f".pulling-{target.name}-{'?' * _COMMIT_DIGITS}"))
 
 
 def _have(partial: Path, snapshot: Snapshot) -> int:
@@ -226,13 +231,14 @@ def _fetch_file(
 
     failures = 0
     while True:
-        have = part.stat().st_size if part.is_file() else 0
+        part.touch()  # an empty file needs no transfer
+        have = part.stat().st_size
         if have >= file.size:
             break
         try:
             _transfer(snapshot, file, part, have, count)
         except (httpx.TransportError, _Again) as error:
-            failures = 1 if part.is_file() and part.stat().st_size > have else failures + 1
+            failures = 1 if part.stat().st_size > have else failures + 1
             if failures == _ATTEMPTS:
                 raise _offline(_endpoint(), error) from error
             wait(float(failures))

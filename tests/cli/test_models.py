@@ -115,3 +115,13 @@ def test_recommend(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "Recommended: " in text
     assert "Qwen Research License (not for commercial use)" in text
+
+
+def test_removing_a_model_leaves_what_was_begun_of_another_with_a_longer_name() -> None:
+    begun = paths.models_dir() / ".pulling-qwen2.5-coder-0.5b-instruct-1234567890ab"
+    own = paths.models_dir() / ".pulling-qwen2.5-coder-0.5b-1234567890ab"
+    begun.mkdir(parents=True)
+    own.mkdir()
+    assert main(["models", "remove", "qwen2.5-coder-0.5b"]) == 0
+    assert begun.is_dir()
+    assert not own.exists()

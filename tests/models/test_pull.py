@@ -121,6 +121,23 @@ def test_an_interrupted_pull_goes_on_where_it_stopped(hub: Hub) -> None:
     assert (model.path / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
 
 
+def test_what_was_begun_of_a_model_whose_name_begins_alike_is_kept(hub: Hub) -> None:
+    begun = paths.models_dir() / f".pulling-qwen2.5-coder-0.5b-instruct-{COMMIT[:12]}"
+    older = paths.models_dir() / f".pulling-qwen2.5-coder-0.5b-{'f' * 12}"
+    begun.mkdir(parents=True)
+    older.mkdir()
+    pull("qwen2.5-coder-0.5b")
+    assert begun.is_dir()
+    assert not older.exists()
+
+
+def test_an_empty_file_is_fetched_too(hub: Hub) -> None:
+    hub.files["NOTICE"] = b""
+    model = pull("qwen2.5-coder-0.5b")
+    assert (model.path / "NOTICE").read_bytes() == b""
+    assert store.is_ready(model)
+
+
 def test_a_server_without_ranges_is_asked_again_from_the_start(hub: Hub) -> None:
     hub.knows_ranges = False
     hub.cut_after[WEIGHTS] = [100_000]
