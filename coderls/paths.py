@@ -18,7 +18,7 @@ from coderls.errors import EngineStartFailed
 def cache_dir() -> Path:
     """Models, logs and the index: safe to delete, made again when needed."""
     override = os.environ.get("CODERLS_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("coderls", appauthor=False)
+    return Path(override).absolute() if override else platformdirs.user_cache_path("coderls", appauthor=False)
 
 
 def models_dir() -> Path:
@@ -38,7 +38,9 @@ def runtime_dir() -> Path:
     """
     override = os.environ.get("CODERLS_RUNTIME") or os.environ.get("XDG_RUNTIME_DIR")
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
-    return private_folder(Path(override) / "coderls" if override else Path(tempfile.gettempdir()) / f"coderls-{user}")
+    return private_folder(
+        Path(override).absolute() / "coderls" if override else Path(tempfile.gettempdir()) / f"coderls-{user}"
+    )
 
 
 def private_folder(folder: Path) -> Path:

@@ -176,13 +176,13 @@ class _Started:
 
 def _start(settings: EngineSettings, endpoint: Endpoint) -> _Started:
     log = log_file(settings)
-    log.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):  # nothing to keep, or Windows still holds it: then it is overwritten
         os.replace(log, log.with_suffix(".old.log"))
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     try:
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
             process = subprocess.Popen(
                 _command(settings, endpoint),
@@ -192,6 +192,7 @@ def _start(settings: EngineSettings, endpoint: Endpoint) -> _Started:
                 start_new_session=True,  # it outlives this editor, and a Ctrl+C in its terminal
                 creationflags=flags,
                 cwd=paths.runtime_dir(),  # `python -m` imports from there: never from the user's project
+                env={**os.environ, "CODERLS_CACHE": str(paths.cache_dir())},  # a relative path means nothing there
             )
     except OSError as error:
         raise EngineStartFailed(
@@ -221,11 +222,12 @@ async def _answering(endpoint: Endpoint, started: _Started) -> EngineClient:
     """Wait until the process that was started answers at its address."""
     until = time.monotonic() + ANSWER_S
     while time.monotonic() < until:
-        if started.process.poll() is not None:
-            raise started.failed(f"The engine process left with code {started.process.returncode}.")
-        client = await _connect(endpoint)
+        left = started.process.poll() is not None
+        client = await _connect(endpoint)  # after the look at the process: it may have left for another that is there
         if client is not None:
             return client
+        if left:
+            raise started.failed(f"The engine process left with code {started.process.returncode}.")
         await asyncio.sleep(POLL_S)
     started.process.terminate()
     raise started.failed(f"The engine process did not answer for {ANSWER_S:.0f} s.")

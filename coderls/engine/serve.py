@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FAILED_LINGER_S = 5.0  # so that whoever waits for the model can read why it failed
+LEAVING_S = 15.0  # an engine that has stopped listening is given so long to be gone
+POLL_S = 0.05
 LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for 104 with the final zero
 
 
@@ -45,7 +47,7 @@ class Listener:
 
 
 def listen_unix(path: Path) -> Listener:
-    """Bind a unix socket with mode 0600. The stale one of a dead engine is replaced.
+    """Bind a unix socket with mode 0600. The stale one of a dead engine is replaced, and one that leaves is waited for.
 
     Raises EngineStartFailed: taken by a live process, path too long, no permission, something else of that name.
     """
@@ -60,7 +62,7 @@ def listen_unix(path: Path) -> Listener:
     try:
         if not path.parent.is_dir():  # the lock would make it, for everybody to enter
             raise FileNotFoundError(errno.ENOENT, "no such folder")
-        lock.acquire(timeout=0)
+        _wait_for(lock, path)
         _remove_stale(path)
         before = os.umask(0o177)  # so that the socket is never wider than 0600, not even for a moment
         try:
@@ -80,6 +82,32 @@ def listen_unix(path: Path) -> Listener:
     return Listener(server, f"unix:{path}", None, close)
 
 
+def _wait_for(lock: FileLock, path: Path) -> None:
+    """Take `lock` from an engine that is on its way out. Raises Timeout when that one listens, or does not leave."""
+    until = time.monotonic() + LEAVING_S
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            return
+        except Timeout:
+            if _listens(path) or time.monotonic() > until:
+                raise
+        time.sleep(POLL_S)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody is at the socket `path`. Raises OSError where that cannot be told, e.g. no permission."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except (BlockingIOError, TimeoutError):  # its queue is full: somebody is there
+            return True
+    return True
+
+
 def _remove_stale(path: Path) -> None:
     """Take away a socket that nobody listens on. Raises OSError for anything else of that name."""
     try:
@@ -88,14 +116,9 @@ def _remove_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise FileExistsError(errno.EEXIST, "it is a file that is no socket")
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(2.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise OSError(errno.EADDRINUSE, "another process listens on it")
+    if _listens(path):
+        raise OSError(errno.EADDRINUSE, "another process listens on it")
+    path.unlink(missing_ok=True)
 
 
 def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | None = None) -> Listener:
@@ -107,6 +130,7 @@ def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | 
     if host not in LOOPBACK:
         raise EngineStartFailed(f"The engine does not listen on {host!r}.", "Use 127.0.0.1, localhost or ::1.")
     token = token or secrets.token_urlsafe(32)
+    written = ""
     # asyncio sends without delay (TCP_NODELAY) only where the protocol is named: 40 ms of each first byte otherwise
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -117,14 +141,18 @@ def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | 
         server.listen(128)
         port = server.getsockname()[1]
         if port_file is not None:
-            _write_private(port_file, json.dumps({"host": host, "port": port, "token": token, "pid": os.getpid()}))
+            written = json.dumps({"host": host, "port": port, "token": token, "pid": os.getpid()})
+            _write_private(port_file, written)
     except OSError as error:
         server.close()
         raise _bind_failed(f"{host}:{port}", error) from error
 
     def close() -> None:
-        if port_file is not None:
-            port_file.unlink(missing_ok=True)
+        if port_file is None:
+            return
+        with contextlib.suppress(OSError, ValueError):  # gone already
+            if port_file.read_text(encoding="utf-8") == written:  # not that of an engine which came after this one
+                port_file.unlink(missing_ok=True)
 
     shown = f"[{host}]" if ":" in host else host
     return Listener(server, f"http://{shown}:{port}", token, close)

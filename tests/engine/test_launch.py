@@ -119,6 +119,27 @@ async def test_an_engine_that_was_killed_is_replaced(settings: EngineSettings, l
     await again.aclose()
 
 
+async def test_a_front_whose_own_engine_came_second_takes_the_first(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await launch.connect_or_start(settings)
+    seen = []
+    connect = launch._connect
+
+    async def late(endpoint):
+        seen.append(endpoint)  # as after a front that died between its start and the answer: nobody is there yet
+        return None if len(seen) <= 2 else await connect(endpoint)
+
+    taken = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    taken.wait(30)
+    monkeypatch.setattr(launch, "_connect", late)
+    monkeypatch.setattr(launch, "_start", lambda *_: launch._Started(taken, Path("log")))
+    second = await launch.connect_or_start(settings)
+    assert (await second.health()).pid == (await first.health()).pid
+    await first.aclose()
+    await second.aclose()
+
+
 def write_port_file(settings: EngineSettings, text: str) -> None:
     Path(launch.endpoint_for(settings, loopback=True).port_file).write_text(text)
 
@@ -304,3 +325,22 @@ async def test_nothing_is_imported_from_the_folder_that_the_editor_is_in(
     client = await launch.connect_or_start(settings)
     assert await answer(client) == "return a + b"
     await client.aclose()
+
+
+async def test_a_cache_folder_named_by_a_relative_path_is_the_same_for_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CODERLS_CACHE", "here")
+    write_fake_model(paths.models_dir() / "a-model", FakeScript(default="found"))
+    client = await launch.connect_or_start(EngineSettings(model="a-model", idle_exit_s=60))
+    assert await answer(client) == "found"
+    assert (await client.health()).model_path == str(tmp_path / "here" / "models" / "a-model")
+    await client.aclose()
+
+
+async def test_a_log_folder_that_cannot_be_made_is_said(settings: EngineSettings) -> None:
+    paths.cache_dir().mkdir(parents=True)
+    paths.logs_dir().write_text("a file")
+    with pytest.raises(EngineStartFailed, match="could not be started"):
+        await launch.connect_or_start(settings)

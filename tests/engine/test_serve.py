@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from coderls.engine import serve
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
 from coderls.engine.serve import listen_loopback, listen_unix
 from coderls.errors import EngineStartFailed
@@ -59,6 +60,31 @@ def test_a_socket_of_another_program_is_not_taken_from_it(runtime_folder: Path) 
         with pytest.raises(EngineStartFailed, match="is taken"):
             listen_unix(path)
     assert path.exists()
+
+
+def test_an_engine_that_leaves_is_waited_for(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = runtime_folder / "e.sock"
+    leaving = listen_unix(path)
+    leaving.socket.close()  # it answers no more, and is not gone yet
+    waits: list[float] = []
+    monkeypatch.setattr(serve.time, "sleep", lambda seconds: waits.append(seconds) or leaving.close())
+    next_one = listen_unix(path)
+    assert len(waits) == 1
+    assert path.exists(), "the one that left did not take the socket of its successor along"
+    next_one.socket.close()
+    next_one.close()
+
+
+def test_an_engine_that_does_not_leave_is_not_waited_for_for_ever(
+    runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = runtime_folder / "e.sock"
+    stuck = listen_unix(path)
+    stuck.socket.close()
+    monkeypatch.setattr(serve, "LEAVING_S", 0.0)
+    with pytest.raises(EngineStartFailed, match="is taken"):
+        listen_unix(path)
+    stuck.close()
 
 
 def test_a_stale_socket_is_replaced_and_the_mode_is_0600_from_the_start(
@@ -128,6 +154,17 @@ def test_the_port_file_is_private_and_goes_away(tmp_path: Path) -> None:
     listener.socket.close()
     listener.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_leaves_late_keeps_its_successors_port_file(tmp_path: Path) -> None:
+    file = tmp_path / "port.json"
+    old, new = (listen_loopback("127.0.0.1", 0, port_file=file) for _ in range(2))
+    for listener in (old, new):
+        listener.socket.close()
+    old.close()
+    assert json.loads(file.read_text())["token"] == new.token
+    new.close()
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
