@@ -23,7 +23,7 @@ import coderls
 from coderls import lsp_convert
 from coderls.document import Document
 from coderls.server.editor import SECTION, Editor
-from coderls.server.parent import outlived
+from coderls.server.parent import is_alive, outlived
 from coderls.server.protocol import Protocol
 from coderls.session import Session
 
@@ -80,7 +80,7 @@ def initialize(ls: Server, params: lsp.InitializeParams) -> lsp.InitializeResult
     general, document = params.capabilities.general, params.capabilities.text_document
     ls.encoding = lsp_convert.choose_encoding(general.position_encodings if general else None)
     ls.session.initialize(_folders(params), params.initialization_options)
-    if params.process_id is not None:
+    if params.process_id is not None and is_alive(params.process_id):  # asked before the reply: it may end right after
         ls.background(outlived(params.process_id, ls.client_gone))
     has_ghost_text = document is not None and document.inline_completion is not None
     return lsp.InitializeResult(

@@ -12,11 +12,9 @@ _LOOK_EVERY_S = 2.0
 async def outlived(process_id: int, gone: asyncio.Event) -> None:
     """Set `gone` once the process has ended.
 
-    A process that is not there at the start is none of this machine (an editor outside of the container, a remote
-    one): it is not watched, and the end of the connection has to do.
+    One that is not there at the start is none of this machine (an editor outside of the container, a remote one):
+    the caller asks `is_alive` first, and does not watch it; the end of the connection has to do.
     """
-    if not is_alive(process_id):
-        return
     while is_alive(process_id):  # noqa: ASYNC110  no event tells of it on every system
         await asyncio.sleep(_LOOK_EVERY_S)
     gone.set()

@@ -109,12 +109,21 @@ class Protocol(LanguageServerProtocol):
             return
         self.handle_message(message)
 
+    def _handle_response(self, msg_id: Any, result: Any = None, error: lsp.ResponseError | None = None) -> None:
+        """As in pygls, but a reply that comes after we gave up waiting for it is passed over."""
+        future = self._request_futures.get(msg_id)
+        if future is not None and future.done():
+            self._request_futures.pop(msg_id, None)
+            return
+        super()._handle_response(msg_id, result, error)
+
     def _refuse(self, data: Any, error: JsonRpcException) -> None:
-        """Reply with an error where there is somebody who waits; a notification has no reply."""
+        """Reply with an error where there is somebody who waits: notifications and replies have no reply."""
         is_notification = isinstance(data, dict) and "method" in data and "id" not in data
+        is_reply = isinstance(data, dict) and "method" not in data and ("result" in data or "error" in data)
         number = data.get("id") if isinstance(data, dict) else None
         logger.warning("Refused %s: %s", data.get("method") if isinstance(data, dict) else "a message", error)
-        if not is_notification:
+        if not (is_notification or is_reply):
             self._send_response(number if _is_id(number) else None, error=error.to_response_error())
 
     def shut_down(self) -> None:

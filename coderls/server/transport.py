@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 #: A larger body is read past, not into memory.
 MAX_BODY = 256 * 1024 * 1024
 _MAX_HEADER = 16 * 1024
+#: More digits than any length has, and fewer than Python refuses to read.
+_MAX_DIGITS = 18
 _CHUNK = 256 * 1024
 
 
@@ -60,7 +62,8 @@ async def _read_header(stream: asyncio.StreamReader) -> int | None:
             await stream.readexactly(error.consumed)
             continue
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+        value = value.strip()
+        if name.strip().lower() == b"content-length" and value.isdigit() and len(value) <= _MAX_DIGITS:
             length = int(value)
         elif not line.strip() and length is not None:
             return length

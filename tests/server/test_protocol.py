@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -10,9 +11,20 @@ from typing import Any
 
 import pytest
 
+from coderls.server.methods import Server
 from devtools.lsp_client import CAPABILITIES, RpcError, ServerGone, position, span
 
 INVALID_REQUEST, NOT_FOUND, INVALID_PARAMS, PARSE_ERROR, NOT_INITIALIZED = -32600, -32601, -32602, -32700, -32002
+
+
+class Written(list[bytes]):
+    """A writer that keeps what is written."""
+
+    def write(self, data: bytes) -> None:
+        self.append(data)
+
+    def close(self) -> None:
+        pass
 
 
 def code_of(client: Any, method: str, params: Any = None) -> int:
@@ -121,10 +133,24 @@ def test_replies_that_nobody_waits_for_are_passed_over(shared: Any) -> None:
     assert shared.ghost("marker = $0\n") == "found"
 
 
+async def test_replies_have_no_reply() -> None:
+    """Of another form, twice, or after the server gave up waiting."""
+    protocol, sent = Server().protocol, Written()
+    protocol.set_writer(sent)
+    waiting: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    waiting.cancel()
+    protocol._request_futures["late"] = waiting
+    for reply in ({"id": "late", "result": [{}]}, {"id": "late", "result": 1}, {"id": [1], "result": 2}):
+        protocol.receive(json.dumps({"jsonrpc": "2.0", **reply}).encode())
+    assert sent == []
+    assert "late" not in protocol._request_futures
+
+
 def test_odd_headers_are_passed_over(shared: Any) -> None:
     body = json.dumps({"jsonrpc": "2.0", "id": "odd", "method": "x/unknown"}).encode()
     writer = shared._writer
     writer.write(b"X-Junk: " + b"j" * 100_000 + b"\r\n\r\n")
+    writer.write(b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")
     writer.write(b"content-LENGTH: %d\r\nContent-Type: application/vscode-jsonrpc; charset=utf-8\r\n\r\n" % len(body))
     writer.write(body)
     writer.flush()
