@@ -53,17 +53,18 @@ def _find(model: str) -> ModelDir:
         raise ModelNotFound("The model's name is empty.", "`coderls models list` shows those that are here.")
     if _NAME.fullmatch(model):  # never a folder of the current directory: a repository could plant one
         pulled = paths.models_dir() / folder_name(model)
-        if pulled.is_dir():
+        if os.path.isdir(pulled):
             return ModelDir(model, pulled)
-        hint = f" For the directory of that name write .{os.sep}{Path(model)}." if Path(model).is_dir() else ""
+        hint = f" For the directory of that name write .{os.sep}{Path(model)}." if os.path.isdir(model) else ""
         raise ModelNotFound(
             f"There is no model {model!r} here.",
             "`coderls models list` shows what is here, `coderls models pull NAME` fetches one." + hint,
         )
-    path = Path(model).expanduser()
-    if path.is_dir():
+    # os.path, not pathlib, whose questions raise for `~nobody`, for names that are too long, and for closed folders
+    path = Path(os.path.expanduser(model))
+    if os.path.isdir(path):
         return ModelDir(path.resolve().name, path.resolve())
-    if path.exists():
+    if os.path.exists(path):
         raise ModelBroken(f"{path} is a file.", "Name the directory that holds config.json and model.safetensors.")
     raise ModelNotFound(f"There is no directory {path}.", "`coderls models list` shows the models that are here.")
 
@@ -103,6 +104,8 @@ def fault(model: ModelDir, *, deep: bool = False) -> tuple[str, str] | None:
         _check_files(path)
     except ModelError as error:
         return error.what, error.todo
+    except OSError as error:
+        return f"{path} cannot be read: {error}.", "Check its permissions, or fetch the model again."
     return None
 
 
@@ -137,15 +140,15 @@ def check_manifest(path: Path, *, fingerprint: str = "", deep: bool = False) -> 
     if fingerprint and manifest.get("fingerprint") != fingerprint:
         raise ModelBroken(f"{path} was made by another version of coderls.", again)
     files = manifest.get("files")
-    if not isinstance(files, dict):
+    if not isinstance(files, dict) or not all(isinstance(facts, dict) for facts in files.values()):
         raise ModelBroken(f"{path / MANIFEST} names no files.", again)
     for name, facts in files.items():
         file = path / name
         size = file.stat().st_size if file.is_file() else -1
-        if size != facts["size"]:
-            there = "missing" if size < 0 else f"damaged ({size:,} of {facts['size']:,} bytes)"
+        if size != facts.get("size"):
+            there = "missing" if size < 0 else f"damaged ({size} of {facts.get('size')} bytes)"
             raise ModelBroken(f"{file} is {there}.", again)
-        if deep and recipe.sha256_of(file) != facts["sha256"]:
+        if deep and recipe.sha256_of(file) != facts.get("sha256"):
             raise ModelBroken(f"{file} is damaged: its checksum is not the one that it had.", again)
 
 

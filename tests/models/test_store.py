@@ -61,7 +61,13 @@ def test_nano_of_another_version_is_not_ready() -> None:
     assert "another version" in fault[0]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "nowhere", "Some/Thing", "/no/such/place", "./none", "../../x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "  ", "nowhere", "Some/Thing", "/no/such/place", "./none", "../../x"),
+        *("~nobody-of-this-name/x", "a" * 300, "./" + "a" * 300, "./a\0b"),
+    ],
+)
 def test_what_is_not_there_is_said_not_to_be(name: str) -> None:
     with pytest.raises(ModelNotFound):
         store.resolve(name)
@@ -140,6 +146,22 @@ def test_the_manifest_notices_what_changed(model: Path) -> None:
     deep = store.fault(found, deep=True)
     assert deep is not None
     assert "checksum" in deep[0]
+
+
+@pytest.mark.parametrize("files", [None, [], {"config.json": 5}, {"config.json": {}}])
+def test_a_manifest_that_makes_no_sense_is_said_to_be_so(model: Path, files: object) -> None:
+    (model / store.MANIFEST).write_text(json.dumps({"files": files}))
+    with pytest.raises(ModelBroken):
+        store.resolve(str(model))
+
+
+def test_what_the_system_does_not_let_us_read_is_said(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(store, "_check_files", closed)
+    with pytest.raises(ModelBroken, match="Permission denied"):
+        store.resolve(str(model))
 
 
 def test_the_language_server_can_look_at_models_without_numpy() -> None:
