@@ -173,6 +173,8 @@ class EngineClient:
                     f"The engine at {self.endpoint} went away in the middle.", "Ask again; its log may say why."
                 ) from error
             raise EngineMismatch(f"{self.endpoint} does not speak HTTP: {error}.", "Check the address.") from error
+        except self._httpx.DecodingError as error:
+            raise EngineMismatch(f"{self.endpoint} cannot be read: {error}.", "Check the address.") from error
         except self._httpx.TransportError as error:
             raise EngineUnreachable(
                 f"Nobody answers at {self.endpoint} ({type(error).__name__}).", "Is the engine running there?"
@@ -267,7 +269,8 @@ def _read_usage(raw: Any) -> Usage | None:
         return None
     details = raw.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Usage(int(raw.get("prompt_tokens") or 0), int(raw.get("completion_tokens") or 0), int(cached or 0))
+    counts = (raw.get("prompt_tokens"), raw.get("completion_tokens"), cached)
+    return Usage(*(count if isinstance(count, int) else 0 for count in counts))  # a wrong count spoils no answer
 
 
 def _read_health(raw: dict[str, Any], endpoint: Endpoint) -> Health:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling
+from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.errors import EngineMismatch, EngineUnreachable, RequestRefused
 from tests.engine.engines import TOKEN, Engine, eventually
@@ -168,6 +168,7 @@ async def test_a_stalled_engine_is_given_up(runtime_folder: Path) -> None:
         (events({"choices": [{"text": "x"}]}), EngineUnreachable, "in the middle"),
         (events(), EngineUnreachable, "in the middle"),
         (events({"error": {"message": "card on fire"}}), RequestRefused, "card on fire"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\noops", EngineMismatch, "be read"),
         (http(b"<html>", "404 Not Found"), EngineMismatch, "no engine"),
         (http(b"oops", "502 Bad Gateway"), RequestRefused, "HTTP 502"),
         (http(b'{"error": {"message": "too long"}}', "400 Bad Request"), RequestRefused, "too long"),
@@ -186,6 +187,21 @@ async def test_garbage_is_named_for_what_it_is(
     async with server(runtime_folder, answer) as place, client_of(place, model="m") as client:
         with pytest.raises(error, match=message):
             await collect(client, GenerationRequest("x"))
+
+
+async def test_wrong_counts_of_another_engine_spoil_no_answer(runtime_folder: Path) -> None:
+    usage = {"prompt_tokens": "many", "completion_tokens": [], "prompt_tokens_details": {"cached_tokens": 3}}
+    data = events({"choices": [{"text": "ok", "finish_reason": "stop"}], "usage": usage}, b"[DONE]")
+
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        writer.close()
+
+    async with server(runtime_folder, answer) as place, client_of(place, model="m") as client:
+        (chunk,) = await collect(client, GenerationRequest("x"))
+        assert chunk.text == "ok"
+        assert chunk.usage == Usage(0, 0, 3)
 
 
 async def test_an_answer_cut_off_in_the_middle(runtime_folder: Path) -> None:
