@@ -240,6 +240,8 @@ class Worker:
         except Exception as error:
             log.exception("A run of the model failed")
             self._failed(step, error)
+            if _ends_the_card(error):
+                raise
         else:
             self._collect(step, sample)
 
@@ -371,6 +373,11 @@ def _chunk(candidate: _Candidate, piece: Piece) -> Chunk:
         tuple(sample.logprob for sample in piece.samples) if wanted else (),
         top=tuple(sample.top for sample in piece.samples) if wanted else (),
     )
+
+
+def _ends_the_card(error: Exception) -> bool:
+    """After such an error of CUDA every later run of this process fails too: only a new engine helps."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def _as_engine_error(error: Exception) -> CoderlsError:

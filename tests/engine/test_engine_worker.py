@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +245,25 @@ def test_a_failing_run_fails_its_request_and_no_other(bench: Bench, failure: Exc
     assert text(again) == "return 1\n\nrest"
     assert bench.worker.busy == 0
     assert bench.worker.health.state == "ready"
+
+
+def test_after_an_error_that_ends_the_card_the_engine_leaves(bench: Bench) -> None:
+    ended = threading.Event()
+    bench.worker.on_end = ended.set
+    bench.runner.held = queue.SimpleQueue()
+    _, first = bench.submit("def f():\n    ")
+    _, second = bench.submit("euro = ")
+    bench.runner.failure = RuntimeError("CUDA error: device-side assert triggered")
+    bench.runner.held.put(None)
+    with pytest.raises(EngineError, match="The model run failed"):
+        finish(first)
+    with pytest.raises(EngineUnreachable, match="leaving"):
+        finish(second)
+    assert ended.wait(10)
+    assert bench.worker.health.state == "failed"
+    assert "device-side assert" in bench.worker.health.detail
+    with pytest.raises(RequestRefused, match="leaving"):
+        bench.submit("euro = ")
 
 
 def test_not_a_number_is_an_error_and_not_a_token(bench: Bench) -> None:
