@@ -119,8 +119,16 @@ async def test_an_engine_that_was_killed_is_replaced(settings: EngineSettings, l
     await again.aclose()
 
 
+@pytest.fixture
+def ended() -> subprocess.Popen[bytes]:
+    """A process that found its address taken, and left."""
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    process.wait(30)
+    return process
+
+
 async def test_a_front_whose_own_engine_came_second_takes_the_first(
-    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+    settings: EngineSettings, ended: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await launch.connect_or_start(settings)
     seen = []
@@ -130,10 +138,8 @@ async def test_a_front_whose_own_engine_came_second_takes_the_first(
         seen.append(endpoint)  # as after a front that died between its start and the answer: nobody is there yet
         return None if len(seen) <= 2 else await connect(endpoint)
 
-    taken = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
-    taken.wait(30)
     monkeypatch.setattr(launch, "_connect", late)
-    monkeypatch.setattr(launch, "_start", lambda *_: launch._Started(taken, Path("log")))
+    monkeypatch.setattr(launch, "_start", lambda *_: launch._Started(ended, Path("log")))
     second = await launch.connect_or_start(settings)
     assert (await second.health()).pid == (await first.health()).pid
     await first.aclose()
