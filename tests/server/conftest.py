@@ -25,7 +25,7 @@ from devtools.lsp_client import CAPABILITIES, StdioClient
 SCRIPT = FakeScript(
     rules=(
         FakeRule("def add(a, b):\n    return ", "a + b"),
-        FakeRule("forever = ", "'" + "x" * 4000),
+        FakeRule("forever = ", "'" + "".join(map(str, range(1000, 2000)))),
         FakeRule("marker = ", "found"),
         FakeRule("block:\n    ", "first = 1\n    second = 2"),
         FakeRule("poison = ", "1", fail="die"),
