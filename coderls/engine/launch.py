@@ -157,6 +157,11 @@ async def _start_lock(endpoint: Endpoint, say: Progress) -> AsyncIterator[None]:
         except Timeout:
             say("waiting for another coderls that starts the engine", 0.0)
             await asyncio.sleep(POLL_S)
+        except OSError as error:
+            raise EngineStartFailed(
+                f"{lock.lock_file} cannot be made: {error}.",
+                "Make room there, or set CODERLS_RUNTIME.",
+            ) from error
     try:
         yield
     finally:

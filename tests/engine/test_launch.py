@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -163,6 +164,7 @@ async def test_a_port_that_is_somebody_elses_by_now(settings: EngineSettings) ->
 async def test_a_torn_port_file_is_no_engine(settings: EngineSettings) -> None:
     write_port_file(settings, '{"host": "127')
     client = await launch.connect_or_start(settings, loopback=True)
+    assert await answer(client) == "return a + b"
     await client.aclose()
 
 
@@ -349,4 +351,13 @@ async def test_a_log_folder_that_cannot_be_made_is_said(settings: EngineSettings
     paths.cache_dir().mkdir(parents=True)
     paths.logs_dir().write_text("a file")
     with pytest.raises(EngineStartFailed, match="could not be started"):
+        await launch.connect_or_start(settings)
+
+
+async def test_a_runtime_folder_without_room_is_said(settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(launch.FileLock, "acquire", full)
+    with pytest.raises(EngineStartFailed, match="No space left"):
         await launch.connect_or_start(settings)
