@@ -18,6 +18,8 @@ import tokenizers
 
 from coderls.errors import ModelBroken
 
+_MOST_IDS = 1 << 24  # tables have a row for each id
+
 
 class Tokenizer:
     """Text to token ids and back, for one checkpoint."""
@@ -35,6 +37,9 @@ class Tokenizer:
             raw = json.loads(path.read_text(encoding="utf-8"))
             added = raw.get("added_tokens") or []
             special = {str(token["content"]): int(token["id"]) for token in added}
+            wrong = next((number for number in special.values() if not 0 <= number < _MOST_IDS), None)
+            if wrong is not None:
+                raise ValueError(f"{wrong} is no token id")
             raw["added_tokens"] = []
             raw["post_processor"] = None  # it would put begin-of-text tokens around plain text
             raw["truncation"] = raw["padding"] = None  # some files carry a training run's

@@ -173,6 +173,15 @@ def test_a_broken_file_is_said_to_be_broken(tmp_path: Path, content: Any) -> Non
         Tokenizer.from_file(path)
 
 
+@pytest.mark.parametrize("number", [-1, 99_999_999_999])
+def test_an_id_that_no_table_has_room_for_is_refused(tmp_path: Path, number: int) -> None:
+    model = {"type": "BPE", "vocab": {"b": 0}, "merges": []}
+    raw = {"added_tokens": [{"content": "<a>", "id": number}], "model": model}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw), encoding="utf-8")
+    with pytest.raises(ModelBroken, match="is no token id"):
+        Tokenizer.from_file(tmp_path / "tokenizer.json")
+
+
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(ModelBroken, match="is missing"):
         Tokenizer.from_file(tmp_path / "tokenizer.json")

@@ -38,12 +38,12 @@ def read_header(path: Path) -> dict[str, Entry]:
             start_of_data, raw = _raw_header(file.read(8), file, length)
     except FileNotFoundError as error:
         raise ModelBroken(f"{path} is missing.", "Fetch the model again.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelBroken(f"{path} is no safetensors file that can be read: {error}.", "Fetch it again.") from error
     raw.pop("__metadata__", None)
     try:
         entries = {name: _entry(fields, start_of_data) for name, fields in raw.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelBroken(f"The header of {path} makes no sense: {error!r}.", "Fetch it again.") from error
     end = max((entry.start + entry.size for entry in entries.values()), default=start_of_data)
     if length < end:

@@ -188,7 +188,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelBroken(f"{file} is missing.", "Fetch or build the model again.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelBroken(f"{file} cannot be read: {error}.", "Fetch or build the model again.") from error
     if not isinstance(value, dict):
         raise ModelBroken(f"{file} holds no object.", "Fetch or build the model again.")

@@ -63,6 +63,22 @@ def test_what_is_no_safetensors_is_said_to_be_none(tmp_path: Path, content: byte
         safetensors_header.read_header(path)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"F8","shape":[1e400],"data_offsets":[0,4]}}',
+        b'{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1e400]}}',
+        b"[" * 100_000,
+    ],
+    ids=["endless shape", "endless offset", "nested"],
+)
+def test_a_malicious_header_is_an_error_of_ours(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ModelBroken):
+        safetensors_header.read_header(path)
+
+
 def test_sizes_that_do_not_fit_the_shape_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     header = b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}'

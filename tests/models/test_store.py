@@ -105,7 +105,7 @@ def test_truncated_weights_are_noticed(model: Path) -> None:
         store.resolve(str(model))
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", "\x00"])
+@pytest.mark.parametrize("content", ["", "[1]", "{", "\x00", "[" * 100_000])
 def test_a_config_that_cannot_be_read_is_named(model: Path, content: str) -> None:
     (model / "config.json").write_text(content)
     with pytest.raises(ModelBroken, match=r"config\.json"):

@@ -176,7 +176,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelBroken(f"{path} is missing.", "Copy the whole checkpoint there, or pull it again.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelBroken(f"{path} cannot be read as JSON: {error}.", "Fetch the checkpoint again.") from error
     if not isinstance(values, dict):
         raise _broken(path, "it holds no JSON object")

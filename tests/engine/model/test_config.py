@@ -161,7 +161,7 @@ def test_no_config(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", b"\xff\xfe\x00", '{"architectures": '])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", b"\xff\xfe\x00", '{"architectures": ', "[" * 100_000])
 def test_config_that_is_garbage(tmp_path: Path, content: str | bytes) -> None:
     with pytest.raises(ModelBroken, match=r"config\.json"):
         read_config(folder_with(tmp_path, content))
