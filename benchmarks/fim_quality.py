@@ -223,8 +223,8 @@ async def _run(
     try:
         fim = load_fim_model(await client.health())
         if variant.layout == "prefix-only":
-            fim = replace(fim, template=replace(fim.template, layout="prefix-only"))
-        for task in tqdm(tasks, unit="line"):
+            fim = replace(fim, template=replace(fim.template, layout="prefix-only", prefix=""))
+        for task in tqdm(tasks, unit="line", mininterval=0.1 if sys.stderr.isatty() else 30.0):
             results.add(await _one(task, client, fim, variant))
     finally:
         await client.aclose()
