@@ -150,7 +150,9 @@ async def complete(
     try:
         answer = await _generate(engine, _generation(prompt, fim, settings), gap, watch)
         watch.lap("engine")
-        insertion = postprocess(answer.text, document, offset, gap)
+        first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
+        echoed = prompt.has_heading(first_line, document.language_id)
+        insertion = None if echoed else postprocess(answer.text, document, offset, gap)
         watch.lap("postprocess")
         checked = None if insertion is None else await _clean(insertion, await looking)
     finally:

@@ -13,7 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Which engine answers, and with what. A repository's own files can never set these."""
+    """Which engine answers, and with what.
+
+    coderls reads no settings from a repository. A client that merges a project's own settings into what it sends
+    must leave these out: nothing here can tell where a value came from.
+    """
 
     model: str = "nano"
     url: str = ""

@@ -120,6 +120,11 @@ async def test_what_the_user_sees(language: str, marked: str, said: str, expecte
     assert await check(marked, said, fim, language) == expected
 
 
+async def test_the_heading_of_a_file_in_the_prompt_is_no_answer(fim: FimModel) -> None:
+    assert await check("x = 1\n$0\n", "# shop/main.py\n", fim, path="shop/main.py") is None
+    assert await check("x = 1\n$0\n", "# another line\n", fim, path="shop/main.py") == "x = 1\n«# another line»\n"
+
+
 async def test_an_empty_file(fim: FimModel) -> None:
     assert await check("$0", "import os\nimport sys\n", fim, invoked=True) == "«import os»"
     assert await check("$0", "import os\n", fim) is None

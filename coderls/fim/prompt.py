@@ -72,6 +72,10 @@ class Prompt:
         """Token ids or text: what to send."""
         return self.token_ids if self.token_ids is not None else self.text or ""
 
+    def has_heading(self, line: str, language_id: str) -> bool:
+        """Whether `line` is the heading of a file in this prompt: a small model may say one as if to go on."""
+        return any(line.strip() == comment(language_id, part.path).strip() for part in self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
