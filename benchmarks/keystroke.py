@@ -37,6 +37,7 @@ COMMAND = (sys.executable, "-m", "coderls", "--stdio")
 TYPED = 3
 STARTS = 9
 CANCELS = 40
+LOOK_S = 0.01  # looking without a pause takes a core from the model, whose threads then wait for each other
 SETTLE_S = 1.5  # an idle process has done its imports by then
 
 
@@ -258,7 +259,7 @@ def _measure_ghost_text(results: Results, root: Path, places: Sequence[Place], m
 
 
 def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place], progress: Progress) -> None:
-    """Cancel requests that run, and look at the engine's own count until it is idle (every millisecond or two)."""
+    """Cancel requests that run, and look at the engine's own count until it is idle (each `LOOK_S`)."""
     [socket] = Path(os.environ["CODERLS_RUNTIME"]).rglob("*.sock")
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://localhost") as engine:
         for number, place in enumerate(places):
@@ -269,11 +270,11 @@ def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place
             editor.edit(uri, place.line, place.column, len(place.text), "")
             request = editor.client.inline_request(uri, place.line, place.column)
             while _queue(engine) == 0 and request not in editor.client.arrived:
-                pass
+                time.sleep(LOOK_S)
             cancelled = time.perf_counter()
             editor.client.cancel(request)
             while _queue(engine) > 0:
-                pass
+                time.sleep(LOOK_S)
             idle = time.perf_counter()
             editor.client.wait_for(lambda request=request: request in editor.client.arrived)  # type: ignore[misc]
             if editor.client.arrived[request] > cancelled:  # else it was answered before
