@@ -111,7 +111,7 @@ def fault(model: ModelDir, *, deep: bool = False) -> tuple[str, str] | None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """What was written when the directory was built or pulled. Raises ModelBroken."""
-    return _read_json(path / MANIFEST)
+    return read_json(path / MANIFEST)
 
 
 def write_manifest(path: Path, facts: Mapping[str, Any], checksums: Mapping[str, str] | None = None) -> None:
@@ -157,7 +157,7 @@ def _check_files(path: Path) -> None:
         raise ModelBroken(f"{path} has no tokenizer.json.", "Name a complete Hugging Face model directory.")
     if (path / "fake.json").is_file():  # a scripted engine, for tests and demos: it has no weights
         return
-    _read_json(path / "config.json")
+    read_json(path / "config.json")
     for file in weight_files(path):
         safetensors_header.read_header(file)
 
@@ -165,7 +165,7 @@ def _check_files(path: Path) -> None:
 def weight_files(path: Path) -> list[Path]:
     """The safetensors files of a model directory, by its index where it has one. Raises ModelBroken."""
     if (path / INDEX).is_file():
-        weights = _read_json(path / INDEX).get("weight_map")
+        weights = read_json(path / INDEX).get("weight_map")
         if not isinstance(weights, dict) or not all(_is_file_name(name) for name in weights.values()):
             raise ModelBroken(f"{path / INDEX} names no weights.", "Fetch the model again.")
         return [path / name for name in sorted(set(weights.values()))]
@@ -183,7 +183,8 @@ def _is_file_name(name: object) -> bool:
     return isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in one of a model's JSON files. Raises ModelBroken when it is missing or holds no object."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coderls.errors import ModelBroken, ModelNotFound
+from coderls.models.store import read_json
 
 ARCHITECTURE = "Qwen2ForCausalLM"
 
@@ -66,11 +66,11 @@ def read_config(folder: Path) -> ModelConfig:
     if not folder.is_dir():
         raise ModelNotFound(f"There is no model directory {folder}.", "Check the path, or see `coderls models`.")
     path = folder / "config.json"
-    values = _read_json(path)
+    values = read_json(path)
     stop_ids = _stop_ids(values.get("eos_token_id"), path)
     generation = folder / "generation_config.json"
     if generation.exists():
-        stop_ids += _stop_ids(_read_json(generation).get("eos_token_id"), generation)
+        stop_ids += _stop_ids(read_json(generation).get("eos_token_id"), generation)
     return parse_config(values, path, tuple(dict.fromkeys(stop_ids)))
 
 
@@ -169,18 +169,6 @@ def _rope(values: Mapping[str, Any], context: int, path: Path) -> tuple[float, Y
         beta_slow=_number(found, "beta_slow", path, default=1.0),
         truncate=bool(found.get("truncate", True)),
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelBroken(f"{path} is missing.", "Copy the whole checkpoint there, or pull it again.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelBroken(f"{path} cannot be read as JSON: {error}.", "Fetch the checkpoint again.") from error
-    if not isinstance(values, dict):
-        raise _broken(path, "it holds no JSON object")
-    return values
 
 
 def _stop_ids(value: Any, path: Path) -> tuple[int, ...]:
