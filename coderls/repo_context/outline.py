@@ -1,24 +1,27 @@
-"""From the matches of a language's query to the definitions and imports of one file."""
+"""What one file defines and imports: the values that the index keeps.
+
+As bytes (`to_bytes`, `from_bytes`: what is kept of a file on disk) an outline is UTF-8 JSON, a list of columns:
+names, kinds (one digit each, the place in KINDS), start lines, end lines, texts, parents, owners, bases (names joined
+by a space), types; then modules, names and aliases of the imports, and their rows. `FORMAT` is its version: it goes
+up with every change of these columns or of what the languages find, and a record that was written with another one
+is made again from the file.
+"""
 
 from __future__ import annotations
 
-import re
+import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from coderls.repo_context.languages.language import ALL, Import, Language
+from coderls.repo_context.languages.language import Import
 
+#: Version of what `to_bytes` writes, and of what stands in it.
+FORMAT = 1
 #: Kinds of definitions. Where two patterns of a query find the same one, the first kind wins. What is in a
 #: namespace counts as if it stood by itself.
 KINDS = ("wrapper", "namespace", "class", "function", "method", "type", "constant", "attribute")
 #: Kinds that hold other definitions.
 CONTAINERS = ("namespace", "class")
-_MAX_SIGNATURE = 1_000
-_MAX_LINE = 160
-_MAX_LINES = 12
-_VERSION = re.compile(r"v\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Definition:
 
     Lines count from 0 and `end_line` is the first line not included. `text` is its signature with the
     indentation of the file. `parent` is the index of the definition around it in the same outline, or -1;
-    `owner` is the name of the type that it belongs to, or "".
+    `owner` is the name of the type that it belongs to, or "". `type` is the type of a constant or attribute, or
+    what a function returns, as `written_types` says.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Definition:
     parent: int
     owner: str
     bases: tuple[str, ...] = ()
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,195 +54,61 @@ class Outline:
     import_rows: tuple[int, ...] = ()
 
 
-class Node(Protocol):
-    """The part of a tree-sitter node that is used here."""
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A parameter or local variable and its type (see `written_types`), good from `line` up to before `end_line`.
 
-    @property
-    def start_byte(self) -> int: ...
-    @property
-    def end_byte(self) -> int: ...
-    @property
-    def start_point(self) -> tuple[int, int]: ...
-    @property
-    def end_point(self) -> tuple[int, int]: ...
-
-
-Captures = Mapping[str, Sequence[Node]]
-
-
-@dataclass(slots=True)
-class _Found:
-    """A definition on its way: bytes `start` to `end`, its signature ends before `body` (-1: it has none).
-
-    `kind` is "wrapper" for what belongs to the definition inside it, such as its decorators.
+    The object that a method works on is one too, as `self` or `this`, over the lines of its class.
     """
 
     name: str
-    kind: str
-    start: int
-    end: int
-    body: int
-    start_line: int
+    type: str
+    line: int
     end_line: int
-    owner: str = ""
-    bases: tuple[str, ...] = ()
 
 
-def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -> Outline:
-    """The outline of the file `data` (UTF-8) from all matches of `language.query`; a match may come twice."""
-    found: dict[tuple[str, int], _Found] = {}
-    bases: dict[int, dict[str, None]] = {}
-    imports: dict[Import, None] = {}
-    rows: set[int] = set()
-    for captures in matches:
-        if not _as_required(data, captures):
-            continue
-        if "derived" in captures:
-            names = bases.setdefault(captures["derived"][0].start_byte, {})
-            names.update((_text(data, node).rpartition(".")[2], None) for node in captures["base"])
-        elif "name" in captures or "wrapper" in captures:
-            _add(found, _definition(data, captures))
-        else:
-            imports.update((entry, None) for entry in _imports(language, data, captures))
-            for nodes in captures.values():
-                rows.update(range(nodes[0].start_point[0], nodes[0].end_point[0] + 1))
-    for item in found.values():
-        if item.kind == "class":
-            item.bases = tuple(bases.get(item.start, ()))
-    ordered = sorted(found.values(), key=lambda item: (item.start, -item.end, item.kind != "wrapper"))
-    return Outline(_nest(language, data, ordered), tuple(imports), tuple(sorted(rows)))
+def to_bytes(outline: Outline) -> bytes:
+    """The record of `outline` for a store; `from_bytes` reads it."""
+    definitions, imports = outline.definitions, outline.imports
+    columns = [
+        [item.name for item in definitions],
+        "".join(str(KINDS.index(item.kind)) for item in definitions),
+        [item.start_line for item in definitions],
+        [item.end_line for item in definitions],
+        [item.text for item in definitions],
+        [item.parent for item in definitions],
+        [item.owner for item in definitions],
+        [" ".join(item.bases) for item in definitions],
+        [item.type for item in definitions],
+        [entry.module for entry in imports],
+        [entry.name for entry in imports],
+        [entry.alias for entry in imports],
+        outline.import_rows,
+    ]
+    # ASCII only, so that lone surrogates, which editors can send, survive.
+    return json.dumps(columns, separators=(",", ":")).encode("ascii")
 
 
-def _as_required(data: bytes, captures: Captures) -> bool:
-    """A capture `@must.be.self` has to read `self`."""
-    return all(
-        _text(data, nodes[0]) == name.removeprefix("must.be.")
-        for name, nodes in captures.items()
-        if name.startswith("must.be.")
-    )
-
-
-def _add(found: dict[tuple[str, int], _Found], new: _Found) -> None:
-    key = (new.name, new.start)
-    old = found.get(key)
-    if old is None or KINDS.index(new.kind) < KINDS.index(old.kind):
-        found[key] = new
-
-
-def _definition(data: bytes, captures: Captures) -> _Found:
-    kind = next(kind for kind in KINDS if kind in captures)
-    node = captures[kind][0]
-    body, owner = captures.get("body"), captures.get("owner")
-    end_row, end_column = node.end_point
-    return _Found(
-        name=sys.intern(_text(data, captures["name"][0])) if kind != "wrapper" else "",
-        kind=kind,
-        start=node.start_byte,
-        end=node.end_byte,
-        body=body[0].start_byte if body else -1,
-        start_line=node.start_point[0],
-        end_line=end_row + (1 if end_column else 0),
-        owner=_text(data, owner[0]) if owner else "",
-    )
-
-
-def _nest(language: Language, data: bytes, ordered: Sequence[_Found]) -> tuple[Definition, ...]:
-    """Put members into their classes; leave out what is local to a function."""
-    definitions: list[Definition] = []
-    # What is around the current item, and its index in `definitions` (-1: it is not there).
-    around: list[tuple[_Found, int]] = []
-    attributes: set[tuple[int, str]] = set()
-    for item in ordered:
-        while around and around[-1][0].end <= item.start:
-            around.pop()
-        while around and around[-1][0].kind == "wrapper" and item.kind != "wrapper":
-            wrapper, _ = around.pop()
-            item.start, item.start_line = wrapper.start, wrapper.start_line
-        outer, parent = around[-1] if around else (None, -1)
-        indent = None
-        if item.kind == "attribute" and outer and outer.kind in ("function", "method"):
-            # `self.x = ...` in a method is a member of the class around it.
-            indent = _indent(data, outer.start)
-            outer, parent = around[-2] if len(around) > 1 else (None, -1)
-        if outer and outer.body == item.body >= 0:  # `typedef struct a {...} b`: the first name is enough
-            continue
-        kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
-        if item.kind == "attribute":
-            kept = kept and outer is not None and (parent, item.name) not in attributes
-            attributes.add((parent, item.name))
-        around.append((item, len(definitions) if kept else -1))
-        if kept:
-            text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
-            definitions.append(_finish(item, text, outer, parent))
-    return tuple(definitions)
-
-
-def _finish(item: _Found, text: str, outer: _Found | None, parent: int) -> Definition:
-    inside = outer is not None and outer.kind == "class"
-    owner = item.owner or (outer.name if outer and inside else "")
-    return Definition(
-        name=item.name,
-        kind="method" if item.kind == "function" and inside else item.kind,
-        start_line=item.start_line,
-        end_line=item.end_line,
-        text=text,
-        parent=parent,
-        owner=sys.intern(owner.rpartition("::")[2]),
-        bases=item.bases,
-    )
-
-
-def _signature(language: Language, data: bytes, item: _Found, indent: str) -> str:
-    """The text before the body; the first line of what has none."""
-    end = item.end if item.body < 0 else item.body
-    whole = data[item.start : end].decode("utf-8", "replace").rstrip()
-    if item.body >= 0:
-        lines = whole.split("\n")
-        while len(lines) > 1 and lines[-1].lstrip().startswith(language.comment):  # comments above the body
-            lines.pop()
-        whole = "\n".join(lines).rstrip()
-        if item.kind not in CONTAINERS:
-            whole += " ..." if whole.endswith("=>") else language.function_end  # an arrow function
-    elif item.kind in ("constant", "attribute") or whole.count("\n") > _MAX_LINES:
-        first, more, _ = whole.partition("\n")
-        whole = first[:_MAX_LINE].rstrip() + (" ..." if more or len(first) > _MAX_LINE else "")
-    if len(whole) > _MAX_SIGNATURE:
-        whole = whole[:_MAX_SIGNATURE].rstrip() + " ..."
-    return indent + whole.replace("\r", "")
-
-
-def _indent(data: bytes, start: int) -> str:
-    """The white space before byte `start` on its line."""
-    line = data.rfind(b"\n", 0, start) + 1
-    before = data[line:start].decode("utf-8", "replace")
-    return before[: len(before) - len(before.lstrip())]
-
-
-def _text(data: bytes, node: Node) -> str:
-    return data[node.start_byte : node.end_byte].decode("utf-8", "replace")
-
-
-def _imports(language: Language, data: bytes, captures: Captures) -> Sequence[Import]:
-    def text(part: str) -> str:
-        return _text(data, captures[part][0]) if captures.get(part) else ""
-
-    if "import" in captures:
-        return language.read_import(text("import"))
-    module, name, alias = text("import.module"), text("import.name"), text("import.alias")
-    if "import.submodule" in captures:
-        module, name = "self", text("import.submodule")
-    elif "import.default" in captures:
-        name, alias = "default", text("import.default")
-    elif "import.all" in captures:
-        return [Import(module, ALL, "")]
-    if not module:
-        return []
-    return [Import(module, name, alias or name or _module_alias(module))]
-
-
-def _module_alias(module: str) -> str:
-    """`a/b/v2` is known as `b` (Go); `a.b` as `a.b` (Python)."""
-    parts = [part for part in module.split("/") if part]
-    if len(parts) > 1 and _VERSION.fullmatch(parts[-1]):
-        parts.pop()
-    return parts[-1] if parts else module
+def from_bytes(record: bytes) -> Outline:
+    """The outline of a record of `to_bytes`. Raises ValueError for anything else."""
+    try:
+        columns = json.loads(record)
+        *defined, modules, names, aliases, rows = columns
+        definitions = tuple(
+            Definition(
+                sys.intern(name),
+                KINDS[int(kind)],
+                start,
+                end,
+                text,
+                parent,
+                sys.intern(owner),
+                tuple(bases.split()),
+                type_,
+            )
+            for name, kind, start, end, text, parent, owner, bases, type_ in zip(*defined, strict=True)
+        )
+        imports = tuple(Import(*entry) for entry in zip(modules, names, aliases, strict=True))
+        return Outline(definitions, imports, tuple(rows))
+    except (TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(f"this is no record of an outline: {error}") from error

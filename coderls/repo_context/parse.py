@@ -17,9 +17,11 @@ from pathlib import PurePath
 import tree_sitter
 
 from coderls.document import Edit, ParsedFile
+from coderls.repo_context.bindings import read_bindings
+from coderls.repo_context.definitions import read_outline
 from coderls.repo_context.languages import LANGUAGES, by_id, by_path
 from coderls.repo_context.languages.language import Language
-from coderls.repo_context.outline import Outline, read_outline
+from coderls.repo_context.outline import Binding, Outline
 
 #: Longer texts are not parsed at all (bytes of UTF-8).
 MAX_BYTES = 4_000_000
@@ -77,13 +79,28 @@ def outline(language: Language, text: str, *, limit_s: float = 2.0) -> Outline |
     tree = _parse(language, data, limit_s=limit_s)
     if tree is None or _has_wide_error(tree.root_node):
         return None
-    return read_outline(language, data, _matches(language, tree, len(data), deadline))
+    return read_outline(language, data, _matches(_query(language), tree, len(data), deadline))
+
+
+def bindings(language: Language, text: str, *, first_line: int = 0, limit_s: float = 0.05) -> tuple[Binding, ...]:
+    """Typed parameters and variables of `text`, which begins at line `first_line` of an open file.
+
+    Give it the lines around the cursor rather than a whole long file. Empty when it cannot be parsed in time.
+    """
+    data = _encode(text)
+    deadline = time.monotonic() + limit_s
+    tree = _parse(language, data, limit_s=limit_s)
+    if tree is None or _has_wide_error(tree.root_node):
+        return ()
+    found = list(_matches(_query(language), tree, len(data), deadline))
+    local = _matches(_variables(language), tree, len(data), deadline)
+    return read_bindings(language, data, read_outline(language, data, found), [*found, *local], first_line=first_line)
 
 
 def _matches(
-    language: Language, tree: tree_sitter.Tree, length: int, deadline: float
+    query: tree_sitter.Query, tree: tree_sitter.Tree, length: int, deadline: float
 ) -> Iterator[Mapping[str, Sequence[tree_sitter.Node]]]:
-    """All matches of the language's query, window by window, so that other threads run in between.
+    """All matches of a query, window by window, so that other threads run in between.
 
     A match that reaches into two windows comes twice. (`matches` can take a callback for the same purpose;
     in tree-sitter 0.26.1 it crashes the process when predicate and callback are given.)
@@ -92,7 +109,7 @@ def _matches(
     for start in range(0, max(length, 1), _WINDOW):
         if left <= 0 or time.monotonic() > deadline:
             return
-        cursor = tree_sitter.QueryCursor(_query(language))
+        cursor = tree_sitter.QueryCursor(query)
         cursor.set_byte_range(start, min(start + _WINDOW, length))
         found = cursor.matches(tree.root_node)
         left -= len(found)
@@ -178,6 +195,11 @@ def _query(language: Language) -> tree_sitter.Query:
     return tree_sitter.Query(_grammar(language), language.query)
 
 
+@cache
+def _variables(language: Language) -> tree_sitter.Query:
+    return tree_sitter.Query(_grammar(language), language.variables)
+
+
 def _try(language: Language) -> Grammar:
     package = language.grammar[0].replace("_", "-")
     try:
@@ -186,6 +208,7 @@ def _try(language: Language) -> Grammar:
         return Grammar(language.name, package, "", f"{package} is not installed. Install coderls again.")
     try:
         _query(language)
+        _variables(language)
     except (ImportError, AttributeError, ValueError) as error:
         return Grammar(language.name, package, version, f"{package} {version} cannot be used: {error}.")
     return Grammar(language.name, package, version)

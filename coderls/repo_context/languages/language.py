@@ -1,15 +1,20 @@
 """What a language file says about its language: plain data and two small functions, no tree-sitter.
 
 A language is added by writing one file like `python.py` and naming it in `languages/__init__.py`.
-Its `query` is a tree-sitter query; these captures have a meaning:
+Its `query` and `variables` (what is local to functions, read of the open file only) are tree-sitter queries.
+These captures have a meaning:
 
     @class @function @method @constant @type @attribute @namespace      a definition (the node to show)
     @name       its name                @body    the part that is left out of its signature
     @derived @base                           a class (a node that is a @class elsewhere) and one of its bases
     @owner      the type that a method outside of it belongs to
     @import.module  @import.name  @import.alias  @import.all     the parts of an import
+    @param @local                            a parameter (which `self.x = x` is looked up by), a variable of a function
+    @scope      what a parameter or local variable ends with
     @wrapper    what belongs to the definition inside it, such as its decorators
     @must.be.X  has to read X, or the match does not count (queries have no predicates)
+    @typed      the type of a definition, parameter or variable as it is written: an annotation, a return type
+    @value      the expression that it gets instead;  @each   the one that it is an element of
     @import     a whole import statement, which the language's `read_import` takes apart
 """
 
@@ -87,6 +92,12 @@ class Language:
     #: Joins a module and a name that may be a module itself (`from . import x`).
     join: Callable[[str, str], str] | None = None
     comment: str = "//"
+    #: Parameters, local variables and their scopes.
+    variables: str = ""
+    #: What a method calls the object that it works on.
+    self_name: str = "this"
+    #: Calls that give back about what they are called on.
+    transparent_calls: frozenset[str] = frozenset()
 
 
 def parent_folder(path: str) -> str:

@@ -10,12 +10,17 @@ QUERY = """
 (class_definition name: (identifier) @name body: (block) @body) @class
 (class_definition superclasses: (argument_list [(identifier) (attribute)] @base)) @derived
 (class_definition superclasses: (argument_list (subscript value: [(identifier) (attribute)] @base))) @derived
-(function_definition name: (identifier) @name body: (block) @body) @function
-(module (expression_statement (assignment left: (identifier) @name)) @constant)
+(function_definition name: (identifier) @name return_type: (type)? @typed body: (block) @body) @function
+(module (expression_statement (assignment left: (identifier) @name type: (type)? @typed right: (_)? @value)) @constant)
 (module (type_alias_statement left: (type (identifier) @name)) @type)
-(class_definition body: (block (expression_statement (assignment left: (identifier) @name)) @attribute))
-(assignment left: (attribute object: (identifier) @must.be.self attribute: (identifier) @name)) @attribute
+(class_definition body: (block (expression_statement (assignment left: (identifier) @name type: (type)? @typed
+  right: (_)? @value)) @attribute))
+(assignment left: (attribute object: (identifier) @must.be.self attribute: (identifier) @name) type: (type)? @typed
+  right: (_)? @value) @attribute
 (decorated_definition) @wrapper
+(typed_parameter (identifier) @param type: (type) @typed)
+(default_parameter name: (identifier) @param value: (_) @value)
+(typed_default_parameter name: (identifier) @param type: (type) @typed)
 
 (import_statement name: (dotted_name) @import.module)
 (import_statement name: (aliased_import name: (dotted_name) @import.module alias: (identifier) @import.alias))
@@ -23,6 +28,15 @@ QUERY = """
 (import_from_statement module_name: (_) @import.module
   name: (aliased_import name: (dotted_name) @import.name alias: (identifier) @import.alias))
 (import_from_statement module_name: (_) @import.module (wildcard_import) @import.all)
+"""
+
+VARIABLES = """
+[(function_definition) (class_definition) (lambda)] @scope
+(assignment left: (identifier) @local type: (type)? @typed right: (_)? @value)
+(named_expression name: (identifier) @local value: (_) @value)
+(as_pattern (_) @value alias: (as_pattern_target (identifier) @local))
+(for_statement left: (identifier) @local right: (_) @each)
+(for_in_clause left: (identifier) @local right: (_) @each)
 """
 
 
@@ -85,4 +99,6 @@ PYTHON = Language(
     members_end="",
     join=join,
     comment="#",
+    variables=VARIABLES,
+    self_name="self",
 )

@@ -1,0 +1,58 @@
+"""What names mean at a place of the open file: parameters, local variables and the object a method works on."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+from coderls.repo_context.definitions import Captures, Node, text_of, type_of
+from coderls.repo_context.languages.language import Language
+from coderls.repo_context.outline import Binding, Outline
+
+
+def read_bindings(
+    language: Language, data: bytes, outline: Outline, matches: Iterable[Captures], *, first_line: int
+) -> tuple[Binding, ...]:
+    """Bindings of the text `data` from all matches of `language.query` and `.variables`, in the order of the text.
+
+    `data` begins at line `first_line` of its file. What has no known type is left out, except where it hides
+    something of the same name from outside.
+    """
+    scopes: list[tuple[int, int, int]] = []
+    named: dict[int, tuple[Node, str]] = {}
+    for captures in matches:
+        if "scope" in captures:
+            node = captures["scope"][0]
+            scopes.append((node.start_byte, node.end_byte, node.end_point[0] + 1))
+        for kind in ("param", "local"):
+            if kind in captures:
+                node = captures[kind][0]
+                type_ = type_of(language, data, captures)
+                if type_ or node.start_byte not in named:
+                    named[node.start_byte] = (node, type_)
+    scopes.sort()
+    last_line = data.count(b"\n") + 1
+    found = [
+        Binding(language.self_name, item.name, item.start_line + first_line, item.end_line + first_line)
+        for item in outline.definitions
+        if item.kind == "class"
+    ]
+    found += [
+        Binding(
+            text_of(data, node),
+            type_,
+            node.start_point[0] + first_line,
+            _end_line(scopes, node.start_byte, last_line) + first_line,
+        )
+        for node, type_ in named.values()
+    ]
+    return tuple(sorted(found, key=lambda item: item.line))
+
+
+def _end_line(scopes: Sequence[tuple[int, int, int]], start: int, last_line: int) -> int:
+    """Where the innermost scope around byte `start` ends."""
+    for index in range(bisect_right(scopes, (start, 1 << 62, 0)) - 1, -1, -1):
+        _, end, end_line = scopes[index]
+        if end > start:
+            return end_line
+    return last_line

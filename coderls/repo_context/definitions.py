@@ -1,0 +1,248 @@
+"""From the matches of a language's query to the outline of one file."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from coderls.repo_context import written_types
+from coderls.repo_context.languages.language import ALL, Import, Language
+from coderls.repo_context.outline import CONTAINERS, KINDS, Definition, Outline
+
+_MAX_SIGNATURE = 1_000
+_MAX_LINE = 160
+_MAX_LINES = 12
+_SELF_TYPE = re.compile(r"\b(?:Self|this)\b(?!\.)")
+_VERSION = re.compile(r"v\d+")
+
+
+class Node(Protocol):
+    """The part of a tree-sitter node that is used here."""
+
+    @property
+    def start_byte(self) -> int: ...
+    @property
+    def end_byte(self) -> int: ...
+    @property
+    def start_point(self) -> tuple[int, int]: ...
+    @property
+    def end_point(self) -> tuple[int, int]: ...
+
+
+Captures = Mapping[str, Sequence[Node]]
+
+
+@dataclass(slots=True)
+class _Found:
+    """A definition on its way: bytes `start` to `end`, its signature ends before `body` (-1: it has none).
+
+    `kind` is "wrapper" for what belongs to the definition inside it, such as its decorators.
+    """
+
+    name: str
+    kind: str
+    start: int
+    end: int
+    body: int
+    start_line: int
+    end_line: int
+    owner: str = ""
+    bases: tuple[str, ...] = ()
+    type: str = ""
+
+
+def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -> Outline:
+    """The outline of the file `data` (UTF-8) from all matches of `language.query`; a match may come twice."""
+    found: dict[tuple[str, int], _Found] = {}
+    bases: dict[int, dict[str, None]] = {}
+    imports: dict[Import, None] = {}
+    rows: set[int] = set()
+    parameters: dict[str, list[tuple[int, str]]] = {}
+    for captures in matches:
+        if not _as_required(data, captures):
+            continue
+        if "derived" in captures:
+            names = bases.setdefault(captures["derived"][0].start_byte, {})
+            names.update((text_of(data, node).rpartition(".")[2], None) for node in captures["base"])
+        elif "param" in captures:
+            node = captures["param"][0]
+            parameters.setdefault(text_of(data, node), []).append((node.start_byte, type_of(language, data, captures)))
+        elif "name" in captures or "wrapper" in captures:
+            _add(found, _definition(language, data, captures))
+        else:
+            imports.update((entry, None) for entry in _imports(language, data, captures))
+            for nodes in captures.values():
+                rows.update(range(nodes[0].start_point[0], nodes[0].end_point[0] + 1))
+    for item in found.values():
+        if item.kind == "class":
+            item.bases = tuple(bases.get(item.start, ()))
+    ordered = sorted(found.values(), key=lambda item: (item.start, -item.end, item.kind != "wrapper"))
+    for items in parameters.values():
+        items.sort()
+    return Outline(_nest(language, data, ordered, parameters), tuple(imports), tuple(sorted(rows)))
+
+
+def _as_required(data: bytes, captures: Captures) -> bool:
+    """A capture `@must.be.self` has to read `self`."""
+    return all(
+        text_of(data, nodes[0]) == name.removeprefix("must.be.")
+        for name, nodes in captures.items()
+        if name.startswith("must.be.")
+    )
+
+
+def _add(found: dict[tuple[str, int], _Found], new: _Found) -> None:
+    key = (new.name, new.start)
+    old = found.get(key)
+    if old is None or KINDS.index(new.kind) < KINDS.index(old.kind):
+        found[key] = new
+    if old is not None:
+        found[key].type = new.type or old.type
+
+
+def _definition(language: Language, data: bytes, captures: Captures) -> _Found:
+    kind = next(kind for kind in KINDS if kind in captures)
+    node = captures[kind][0]
+    body, owner = captures.get("body"), captures.get("owner")
+    end_row, end_column = node.end_point
+    return _Found(
+        name=sys.intern(text_of(data, captures["name"][0])) if kind != "wrapper" else "",
+        kind=kind,
+        start=node.start_byte,
+        end=node.end_byte,
+        body=body[0].start_byte if body else -1,
+        start_line=node.start_point[0],
+        end_line=end_row + (1 if end_column else 0),
+        owner=text_of(data, owner[0]) if owner else "",
+        type=type_of(language, data, captures),
+    )
+
+
+def type_of(language: Language, data: bytes, captures: Captures) -> str:
+    """The type that a match gives: as written, or the way of a value to it; "" where neither says anything."""
+    if captures.get("typed"):
+        return sys.intern(written_types.annotation(text_of(data, captures["typed"][0])))
+    if captures.get("value"):
+        return sys.intern(written_types.expression(text_of(data, captures["value"][0]), language.transparent_calls))
+    if captures.get("each"):
+        way = written_types.expression(text_of(data, captures["each"][0]), language.transparent_calls)
+        return sys.intern(written_types.element(way))
+    return ""
+
+
+def _nest(
+    language: Language, data: bytes, ordered: Sequence[_Found], parameters: Mapping[str, Sequence[tuple[int, str]]]
+) -> tuple[Definition, ...]:
+    """Put members into their classes; leave out what is local to a function."""
+    definitions: list[Definition] = []
+    # What is around the current item, and its index in `definitions` (-1: it is not there).
+    around: list[tuple[_Found, int]] = []
+    attributes: set[tuple[int, str]] = set()
+    for item in ordered:
+        while around and around[-1][0].end <= item.start:
+            around.pop()
+        while around and around[-1][0].kind == "wrapper" and item.kind != "wrapper":
+            wrapper, _ = around.pop()
+            item.start, item.start_line = wrapper.start, wrapper.start_line
+        outer, parent = around[-1] if around else (None, -1)
+        indent = None
+        if item.kind == "attribute" and outer and outer.kind in ("function", "method"):
+            # `self.x = ...` in a method is a member of the class around it.
+            indent = _indent(data, outer.start)
+            item.type = _of_parameter(item, outer, parameters)
+            outer, parent = around[-2] if len(around) > 1 else (None, -1)
+        if outer and outer.body == item.body >= 0:  # `typedef struct a {...} b`: the first name is enough
+            continue
+        kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
+        if item.kind == "attribute":
+            kept = kept and outer is not None and (parent, item.name) not in attributes
+            attributes.add((parent, item.name))
+        around.append((item, len(definitions) if kept else -1))
+        if kept:
+            text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
+            definitions.append(_finish(item, text, outer, parent))
+    return tuple(definitions)
+
+
+def _of_parameter(item: _Found, function: _Found, parameters: Mapping[str, Sequence[tuple[int, str]]]) -> str:
+    """The type of `self.x = x`, where `x` is a parameter of the function around it."""
+    for start, type_ in parameters.get(item.type[1:], ()) if item.type.startswith("=") else ():
+        if function.start <= start < item.start:
+            return type_
+    return item.type
+
+
+def _finish(item: _Found, text: str, outer: _Found | None, parent: int) -> Definition:
+    inside = outer is not None and outer.kind == "class"
+    owner = item.owner or (outer.name if outer and inside else "")
+    return Definition(
+        name=item.name,
+        kind="method" if item.kind == "function" and inside else item.kind,
+        start_line=item.start_line,
+        end_line=item.end_line,
+        text=text,
+        parent=parent,
+        owner=sys.intern(owner.rpartition("::")[2]),
+        bases=item.bases,
+        type=_SELF_TYPE.sub(owner, item.type) if owner else item.type,
+    )
+
+
+def _signature(language: Language, data: bytes, item: _Found, indent: str) -> str:
+    """The text before the body; the first line of what has none."""
+    end = item.end if item.body < 0 else item.body
+    whole = data[item.start : end].decode("utf-8", "replace").rstrip()
+    if item.body >= 0:
+        lines = whole.split("\n")
+        while len(lines) > 1 and lines[-1].lstrip().startswith(language.comment):  # comments above the body
+            lines.pop()
+        whole = "\n".join(lines).rstrip()
+        if item.kind not in CONTAINERS:
+            whole += " ..." if whole.endswith("=>") else language.function_end  # an arrow function
+    elif item.kind in ("constant", "attribute") or whole.count("\n") > _MAX_LINES:
+        first, more, _ = whole.partition("\n")
+        whole = first[:_MAX_LINE].rstrip() + (" ..." if more or len(first) > _MAX_LINE else "")
+    if len(whole) > _MAX_SIGNATURE:
+        whole = whole[:_MAX_SIGNATURE].rstrip() + " ..."
+    return indent + whole.replace("\r", "")
+
+
+def _indent(data: bytes, start: int) -> str:
+    """The white space before byte `start` on its line."""
+    line = data.rfind(b"\n", 0, start) + 1
+    before = data[line:start].decode("utf-8", "replace")
+    return before[: len(before) - len(before.lstrip())]
+
+
+def text_of(data: bytes, node: Node) -> str:
+    """The text of `node`."""
+    return data[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+
+def _imports(language: Language, data: bytes, captures: Captures) -> Sequence[Import]:
+    def text(part: str) -> str:
+        return text_of(data, captures[part][0]) if captures.get(part) else ""
+
+    if "import" in captures:
+        return language.read_import(text("import"))
+    module, name, alias = text("import.module"), text("import.name"), text("import.alias")
+    if "import.submodule" in captures:
+        module, name = "self", text("import.submodule")
+    elif "import.default" in captures:
+        name, alias = "default", text("import.default")
+    elif "import.all" in captures:
+        return [Import(module, ALL, "")]
+    if not module:
+        return []
+    return [Import(module, name, alias or name or _module_alias(module))]
+
+
+def _module_alias(module: str) -> str:
+    """`a/b/v2` is known as `b` (Go); `a.b` as `a.b` (Python)."""
+    parts = [part for part in module.split("/") if part]
+    if len(parts) > 1 and _VERSION.fullmatch(parts[-1]):
+        parts.pop()
+    return parts[-1] if parts else module
