@@ -20,6 +20,7 @@ class Shelf:
     def __init__(self) -> None:
         self.outlines: dict[str, Outline] = {}
         self._settings: dict[str, str] = {}
+        self._settings_called: dict[str, tuple[tuple[str, str], ...]] = {}
         self._by_file_name: dict[str, list[str]] = {}
         self._by_folder: dict[str, list[str]] = {}
         self._by_name: dict[str, list[str]] = {}
@@ -43,11 +44,13 @@ class Shelf:
     def put_settings(self, path: str, text: str) -> None:
         """Keep the text of a settings file such as go.mod."""
         self._settings[path] = text
+        self._settings_called.clear()
         self._resolved.clear()
 
     def drop(self, path: str) -> None:
         """Forget a file."""
         if self._settings.pop(path, None) is not None:
+            self._settings_called.clear()
             self._resolved.clear()
         old = self.outlines.pop(path, None)
         self._places.pop(path, None)
@@ -116,9 +119,38 @@ class Shelf:
                 return None
             folder = parent_folder(folder)
 
+    def settings_text(self, path: str) -> str | None:
+        """The text of the settings file `path`; None when it is not known."""
+        return self._settings.get(path)
+
+    def every(self, name: str) -> Sequence[tuple[str, str]]:
+        """Folder and text of every settings file called `name`, sorted by folder."""
+        if name not in self._settings_called:
+            named = [(parent_folder(path), text) for path, text in self._settings.items() if _name(path) == name]
+            self._settings_called[name] = tuple(sorted(named))
+        return self._settings_called[name]
+
+    def folders(self, path: str) -> Sequence[str]:
+        """Folders that hold known files and whose path is `path`, or ends with it after a slash; sorted."""
+        tail = "/" + path
+        return sorted(name for name in self._by_folder if name == path or name.endswith(tail))
+
+    def declaring(self, namespace: str) -> Sequence[str]:
+        """Files with a part of `namespace`, as it is written there; sorted."""
+        paths = self._by_name.get(namespace, ())
+        return sorted(path for path in paths if _declares(self.definitions(path), namespace))
+
     def _drop_names(self, path: str, outline: Outline) -> None:
         for name in {definition.name for definition in outline.definitions}:
             paths = self._by_name[name]
             paths.remove(path)
             if not paths:
                 del self._by_name[name]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _declares(definitions: Sequence[Definition], namespace: str) -> bool:
+    return any(item.kind == "namespace" and item.name == namespace for item in definitions)

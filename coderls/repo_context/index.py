@@ -18,13 +18,13 @@ from pathlib import Path
 from coderls.document import Document, Snippet
 from coderls.repo_context import candidates, rank
 from coderls.repo_context.files import Shelf
-from coderls.repo_context.languages import by_id, by_path
+from coderls.repo_context.languages import by_id, by_path, is_settings_file
 from coderls.repo_context.languages.language import Language
 from coderls.repo_context.outline import Outline
 from coderls.repo_context.pack import pack
 from coderls.repo_context.parse import outline
 from coderls.repo_context.view import View
-from coderls.repo_context.workspace import SETTINGS_FILES, Workspace
+from coderls.repo_context.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class RepositoryIndex:
             self._index_document(document, number, path)
             return
         text = self._workspace.read(number, path)
-        if path.rpartition("/")[2] in SETTINGS_FILES and text is not None:
+        if is_settings_file(path.rpartition("/")[2]) and text is not None:
             with self._lock:
                 self._shelves[number].put_settings(path, text)
             return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coderls.repo_context.git import git_files, git_ignores
 from coderls.repo_context.ignore import IgnoreRules
-from coderls.repo_context.languages import by_path
+from coderls.repo_context.languages import by_path, is_settings_file
 from coderls.repo_context.languages.language import normal
 from coderls.repo_context.reading import read_regular
 from coderls.secret_files import SECRET_FOLDERS, is_secret
@@ -25,8 +25,6 @@ MAX_FILE_BYTES = 1_000_000
 MAX_FILES = 50_000
 #: Answers of git about single files that are kept.
 _MAX_ANSWERS = 10_000
-#: Files that are no source and still read, because imports are resolved by them.
-SETTINGS_FILES = frozenset({"tsconfig.json", "jsconfig.json", "go.mod"})
 
 #: Folders that are skipped where no git says what is ignored.
 _NOT_SOURCE = frozenset(
@@ -193,7 +191,7 @@ def _is_wanted(path: str) -> bool:
     name = path.rpartition("/")[2]
     if not path.isprintable():  # broken UTF-8, line ends: nothing that can be written into a prompt
         return False
-    if name in SETTINGS_FILES:
+    if is_settings_file(name):
         return True
     return by_path(path) is not None and not any(fnmatchcase(name, pattern) for pattern in _GENERATED_NAMES)
 

@@ -7,6 +7,7 @@ to pyproject.toml, and a case to `tests/repo_context/test_languages.py`.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from coderls.repo_context.languages.c import CPP, C
@@ -24,6 +25,12 @@ _CPP_WORDS = re.compile(r"^\s*(?:class|namespace|template|using|public:|private:
 
 _BY_ID = {name: language for language in LANGUAGES for name in language.ids}
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
+_SETTINGS_FILES = {name for language in LANGUAGES for name in language.settings_files}
+
+
+def is_settings_file(name: str) -> bool:
+    """Whether a file called `name` is no source and still read, because imports are resolved by it."""
+    return any(fnmatchcase(name, pattern) for pattern in _SETTINGS_FILES)
 
 
 def by_id(language_id: str) -> Language | None:

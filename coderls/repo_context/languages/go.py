@@ -54,4 +54,5 @@ GO = Language(
     query=QUERY,
     resolve=resolve,
     shares_folder=True,
+    settings_files=("go.mod", "go.work"),
 )

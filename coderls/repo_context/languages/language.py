@@ -55,8 +55,29 @@ class Files(Protocol):
     def settings(self, name: str, start: str) -> tuple[str, str] | None:
         """Folder and text of the nearest settings file called `name` at or above folder `start`."""
 
+    def settings_text(self, path: str) -> str | None:
+        """The text of the settings file `path`."""
+
+    def every(self, name: str) -> Sequence[tuple[str, str]]:
+        """Folder and text of every settings file called `name`, sorted by folder."""
+
+    def folders(self, path: str) -> Sequence[str]:
+        """Folders with known files whose path is `path`, or ends with `/` and `path`; sorted."""
+
+    def declaring(self, namespace: str) -> Sequence[str]:
+        """Known files that define something in `namespace`, as their language writes its name; sorted."""
+
 
 Resolve = Callable[[str, str, Files], Sequence[str]]
+
+
+#: Files that belong to a file without an import: the source of a header.
+Partners = Callable[[str, Files], Sequence[str]]
+
+
+def no_partners(path: str, files: Files) -> Sequence[str]:
+    """For languages in which a file is a whole."""
+    return ()
 
 
 def read_nothing(text: str) -> Sequence[Import]:
@@ -92,6 +113,9 @@ class Language:
     #: Joins a module and a name that may be a module itself (`from . import x`).
     join: Callable[[str, str], str] | None = None
     comment: str = "//"
+    #: Names of files that are no source and say how imports are resolved; `*` stands for anything.
+    settings_files: tuple[str, ...] = ()
+    partners: Partners = no_partners
     #: Parameters, local variables and their scopes.
     variables: str = ""
     #: What a method calls the object that it works on.

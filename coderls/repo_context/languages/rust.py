@@ -158,4 +158,5 @@ RUST = Language(
     import_words=("use", "mod"),
     function_end=";",
     join=join,
+    settings_files=("Cargo.toml",),
 )

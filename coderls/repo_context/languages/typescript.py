@@ -138,6 +138,7 @@ def _language(name: str, ids: tuple[str, ...], extensions: tuple[str, ...], gram
         resolve=resolve,
         import_words=("import", "export", "from", "require"),
         function_end=";",
+        settings_files=("tsconfig*.json", "jsconfig*.json", "package.json"),
     )
 
 
