@@ -66,11 +66,11 @@ class Coderls:
         stamps = [time.perf_counter()]
         given, start = list(prompt), 0
         for _ in range(new):
-            sample = self._runner.run([Work(0, start, given, GREEDY)])[0]
+            (result,) = self._runner.run([Work(0, start, given, (GREEDY,))])
             stamps.append(time.perf_counter())
-            if sample is None:
-                raise RuntimeError("the runner sampled nothing")
-            start, given = start + len(given), [sample.token]
+            if not isinstance(result, tuple):
+                raise result
+            start, given = start + len(given), [result[0].token]
         return _speed(stamps, len(prompt))
 
 

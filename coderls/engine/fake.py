@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from coderls.engine.runner import ModelInfo, Sample, Work
+from coderls.engine.runner import ModelInfo, Result, Sample, SampleSpec, Work
 from coderls.errors import ModelBroken
 from coderls.tokenizer import Tokenizer, byte_characters
 
@@ -136,7 +136,7 @@ class FakeRunner:
             raise ModelBroken(script.load_error, "It is what its script says.")
         return cls(script, Tokenizer.from_file(folder / "tokenizer.json"), name)
 
-    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
+    def run(self, batch: Sequence[Work]) -> list[Result]:
         """As `Runner.run`; the time it takes is the script's."""
         self.runs += 1
         return [self._work(work) for work in batch]
@@ -150,7 +150,7 @@ class FakeRunner:
         """As `Runner.close`."""
         self._memory = []
 
-    def _work(self, work: Work) -> Sample | None:
+    def _work(self, work: Work) -> tuple[Sample, ...]:
         memory = self._memory[work.slot]
         if work.start > len(memory) or work.start + len(work.tokens) > self.slot_lengths[work.slot]:
             raise RuntimeError(f"slot {work.slot} cannot be written at {work.start}")
@@ -158,20 +158,19 @@ class FakeRunner:
         delay = self._script.token_ms if len(work.tokens) == 1 else self._script.prefill_token_ms * len(work.tokens)
         if delay:
             time.sleep(delay / 1000)
-        if work.sample is None:
-            return None
-        step = work.sample.step
-        prompt, said = memory[: len(memory) - step], memory[len(memory) - step :]
-        token, failure = self._choose(prompt, said, work.sample.allowed, self._seed(work))
+        first = len(memory) - len(work.samples) + 1
+        return tuple(self._sample(memory[: first + index], spec) for index, spec in enumerate(work.samples))
+
+    def _sample(self, known: list[int], spec: SampleSpec) -> Sample:
+        """The token after `known`, of which the last `spec.step` were said before."""
+        prompt, said = known[: len(known) - spec.step], known[len(known) - spec.step :]
+        seed = spec.sampling.seed or 0 if spec.sampling.temperature > 0 else 0
+        token, failure = self._choose(prompt, said, spec.allowed, seed)
         if failure:
             token = self._fail(failure, token)
-        others = [token, *(number for number in range(97, 97 + work.sample.top) if number != token)]
-        top = tuple((number, -0.25 - rank) for rank, number in enumerate(others[: work.sample.top]))
+        others = [token, *(number for number in range(97, 97 + spec.top) if number != token)]
+        top = tuple((number, -0.25 - rank) for rank, number in enumerate(others[: spec.top]))
         return Sample(token, float("nan") if failure == "nan" else -0.25, top)
-
-    def _seed(self, work: Work) -> int:
-        sampling = work.sample.sampling if work.sample else None
-        return sampling.seed or 0 if sampling and sampling.temperature > 0 else 0
 
     def _fail(self, failure: str, token: int) -> int:
         if failure == "die":

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from coderls.engine.api import Sampling
+from coderls.errors import CoderlsError
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation."""
+    """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation.
+
+    `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
+    0: none has to.
+    """
 
     name: str
     context_length: int
@@ -26,6 +31,7 @@ class ModelInfo:
     dtype: str
     weight_bytes: int = 0
     kv_bytes_per_token: int = 0
+    plain_context: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Run `tokens` at positions `start`.. of `slot`, writing their KV; then sample, if `sample` says how."""
+    """Run `tokens` at positions `start`.. of `slot`, writing their KV; then sample after the last of them.
+
+    `samples`: how to choose after each of the last `len(samples)` tokens. One for a step; several to verify drafted
+    tokens, which come last in `tokens`; none for a mere prefill. `long`: see `ModelInfo.plain_context`.
+    """
 
     slot: int
     start: int
     tokens: Sequence[int]
-    sample: SampleSpec | None = None
+    samples: Sequence[SampleSpec] = ()
+    long: bool = False
+
+
+#: What came of one piece of work: a Sample for each of its `samples`, or why it failed (the others did not).
+Result = tuple[Sample, ...] | CoderlsError
 
 
 class Runner(Protocol):
@@ -70,8 +85,11 @@ class Runner(Protocol):
     def slot_lengths(self) -> Sequence[int]:
         """Capacity in tokens of each KV slot."""
 
-    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
-        """Do each piece of work (different slots); one result for each, None where nothing was sampled."""
+    def run(self, batch: Sequence[Work]) -> list[Result]:
+        """Do all pieces of work (of different slots) at once; one result for each, in order.
+
+        Raises what ends the whole batch: the KV of none of its slots can be trusted then.
+        """
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the KV of the first `length` tokens from one slot to another."""

@@ -270,16 +270,19 @@ class Worker:
         candidate = self._candidates[generation]
         if step.grant is not None and step.grant.copy_from is not None:
             runner.copy(step.grant.copy_from, step.grant.slot, step.grant.cached)
-        spec = self._spec(candidate) if step.last and generation.samples else None
+        specs = (self._spec(candidate),) if step.last and generation.samples else ()
         began = time.perf_counter()
         slot = generation.slot if generation.slot is not None else 0
-        sample = runner.run([Work(slot, step.start, step.tokens, spec)])[0]
+        plain = self._info.plain_context
+        result = runner.run([Work(slot, step.start, step.tokens, specs, long=0 < plain < generation.room)])[0]
         seconds = time.perf_counter() - began
         self._pace.measured(len(step.tokens), seconds)
         self._metrics.step(len(step.tokens), seconds)
-        if spec is not None and (sample is None or math.isnan(sample.logprob)):
+        if isinstance(result, CoderlsError):
+            raise result
+        if any(math.isnan(sample.logprob) for sample in result):
             raise EngineError("The model computed no number (NaN).", "Try dtype float32, or fetch the model again.")
-        return sample
+        return result[0] if result else None
 
     def _spec(self, candidate: _Candidate) -> SampleSpec:
         remaining = candidate.output.remaining_prefix

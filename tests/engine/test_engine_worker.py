@@ -13,7 +13,7 @@ import pytest
 from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
 from coderls.engine.fake import END, FakeRule, FakeRunner, FakeScript, write_fake_model
 from coderls.engine.metrics import Metrics
-from coderls.engine.runner import Sample, Work
+from coderls.engine.runner import Result, Work
 from coderls.engine.worker import LONGEST_QUEUE, Job, Loaded, Worker
 from coderls.errors import CoderlsError, EngineError, EngineUnreachable, RequestRefused
 from coderls.tokenizer import Tokenizer
@@ -39,7 +39,7 @@ class Gate(FakeRunner):
         self.failure: Exception | None = None
         self.log = ""  # for each run the first letter of what is in its slot
 
-    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
+    def run(self, batch: Sequence[Work]) -> list[Result]:
         if self.held is not None:
             self.held.get()
         if self.failure is not None:

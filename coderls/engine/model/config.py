@@ -44,6 +44,11 @@ class ModelConfig:
     stop_ids: tuple[int, ...]
 
     @property
+    def plain_context(self) -> int:
+        """Tokens up to which a sequence needs no YaRN."""
+        return min(self.context_length, self.yarn.original_context) if self.yarn else self.context_length
+
+    @property
     def kv_values_per_token(self) -> int:
         """How many numbers the KV cache keeps for each token, over all layers."""
         return 2 * self.layers * self.kv_heads * self.head_dim

@@ -7,20 +7,17 @@ queries, keys and values; gate and up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from coderls.engine.model.attention import LayerKV, attend, causal_mask
+from coderls.engine.model.attention import Attention
+from coderls.engine.model.batch import Batch
 from coderls.engine.model.config import ModelConfig
+from coderls.engine.model.kv import KvCache
 from coderls.engine.model.linear import Linear, PlainLinear
 from coderls.engine.model.rope import RopeTables, rotate
-
-#: For which of the given tokens logits are wanted.
-Rows = Literal["none", "last", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +54,30 @@ class Qwen2:
         return self.embedding.nbytes + (0 if shared else self.head.nbytes) + sum(p.nbytes for p in products)
 
 
-def forward(model: Qwen2, tokens: Tensor, start: int, cache: Sequence[LayerKV], rows: Rows) -> Tensor | None:
-    """Run `tokens` [count] at positions `start`.., writing their keys and values into `cache`, a slot's layers.
+def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) -> Tensor | None:
+    """Run the batch's tokens, writing their keys and values into `cache`, of which `attention` is a backend.
 
-    Positions before `start` must be in the cache. Returns float32 logits, [1, vocab] or [count, vocab], or None.
+    The positions before each span's tokens must be in the cache. Returns float32 logits [wanted, vocab] of the
+    tokens for which they are wanted, in order, or None.
     """
     config = model.config
-    count = tokens.shape[0]
-    end = start + count
-    cos, sin = model.rope.at(start, count, model.embedding.dtype)
-    mask = causal_mask(count, end, tokens.device)
-    x = F.embedding(tokens, model.embedding)
-    last = model.layers[-1]
-    for layer, kv in zip(model.layers, cache, strict=True):
+    count = batch.tokens.shape[0]
+    cos, sin = model.rope.factors(batch.rope_rows, model.embedding.dtype)
+    attend = attention.plan(batch.spans)
+    x = F.embedding(batch.tokens, model.embedding)
+    last = len(model.layers) - 1
+    for number, layer in enumerate(model.layers):
         normed = F.rms_norm(x, (config.hidden_size,), layer.attention_norm, config.rms_norm_eps)
         heads = layer.qkv(normed).view(count, config.heads + 2 * config.kv_heads, config.head_dim)
         rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
-        kv.rows[start:end] = heads[:, config.heads :]
+        cache.layers[number].index_copy_(0, batch.kv_rows, heads[:, config.heads :])
         queries = heads[:, : config.heads]
-        if layer is last and rows != "all":
+        if number == last and (rows := batch.end_rows()) is not None:
             # Nothing attends to the last layer's output: only the rows that become logits go on.
-            if rows == "none":
+            if not rows:
                 return None
-            queries, x, mask = queries[-1:], x[-1:], None
-        x = layer.attention_out(attend(queries, kv, end, mask), add=x)
+            queries, x, attend = queries[rows], x[rows], attention.plan(batch.ends)
+        x = layer.attention_out(attend(queries, number), add=x)
         normed = F.rms_norm(x, (config.hidden_size,), layer.mlp_norm, config.rms_norm_eps)
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
         x = layer.mlp_out(F.silu(gate).mul_(up), add=x)

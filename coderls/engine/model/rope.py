@@ -17,18 +17,29 @@ from coderls.engine.model.config import ModelConfig, Yarn
 
 @dataclass(frozen=True, slots=True)
 class RopeTables:
-    """`cos` and `sin` are float32 of shape [positions, head_dim / 2]."""
+    """`cos` and `sin` are float32 of shape [rows, head_dim / 2].
+
+    The first `plain` rows are positions 0, 1, ... without YaRN; with YaRN those of all positions follow. A sequence
+    uses one or the other for all of its positions: keys that were turned by the one do not fit queries of the other.
+    """
 
     cos: Tensor
     sin: Tensor
+    plain: int
 
-    def at(self, start: int, count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Factors for `count` positions from `start`, each [count, 1, head_dim], as `rotate` takes them.
+    def rows(self, start: int, count: int, *, long: bool) -> range:
+        """The rows of `count` positions from `start` on; `long`: those with YaRN. Raises ValueError past their end."""
+        first = start + (self.plain if long else 0)
+        if first + count > (self.cos.shape[0] if long else self.plain):
+            raise ValueError(f"there are no rotary rows for {count} positions from {start} on (long: {long})")
+        return range(first, first + count)
+
+    def factors(self, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Factors for `rows` [count], each [count, 1, head_dim], as `rotate` takes them.
 
         The first half of the sine is negated: rotating is then two products with the halves swapped.
         """
-        cos = self.cos[start : start + count].to(dtype)
-        sin = self.sin[start : start + count].to(dtype)
+        cos, sin = self.cos[rows].to(dtype), self.sin[rows].to(dtype)
         return torch.cat((cos, cos), -1).unsqueeze(1), torch.cat((-sin, sin), -1).unsqueeze(1)
 
 
@@ -39,20 +50,30 @@ def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> None:
 
 
 def rope_tables(config: ModelConfig, positions: int, device: torch.device) -> RopeTables:
-    """Tables for positions 0 to `positions` - 1."""
-    frequencies, factor = _frequencies(config)
+    """Tables for sequences of up to `positions` tokens."""
+    plain = min(positions, config.plain_context) if config.yarn else positions
+    tables = [_table(_plain_frequencies(config), 1.0, plain)]
+    if config.yarn is not None and positions > plain:
+        tables.append(_table(*_yarn_frequencies(config, config.yarn), positions))
+    cos, sin = (torch.cat(parts).to(device) for parts in zip(*tables, strict=True))
+    return RopeTables(cos, sin, plain)
+
+
+def _table(frequencies: Tensor, factor: float, positions: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines times `factor`, float32 [positions, head_dim / 2]."""
     angles = torch.outer(torch.arange(positions, dtype=torch.float64), frequencies)
-    cos, sin = angles.cos().mul_(factor), angles.sin().mul_(factor)
-    return RopeTables(cos.to(device, torch.float32), sin.to(device, torch.float32))
+    return angles.cos().mul_(factor).float(), angles.sin().mul_(factor).float()
 
 
-def _frequencies(config: ModelConfig) -> tuple[Tensor, float]:
-    """Radians per position for each pair of a head, float64 [head_dim / 2], and the attention factor."""
+def _plain_frequencies(config: ModelConfig) -> Tensor:
+    """Radians per position for each pair of a head, float64 [head_dim / 2]."""
+    return config.rope_theta ** (-torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim)
+
+
+def _yarn_frequencies(config: ModelConfig, yarn: Yarn) -> tuple[Tensor, float]:
+    """The same with YaRN (section 3 of its paper), and the attention factor that goes on cosines and sines."""
     dim = config.head_dim
-    plain = config.rope_theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    if config.yarn is None:
-        return plain, 1.0
-    yarn = config.yarn
+    plain = _plain_frequencies(config)
     low, high = _ramp_ends(yarn, dim, config.rope_theta)
     slowed = ((torch.arange(dim // 2, dtype=torch.float64) - low) / (high - low)).clamp(0.0, 1.0)
     attention = yarn.attention_factor

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 
 from coderls.engine.api import Sampling
-from coderls.engine.model.attention import LayerKV, layer_kv
+from coderls.engine.model.attention.sdpa import SdpaAttention
+from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
+from coderls.engine.model.kv import allocate
 from coderls.engine.model.linear import packing_works
 from coderls.engine.model.memory import check_weights_fit, free_bytes, largest_context, plan_slots
 from coderls.engine.model.qwen2 import Qwen2, forward
 from coderls.engine.model.sampling import choose
 from coderls.engine.model.weights import load_qwen2
-from coderls.engine.runner import ModelInfo, Sample, SampleSpec, Work
-from coderls.errors import EngineError, EngineStartFailed, RequestRefused
+from coderls.engine.runner import ModelInfo, Result, SampleSpec, Work
+from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
 
 #: Of the memory that is free after the weights, the part that KV may take; the rest is for activations and others.
 _KV_SHARE = {"cpu": 0.6, "cuda": 0.85}
@@ -75,7 +77,8 @@ class TorchRunner:
         self._model = model
         self._slot_lengths = tuple(slot_lengths)
         self._device = model.embedding.device
-        self._slots = _allocate(config, self._slot_lengths, self._device, dtype)
+        self._cache = allocate(config, self._slot_lengths, self._device, dtype)
+        self._attention = SdpaAttention(self._cache)
         self.prefill_tokens_per_s = 0.0
         self.decode_tokens_per_s = 0.0
         self._info = ModelInfo(
@@ -87,6 +90,7 @@ class TorchRunner:
             dtype=str(dtype).removeprefix("torch."),
             weight_bytes=model.weight_bytes,
             kv_bytes_per_token=config.kv_values_per_token * dtype.itemsize,
+            plain_context=config.plain_context,
         )
 
     @property
@@ -100,14 +104,20 @@ class TorchRunner:
         return self._slot_lengths
 
     @torch.inference_mode()
-    def run(self, batch: Sequence[Work]) -> list[Sample | None]:
-        """Do each piece of work, one after the other. Raises RequestRefused for what fits no slot or vocabulary."""
-        return [self._run(work) for work in batch]
+    def run(self, batch: Sequence[Work]) -> list[Result]:
+        """Do all pieces of work at once. One that fits no slot or vocabulary, or gives no numbers, fails alone."""
+        results: list[Result | None] = [self._fault(work) for work in batch]
+        works = [work for work, fault in zip(batch, results, strict=True) if fault is None]
+        logits = self._forward(works) if works else None
+        found = iter(self._choose(works, logits))
+        return [next(found) if fault is None else fault for fault in results]
 
     @torch.inference_mode()
     def logits(self, work: Work) -> Tensor:
-        """Like `run` for one piece, but float32 logits of all its tokens: [tokens, vocab]."""
-        logits = forward(self._model, self._tokens(work), work.start, self._slots[work.slot], "all")
+        """Like `run` for one piece, but float32 logits of all its tokens: [tokens, vocab]. Raises RequestRefused."""
+        if (fault := self._fault(work)) is not None:
+            raise fault
+        logits = self._forward([work], wanted=[len(work.tokens)])
         if logits is None:
             raise EngineError("The model returned no logits.")
         return logits
@@ -117,13 +127,11 @@ class TorchRunner:
         """Copy the KV of the first `length` tokens from one slot to another."""
         if length > min(self._slot_lengths[source], self._slot_lengths[target]):
             raise EngineError(f"{length} tokens do not fit into slots {source} and {target}.")
-        for from_kv, to_kv in zip(self._slots[source], self._slots[target], strict=True):
-            to_kv.rows[:length] = from_kv.rows[:length]
+        self._cache.copy(source, target, length)
 
     def close(self) -> None:
         """Give the memory back. The runner cannot be used afterwards."""
-        self._slots = []
-        del self._model
+        del self._model, self._cache, self._attention
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -136,65 +144,63 @@ class TorchRunner:
         report = progress or (lambda _detail, _fraction: None)
         report("warming up", 0.0)
         room = self._slot_lengths[0] - 8
-        sampled = SampleSpec(Sampling())
+        sampled = (SampleSpec(Sampling()),)
         self._timed(min(room, 16), sampled)  # makes threads and kernels
         seconds = self._timed(min(room, 16), sampled)
         count = min(room, max(16, min(256, int(16 * _WARM_UP_S / seconds))))
-        seconds = self._timed(count, None)
+        seconds = self._timed(count, ())
         self.prefill_tokens_per_s = count / seconds
         report("warming up", 0.5)
         steps = [self._timed(1, sampled, at=count + step) for step in range(6)]
         self.decode_tokens_per_s = 1 / sorted(steps)[len(steps) // 2]
         report("warming up", 1.0)
 
-    def _timed(self, count: int, sample: SampleSpec | None, at: int = 0) -> float:
+    def _timed(self, count: int, samples: Sequence[SampleSpec], at: int = 0) -> float:
         """Seconds for `count` tokens in slot 0."""
         began = time.perf_counter()
-        self.run([Work(0, at, [i % self._info.vocab_size for i in range(count)], sample)])
+        self.run([Work(0, at, [i % self._info.vocab_size for i in range(count)], samples)])
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return max(time.perf_counter() - began, 1e-6)
 
-    def _run(self, work: Work) -> Sample | None:
-        rows = forward(
-            self._model, self._tokens(work), work.start, self._slots[work.slot], "last" if work.sample else "none"
-        )
-        return choose(rows[0], work.sample) if work.sample is not None and rows is not None else None
+    def _forward(self, works: Sequence[Work], wanted: Sequence[int] | None = None) -> Tensor | None:
+        batch = make_batch(works, self._cache, self._model.rope, wanted)
+        return forward(self._model, batch, self._cache, self._attention)
 
-    def _tokens(self, work: Work) -> Tensor:
-        """The ids as a tensor, checked: a bad id or position would corrupt memory on a card, not raise."""
+    def _choose(self, works: Sequence[Work], logits: Tensor | None) -> list[Result]:
+        """The samples of each piece of work, whose rows of `logits` come in order."""
+        results: list[Result] = []
+        row = 0
+        for work in works:
+            count = len(work.samples)
+            if logits is None or not count:
+                results.append(())
+                continue
+            try:
+                results.append(tuple(choose(logits[row + i], spec) for i, spec in enumerate(work.samples)))
+            except EngineError as error:
+                results.append(error)
+            row += count
+        return results
+
+    def _fault(self, work: Work) -> CoderlsError | None:
+        """Why this cannot be run: a bad id or position would corrupt memory on a card, not raise."""
         if not 0 <= work.slot < len(self._slot_lengths):
-            raise EngineError(f"There is no KV slot {work.slot}.")
+            return EngineError(f"There is no KV slot {work.slot}.")
         capacity, end = self._slot_lengths[work.slot], work.start + len(work.tokens)
-        if not work.tokens or work.start < 0 or end > capacity:
-            raise RequestRefused(
+        if not work.tokens or work.start < 0 or end > capacity or len(work.samples) > len(work.tokens):
+            return RequestRefused(
                 f"{len(work.tokens)} tokens at position {work.start} do not fit a context of {capacity}.",
                 "Send a shorter prompt, or ask for fewer tokens.",
             )
+        if end > self._info.plain_context and not work.long:
+            return EngineError(f"Position {end - 1} is beyond the {self._info.plain_context} without YaRN.")
         if min(work.tokens) < 0 or max(work.tokens) >= self._info.vocab_size:
-            raise RequestRefused(
+            return RequestRefused(
                 f"The prompt holds a token id outside 0 to {self._info.vocab_size - 1}.",
                 "Encode it with the tokenizer of this model.",
             )
-        return torch.tensor(work.tokens, dtype=torch.long, device=self._device)
-
-
-def _allocate(
-    config: ModelConfig, lengths: Sequence[int], device: torch.device, dtype: torch.dtype
-) -> list[list[LayerKV]]:
-    """KV memory, one tensor a layer that all slots share; returns each slot's views of each layer.
-
-    It is left uninitialised: attention reads no position that was not written, and on a CPU
-    memory that no prompt ever reached is never taken from the system.
-    """
-    with torch.inference_mode():
-        shape = (sum(lengths), 2 * config.kv_heads, config.head_dim)
-        layers = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.layers)]
-        starts = [sum(lengths[:slot]) for slot in range(len(lengths))]
-        return [
-            [layer_kv(layer[start : start + length]) for layer in layers]
-            for start, length in zip(starts, lengths, strict=True)
-        ]
+        return None
 
 
 def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: float) -> int:

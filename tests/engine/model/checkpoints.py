@@ -10,6 +10,9 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.utils import logging
 
+from coderls.engine.model.torch_runner import TorchRunner
+from coderls.engine.runner import Sample, Work
+
 logging.disable_progress_bar()
 
 VOCAB = 320
@@ -95,3 +98,11 @@ def expected_logits(model: Qwen2ForCausalLM, tokens: list[int]) -> torch.Tensor:
 def some_tokens(count: int, seed: int = 0) -> list[int]:
     """A prompt."""
     return [int(i) for i in torch.randint(0, VOCAB, (count,), generator=torch.Generator().manual_seed(seed))]
+
+
+def sampled(runner: TorchRunner, work: Work) -> Sample:
+    """Run one piece of work; the one sample that it asked for."""
+    (result,) = runner.run([work])
+    assert isinstance(result, tuple)
+    (sample,) = result
+    return sample

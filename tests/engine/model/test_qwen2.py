@@ -12,7 +12,7 @@ from coderls.engine.model.linear import PackedLinear, PlainLinear, make_linear, 
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.runner import SampleSpec, Work
 
-from .checkpoints import FAMILY, SMALL, VOCAB, Member, expected_logits, load, oracle, save, some_tokens
+from .checkpoints import FAMILY, SMALL, VOCAB, Member, expected_logits, load, oracle, sampled, save, some_tokens
 
 PROMPT = some_tokens(45)
 GREEDY = SampleSpec(Sampling())
@@ -60,29 +60,45 @@ def test_token_by_token(pair: tuple[TorchRunner, torch.Tensor]) -> None:
 def test_prefix_from_another_slot(pair: tuple[TorchRunner, torch.Tensor], rest: list[int]) -> None:
     runner, expected = pair
     for slot in (1, 2):
-        runner.run([Work(slot, 0, some_tokens(60, seed=5), None)])  # what was there before must not matter
-    runner.run([Work(1, 0, [*PROMPT[:30], *some_tokens(12, seed=3)], None)])
+        runner.run([Work(slot, 0, some_tokens(60, seed=5), ())])  # what was there before must not matter
+    runner.run([Work(1, 0, [*PROMPT[:30], *some_tokens(12, seed=3)], ())])
     runner.copy(1, 2, 30)
-    runner.run([Work(1, 0, some_tokens(50, seed=4), None)])  # the copy is one
+    runner.run([Work(1, 0, some_tokens(50, seed=4), ())])  # the copy is one
     check(logits_in_pieces(runner, 2, 30, rest), expected[30:])
 
 
 def test_run_samples_from_the_last_row(pair: tuple[TorchRunner, torch.Tensor]) -> None:
     runner, expected = pair
     logprobs = torch.log_softmax(expected, -1)
-    samples = runner.run([Work(0, 0, PROMPT, SampleSpec(Sampling(), top=3)), Work(1, 0, PROMPT[:9], None)])
-    assert samples[1] is None
-    assert samples[0] is not None
-    assert samples[0].token == int(expected[-1].argmax())
-    assert samples[0].logprob == pytest.approx(float(logprobs[-1].max()), abs=1e-3)
+    first, second = runner.run([Work(0, 0, PROMPT, (SampleSpec(Sampling(), top=3),)), Work(1, 0, PROMPT[:9], ())])
+    assert second == ()
+    assert isinstance(first, tuple)
+    (sample,) = first
+    assert sample.token == int(expected[-1].argmax())
+    assert sample.logprob == pytest.approx(float(logprobs[-1].max()), abs=1e-3)
     best = torch.topk(logprobs[-1], 3)
-    assert [token for token, _ in samples[0].top] == best.indices.tolist()
-    assert [value for _, value in samples[0].top] == pytest.approx(best.values.tolist(), abs=1e-3)
+    assert [token for token, _ in sample.top] == best.indices.tolist()
+    assert [value for _, value in sample.top] == pytest.approx(best.values.tolist(), abs=1e-3)
+
+
+def test_several_sequences_in_one_batch(pair: tuple[TorchRunner, torch.Tensor]) -> None:
+    runner, expected = pair
+    other = some_tokens(20, seed=8)
+    alone = runner.logits(Work(3, 0, other))
+    runner.run([Work(0, 0, PROMPT[:41], ()), Work(1, 0, other[:19], ())])
+    verify, nothing, step = runner.run(
+        [Work(0, 41, PROMPT[41:], (GREEDY,) * 4), Work(2, 0, PROMPT[:9], ()), Work(1, 19, other[19:], (GREEDY,))]
+    )
+    assert nothing == ()
+    assert isinstance(verify, tuple)
+    assert isinstance(step, tuple)
+    assert [sample.token for sample in verify] == expected[41:].argmax(-1).tolist()
+    assert [sample.token for sample in step] == [int(alone[-1].argmax())]
 
 
 def test_kv_written_without_sampling_is_the_same(pair: tuple[TorchRunner, torch.Tensor]) -> None:
     runner, expected = pair
-    runner.run([Work(0, 0, PROMPT[:40], None)])
+    runner.run([Work(0, 0, PROMPT[:40], ())])
     check(logits_in_pieces(runner, 0, 40, [5]), expected[40:])
 
 
@@ -96,8 +112,7 @@ def test_greedy_decoding_is_that_of_generate(tmp_path: Path) -> None:
     found: list[int] = []
     given, start = PROMPT, 0
     while len(found) < 24:
-        sample = runner.run([Work(0, start, given, GREEDY)])[0]
-        assert sample is not None
+        sample = sampled(runner, Work(0, start, given, (GREEDY,)))
         start, given = start + len(given), [sample.token]
         found.append(sample.token)
     assert found == expected
@@ -138,7 +153,21 @@ def test_yarn(tmp_path: Path) -> None:
     runner = load_runner(save(reference, tmp_path), name="x", device="cpu", dtype="float32")
     prompt = some_tokens(200)
     assert runner.info.context_length == 256
-    check(runner.logits(Work(0, 0, prompt)), expected_logits(reference, prompt))
+    check(runner.logits(Work(0, 0, prompt, long=True)), expected_logits(reference, prompt))
+
+
+def test_yarn_is_on_only_where_a_sequence_needs_it(tmp_path: Path) -> None:
+    yarn = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 64}
+    plain = {"rope_type": "default", "rope_theta": 1e6}
+    runner = load_runner(
+        save(oracle(SMALL, rope_parameters=yarn, max_position_embeddings=256), tmp_path / "yarn"),
+        name="x", device="cpu", dtype="float32",
+    )  # fmt: skip
+    assert runner.info.plain_context == 64
+    short = some_tokens(64)
+    check(runner.logits(Work(0, 0, short)), expected_logits(oracle(SMALL, rope_parameters=plain), short))
+    (fault,) = runner.run([Work(0, 0, some_tokens(65))])
+    assert "without YaRN" in str(fault)
 
 
 @pytest.mark.parametrize("sizes", [[45], [20, 25], [1] * 45], ids=["whole", "chunks", "tokens"])

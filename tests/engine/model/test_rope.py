@@ -55,18 +55,20 @@ def test_tables_are_those_of_transformers(rope: dict[str, Any], head_dim: int) -
     embedding = Qwen2RotaryEmbedding(theirs)
     # In float64 their formula is exact; their float32 angles are off by up to 2^-7 turns at the far end.
     angles = torch.tensor(POSITIONS, dtype=torch.float64)[:, None] * embedding.inv_freq.double()
+    rows = [position + (tables.plain if ours.yarn else 0) for position in POSITIONS]
     slack = torch.tensor(POSITIONS, dtype=torch.float64)[:, None] * embedding.inv_freq.double() * 2e-6 + 1e-6
     for found, expected in (
         (tables.cos, angles.cos() * embedding.attention_scaling),
         (tables.sin, angles.sin() * embedding.attention_scaling),
     ):
-        assert ((found[POSITIONS].double() - expected).abs() <= slack * embedding.attention_scaling).all()
+        assert ((found[rows].double() - expected).abs() <= slack * embedding.attention_scaling).all()
 
 
 def test_yarn_attention_factor_is_part_of_the_tables() -> None:
     ours, _ = config_of(YARN)
-    tables = rope_tables(ours, 4, torch.device("cpu"))
-    assert float(tables.cos[0, 0]) == pytest.approx(1.1386294, abs=1e-6)
+    tables = rope_tables(ours, 40_000, torch.device("cpu"))
+    assert float(tables.cos[tables.rows(0, 1, long=True)[0], 0]) == pytest.approx(1.1386294, abs=1e-6)
+    assert float(tables.cos[0, 0]) == 1.0, "a short sequence does without"
     assert ours.context_length == 131072
 
 
@@ -79,10 +81,20 @@ def test_far_positions_are_computed_in_double_precision() -> None:
 
 def test_rotating_turns_pairs_of_the_two_halves() -> None:
     ours, _ = config_of(PLAIN, head_dim=64)
-    cos, sin = rope_tables(ours, 16, torch.device("cpu")).at(5, 3, torch.float32)
+    cos, sin = rope_tables(ours, 16, torch.device("cpu")).factors(torch.tensor([5, 6, 7]), torch.float32)
     heads = torch.randn(3, 4, 64)
     before = heads.clone()
     rotate(heads, cos, sin)
     angle = (5 + torch.arange(3.0))[:, None, None] * 1e6 ** (-torch.arange(0, 64, 2) / 64)
     turned = torch.complex(before[..., :32], before[..., 32:]) * torch.polar(torch.ones_like(angle), angle)
     torch.testing.assert_close(heads, torch.cat((turned.real, turned.imag), -1), atol=1e-5, rtol=0)
+
+
+def test_rows_end_where_the_tables_end() -> None:
+    ours, _ = config_of(YARN)
+    tables = rope_tables(ours, 65536, torch.device("cpu"))
+    assert tables.rows(32766, 2, long=False) == range(32766, 32768)
+    assert tables.rows(65535, 1, long=True)[0] == len(tables.cos) - 1
+    for start, long in ((32767, False), (65535, True)):
+        with pytest.raises(ValueError, match="no rotary rows"):
+            tables.rows(start, 2, long=long)

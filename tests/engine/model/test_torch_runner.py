@@ -9,13 +9,12 @@ import torch
 
 from coderls.engine.api import Sampling
 from coderls.engine.model import torch_runner
-from coderls.engine.model.attention import attend, causal_mask, layer_kv
 from coderls.engine.model.memory import free_bytes, largest_context, plan_slots
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.runner import SampleSpec, Work
 from coderls.errors import EngineError, EngineStartFailed, ModelBroken, ModelNotFound, RequestRefused
 
-from .checkpoints import SMALL, VOCAB, oracle, save, some_tokens
+from .checkpoints import SMALL, VOCAB, oracle, sampled, save, some_tokens
 
 GREEDY = SampleSpec(Sampling())
 PER_TOKEN = 2 * 2 * 3 * 64 * 4
@@ -146,22 +145,26 @@ def test_progress_covers_loading_and_warming_up(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("work", "said"),
     [
-        (Work(0, 0, [], GREEDY), "0 tokens"),
-        (Work(0, 0, [1] * 513, GREEDY), "do not fit a context of 512"),
-        (Work(1, 510, [1, 2, 3], GREEDY), "do not fit"),
-        (Work(0, -1, [1], GREEDY), "do not fit"),
-        (Work(0, 0, [1, VOCAB], GREEDY), f"outside 0 to {VOCAB - 1}"),
-        (Work(0, 0, [-1], GREEDY), "outside 0"),
+        (Work(0, 0, [], (GREEDY,)), "0 tokens"),
+        (Work(0, 0, [1] * 513, (GREEDY,)), "do not fit a context of 512"),
+        (Work(1, 510, [1, 2, 3], (GREEDY,)), "do not fit"),
+        (Work(0, -1, [1], (GREEDY,)), "do not fit"),
+        (Work(0, 0, [1, VOCAB], (GREEDY,)), f"outside 0 to {VOCAB - 1}"),
+        (Work(0, 0, [-1], (GREEDY,)), "outside 0"),
     ],
 )
 def test_work_that_does_not_fit_is_refused(runner: TorchRunner, work: Work, said: str) -> None:
-    with pytest.raises(RequestRefused, match=said):
-        runner.run([work])
+    fine = Work(2, 0, [1], (GREEDY,))
+    refused, done = runner.run([work, fine])
+    assert isinstance(refused, RequestRefused)
+    assert said in str(refused)
+    assert isinstance(done, tuple), "the others of the batch go on"
+    assert len(done) == 1
 
 
 def test_slot_that_is_not_there(runner: TorchRunner) -> None:
-    with pytest.raises(EngineError, match="no KV slot 9"):
-        runner.run([Work(9, 0, [1], GREEDY)])
+    (refused,) = runner.run([Work(9, 0, [1], (GREEDY,))])
+    assert "no KV slot 9" in str(refused)
     with pytest.raises(EngineError, match="do not fit into slots"):
         runner.copy(0, 1, 513)
 
@@ -169,14 +172,14 @@ def test_slot_that_is_not_there(runner: TorchRunner) -> None:
 def test_the_last_position_can_be_used(runner: TorchRunner) -> None:
     prompt = some_tokens(512)
     whole = runner.logits(Work(0, 0, prompt))
-    runner.run([Work(3, 0, prompt[:511], None)])
+    runner.run([Work(3, 0, prompt[:511], ())])
     torch.testing.assert_close(runner.logits(Work(3, 511, prompt[511:])), whole[511:], atol=1e-4, rtol=0)
 
 
 def test_slots_do_not_touch_each_other(runner: TorchRunner) -> None:
     prompts = [some_tokens(40, seed) for seed in range(len(runner.slot_lengths))]
     alone = [runner.logits(Work(0, 0, prompt))[-1:] for prompt in prompts]
-    runner.run([Work(slot, 0, prompt[:-1], None) for slot, prompt in enumerate(prompts)])
+    runner.run([Work(slot, 0, prompt[:-1], ()) for slot, prompt in enumerate(prompts)])
     for slot, prompt in enumerate(prompts):
         found = runner.logits(Work(slot, 39, prompt[39:]))
         torch.testing.assert_close(found, alone[slot], atol=1e-4, rtol=0)
@@ -186,8 +189,7 @@ def test_sampled_output_repeats_with_its_seed(runner: TorchRunner) -> None:
     def output(seed: int) -> list[int]:
         given, start, found = some_tokens(20), 0, []
         for step in range(12):
-            sample = runner.run([Work(0, start, given, SampleSpec(Sampling(1.0, seed=seed), step=step))])[0]
-            assert sample is not None
+            sample = sampled(runner, Work(0, start, given, (SampleSpec(Sampling(1.0, seed=seed), step=step),)))
             start, given = start + len(given), [sample.token]
             found.append(sample.token)
         return found
@@ -201,31 +203,14 @@ def test_broken_weights_give_an_error_not_a_token(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
     broken = save(model, tmp_path)
-    with pytest.raises(EngineError, match="not numbers"):
-        load_runner(broken, name="x", device="cpu", dtype="float32").run([Work(0, 0, [1, 2], GREEDY)])
+    runner = load_runner(broken, name="x", device="cpu", dtype="float32")
+    (failed,) = runner.run([Work(0, 0, [1, 2], (GREEDY,))])
+    assert isinstance(failed, EngineError)
+    assert "not numbers" in str(failed)
 
 
 def test_closing_gives_the_memory_back(folder: Path) -> None:
     runner = load_runner(folder, name="x", device="cpu", dtype="float32", context_length=512)
     runner.close()
     with pytest.raises(AttributeError):
-        runner.run([Work(0, 0, [1], GREEDY)])
-
-
-@pytest.mark.parametrize("on_a_card", [False, True])
-@pytest.mark.parametrize(("count", "end"), [(1, 9), (9, 9), (4, 9), (1, 1)])
-def test_attention_against_its_definition(count: int, end: int, on_a_card: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    heads, kv_heads, size = 6, 2, 16
-    rows = torch.randn(12, 2 * kv_heads, size, generator=generator)
-    rows[end:] = float("nan")  # what was never written must not be read
-    queries = torch.randn(count, heads, size, generator=generator)
-    # A card gets torch's own lower-right bias instead of a mask; it means the same here.
-    mask = causal_mask(count, end, torch.device("cuda" if on_a_card else "cpu"))
-    found = attend(queries, layer_kv(rows), end, mask)
-    for row in range(count):
-        sees = end - count + row + 1
-        for head in range(heads):
-            keys, values = rows[:sees, head // 3], rows[:sees, kv_heads + head // 3]
-            expected = torch.softmax(keys @ queries[row, head] / size**0.5, 0) @ values
-            torch.testing.assert_close(found[row, head * size : (head + 1) * size], expected, atol=1e-5, rtol=0)
+        runner.run([Work(0, 0, [1], (GREEDY,))])

@@ -1,0 +1,76 @@
+"""Attention by torch's scaled_dot_product_attention: on every device, and what others are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention.bias import causal_lower_right
+
+from coderls.engine.model.attention import Attend
+from coderls.engine.model.batch import Span
+from coderls.engine.model.kv import KvCache
+
+
+class SdpaAttention:
+    """One call of scaled_dot_product_attention for each sequence and layer."""
+
+    name = "sdpa"
+
+    def __init__(self, cache: KvCache) -> None:
+        self._device = cache.layers[0].device
+        # Views [1, kv_heads, positions, head_dim] of each slot of each layer: made once, they cost nothing in a step.
+        self._views = [
+            [_views(cache.slot(layer, slot)) for slot in range(len(cache.lengths))]
+            for layer in range(len(cache.layers))
+        ]
+
+    def plan(self, spans: Sequence[Span]) -> Attend:
+        """See `Attention.plan`."""
+        masks = [causal_mask(span.count, span.end, self._device) for span in spans]
+
+        def attend(queries: Tensor, layer: int) -> Tensor:
+            views = self._views[layer]
+            if len(spans) == 1:
+                return _attend(queries, views[spans[0].slot], spans[0].end, masks[0])
+            parts = torch.split(queries, [span.count for span in spans])
+            each = zip(parts, spans, masks, strict=True)
+            return torch.cat([_attend(part, views[span.slot], span.end, mask) for part, span, mask in each])
+
+        return attend
+
+
+def causal_mask(count: int, end: int, device: torch.device) -> Tensor | None:
+    """What `count` queries that end at position `end` may see of it; None where no tensor is needed for that.
+
+    The last query sees all: the diagonal ends in the lower right corner. `is_causal` of
+    scaled_dot_product_attention aligns to the upper left, which is right only where nothing is cached.
+    """
+    if count in {1, end}:
+        return None
+    if device.type != "cpu":
+        # Tells flash attention to align there by itself, instead of reading a mask of count x end.
+        bias: Tensor = causal_lower_right(count, end)
+        return bias
+    return torch.ones(count, end, dtype=torch.bool, device=device).tril_(end - count)
+
+
+def _views(rows: Tensor) -> tuple[Tensor, Tensor]:
+    keys, values = rows.transpose(0, 1).unsqueeze(0).chunk(2, dim=1)
+    return keys, values
+
+
+def _attend(queries: Tensor, views: tuple[Tensor, Tensor], end: int, mask: Tensor | None) -> Tensor:
+    """Attention of one sequence's `queries` [tokens, heads, head_dim] to its first `end` positions."""
+    count, heads, head_dim = queries.shape
+    keys, values = views[0][:, :, :end], views[1][:, :, :end]
+    if count == 1:
+        # The query heads of one KV head become rows of one product: nine times faster than enable_gqa in bfloat16.
+        grouped = queries.view(1, keys.shape[1], heads // keys.shape[1], head_dim)
+        return F.scaled_dot_product_attention(grouped, keys, values).view(1, heads * head_dim)
+    out = F.scaled_dot_product_attention(
+        queries.transpose(0, 1).unsqueeze(0), keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
+    return out.squeeze(0).transpose(0, 1).reshape(count, heads * head_dim)
