@@ -14,10 +14,11 @@ from coderls.engine.api import Sampling
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
-from coderls.engine.model.kv import allocate
+from coderls.engine.model.forwards import EagerForward, Forward, run_first
+from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.linear import packing_works
 from coderls.engine.model.memory import check_weights_fit, free_bytes, largest_context, plan_slots
-from coderls.engine.model.qwen2 import Qwen2, forward
+from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose
 from coderls.engine.model.weights import load_qwen2
 from coderls.engine.runner import ModelInfo, Result, SampleSpec, Work
@@ -78,7 +79,9 @@ class TorchRunner:
         self._slot_lengths = tuple(slot_lengths)
         self._device = model.embedding.device
         self._cache = allocate(config, self._slot_lengths, self._device, dtype)
-        self._attention = SdpaAttention(self._cache)
+        attention = SdpaAttention(self._cache)
+        #: Tried in order. Ways that are faster for some batches go before the eager one (`add_forward`).
+        self._forwards: list[Forward] = [EagerForward(model, self._cache, attention)]
         self.prefill_tokens_per_s = 0.0
         self.decode_tokens_per_s = 0.0
         self._info = ModelInfo(
@@ -129,9 +132,14 @@ class TorchRunner:
             raise EngineError(f"{length} tokens do not fit into slots {source} and {target}.")
         self._cache.copy(source, target, length)
 
+    def add_forward(self, make: Callable[[Qwen2, KvCache], Forward | None]) -> None:
+        """Try what `make` returns before all ways that are there; None: it is not possible here."""
+        if (way := make(self._model, self._cache)) is not None:
+            self._forwards.insert(0, way)
+
     def close(self) -> None:
         """Give the memory back. The runner cannot be used afterwards."""
-        del self._model, self._cache, self._attention
+        del self._model, self._cache, self._forwards
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -165,7 +173,7 @@ class TorchRunner:
 
     def _forward(self, works: Sequence[Work], wanted: Sequence[int] | None = None) -> Tensor | None:
         batch = make_batch(works, self._cache, self._model.rope, wanted)
-        return forward(self._model, batch, self._cache, self._attention)
+        return run_first(self._forwards, batch)
 
     def _choose(self, works: Sequence[Work], logits: Tensor | None) -> list[Result]:
         """The samples of each piece of work, whose rows of `logits` come in order."""
