@@ -31,28 +31,24 @@ def read_bindings(
                 if type_ or node.start_byte not in named:
                     named[node.start_byte] = (node, type_)
     scopes.sort()
-    last_line = data.count(b"\n") + 1
     found = [
         Binding(language.self_name, item.name, item.start_line + first_line, item.end_line + first_line)
         for item in outline.definitions
         if item.kind == "class"
     ]
-    found += [
-        Binding(
-            text_of(data, node),
-            type_,
-            node.start_point[0] + first_line,
-            _end_line(scopes, node.start_byte, last_line) + first_line,
-        )
-        for node, type_ in named.values()
-    ]
+    last_line = data.count(b"\n") + 1
+    for node, type_ in named.values():
+        end_line = _end_line(scopes, node.start_byte)
+        if type_ or end_line is not None:
+            line = node.start_point[0] + first_line
+            found.append(Binding(text_of(data, node), type_, line, (end_line or last_line) + first_line))
     return tuple(sorted(found, key=lambda item: item.line))
 
 
-def _end_line(scopes: Sequence[tuple[int, int, int]], start: int, last_line: int) -> int:
-    """Where the innermost scope around byte `start` ends."""
+def _end_line(scopes: Sequence[tuple[int, int, int]], start: int) -> int | None:
+    """Where the innermost scope around byte `start` ends; None where there is none."""
     for index in range(bisect_right(scopes, (start, 1 << 62, 0)) - 1, -1, -1):
         _, end, end_line = scopes[index]
         if end > start:
             return end_line
-    return last_line
+    return None

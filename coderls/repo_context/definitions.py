@@ -14,6 +14,8 @@ from coderls.repo_context.outline import CONTAINERS, KINDS, Definition, Outline
 
 _MAX_SIGNATURE = 1_000
 _MAX_LINE = 160
+#: Attributes of one class; a table of data has more.
+_MAX_ATTRIBUTES = 300
 _MAX_LINES = 12
 _SELF_TYPE = re.compile(r"\b(?:Self|this)\b(?!\.)")
 _VERSION = re.compile(r"v\d+")
@@ -52,6 +54,7 @@ class _Found:
     owner: str = ""
     bases: tuple[str, ...] = ()
     type: str = ""
+    hoisted: bool = False
 
 
 def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -> Outline:
@@ -97,10 +100,14 @@ def _as_required(data: bytes, captures: Captures) -> bool:
 def _add(found: dict[tuple[str, int], _Found], new: _Found) -> None:
     key = (new.name, new.start)
     old = found.get(key)
-    if old is None or KINDS.index(new.kind) < KINDS.index(old.kind):
+    if old is None:
         found[key] = new
-    if old is not None:
-        found[key].type = new.type or old.type
+        return
+    if new.kind == old.kind:
+        old.body = max(old.body, new.body)
+    elif KINDS.index(new.kind) < KINDS.index(old.kind):
+        found[key] = new
+    found[key].type = old.type or new.type
 
 
 def _definition(language: Language, data: bytes, captures: Captures) -> _Found:
@@ -109,7 +116,7 @@ def _definition(language: Language, data: bytes, captures: Captures) -> _Found:
     body, owner = captures.get("body"), captures.get("owner")
     end_row, end_column = node.end_point
     return _Found(
-        name=sys.intern(text_of(data, captures["name"][0])) if kind != "wrapper" else "",
+        name=sys.intern(text_of(data, captures["name"][0]).strip("\"'")) if kind != "wrapper" else "",
         kind=kind,
         start=node.start_byte,
         end=node.end_byte,
@@ -118,19 +125,23 @@ def _definition(language: Language, data: bytes, captures: Captures) -> _Found:
         end_line=end_row + (1 if end_column else 0),
         owner=text_of(data, owner[0]) if owner else "",
         type=type_of(language, data, captures),
+        hoisted="hoisted" in captures,
     )
 
 
 def type_of(language: Language, data: bytes, captures: Captures) -> str:
     """The type that a match gives: as written, or the way of a value to it; "" where neither says anything."""
+    found = ""
     if captures.get("typed"):
-        return sys.intern(written_types.annotation(text_of(data, captures["typed"][0])))
-    if captures.get("value"):
-        return sys.intern(written_types.expression(text_of(data, captures["value"][0]), language.transparent_calls))
-    if captures.get("each"):
+        found = written_types.annotation(text_of(data, captures["typed"][0]))
+    elif captures.get("value"):
+        found = written_types.expression(text_of(data, captures["value"][0]), language.transparent_calls)
+    elif captures.get("each"):
         way = written_types.expression(text_of(data, captures["each"][0]), language.transparent_calls)
-        return sys.intern(written_types.element(way))
-    return ""
+        found = written_types.element(way)
+    if "member" in captures:
+        found = written_types.member(found, text_of(data, captures["member"][0]))
+    return sys.intern(found)
 
 
 def _nest(
@@ -141,6 +152,7 @@ def _nest(
     # What is around the current item, and its index in `definitions` (-1: it is not there).
     around: list[tuple[_Found, int]] = []
     attributes: set[tuple[int, str]] = set()
+    members: dict[int, int] = {}
     for item in ordered:
         while around and around[-1][0].end <= item.start:
             around.pop()
@@ -149,17 +161,19 @@ def _nest(
             item.start, item.start_line = wrapper.start, wrapper.start_line
         outer, parent = around[-1] if around else (None, -1)
         indent = None
-        if item.kind == "attribute" and outer and outer.kind in ("function", "method"):
+        if item.hoisted and outer and outer.kind in ("function", "method"):
             # `self.x = ...` in a method is a member of the class around it.
             indent = _indent(data, outer.start)
             item.type = _of_parameter(item, outer, parameters)
-            outer, parent = around[-2] if len(around) > 1 else (None, -1)
+            outer, parent = next((pair for pair in reversed(around) if pair[0].kind == "class"), (None, -1))
         if outer and outer.body == item.body >= 0:  # `typedef struct a {...} b`: the first name is enough
             continue
         kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
         if item.kind == "attribute":
             kept = kept and outer is not None and (parent, item.name) not in attributes
+            kept = kept and members.get(parent, 0) < _MAX_ATTRIBUTES
             attributes.add((parent, item.name))
+            members[parent] = members.get(parent, 0) + 1
         around.append((item, len(definitions) if kept else -1))
         if kept:
             text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
@@ -233,9 +247,11 @@ def _imports(language: Language, data: bytes, captures: Captures) -> Sequence[Im
         module, name = "self", text("import.submodule")
     elif "import.default" in captures:
         name, alias = "default", text("import.default")
+    elif "import.local" in captures:
+        name, alias = text("import.local"), alias or "default"
     elif "import.all" in captures:
         return [Import(module, ALL, "")]
-    if not module:
+    if not module and "import.local" not in captures:
         return []
     return [Import(module, name, alias or name or _module_alias(module))]
 

@@ -17,28 +17,37 @@ import re
 
 #: A longer type, or way to one, is of no use for a completion (characters).
 MAX_LENGTH = 120
-#: Longer expressions are not read at all (characters).
+#: No more of an expression is read (characters).
 _MAX_EXPRESSION = 400
 _SPACE = re.compile(r"\s+")
-_MARKS = re.compile(
-    r"^(?:\s*(?::|->|\*|&+(?:'\w+)?|\b(?:const|mut|final|volatile|readonly|static|struct|enum|dyn|impl|ref|in|out|params)\b))+\s*"
-)
-_BEFORE_VALUE = re.compile(r"(?:(?:await|yield|move|return)\b|&mut\b|&|\*|<-|\()\s*")
+_MARK_WORDS = "const|mut|final|volatile|readonly|static|struct|enum|union|dyn|impl|ref|in|out|params"
+_MARKS = re.compile(rf"\A(?:\s*(?::(?!:)|->|\*|\?(?=[\w\\])|&+(?:'\w+)?|(?:{_MARK_WORDS})\b))+\s*")
+_BEFORE_VALUE = re.compile(r"(?:(?:await|yield|move|return|throw)\b|&mut\b|&|\*|<-)\s*")
 _NEW = re.compile(r"new\b\s*(?=[\w$\\])")
-_NAME = re.compile(r"\\?[@$]{0,2}[^\W\d]\w*")
-_JOIN = re.compile(r"\s*(?:\?\.|!\.|&\.|\.(?!\.)|\?->|->|::|\\)\s*(?=[@$#]*[^\W\d]|<)")
-_CAST = re.compile(r"\s+(?:as|satisfies)\s+(?!const\b)([^;]+)$")
-_REST = re.compile(r"\s*(?:$|[;)]|\?\?|\|\||or\b|if\b|\?[^.])")
+_NAME = re.compile(r"\\?[@$#]{0,2}[^\W\d]\w*")
+_JOIN = re.compile(r"\s*(?:\?\.|!\.|&\.|\.(?!\.)|\?->|->|::|\\)\s*(?=[@$#\\]*[^\W\d])")
+_CAST = re.compile(r"\s+(?:as|satisfies)\s+(?!const\b)([^;)]+)$")
+_REST = re.compile(r"\s*(?:$|;|\?\?|\|\||or\b|if\b)")
+_ASSERTED = re.compile(r"\.\(([^()]+)\)\s*$")
+_CAST_TO = re.compile(r"\(\s*([A-Z]\w*(?:[.:]{1,2}\w+)*(?:<[^()]*>)?[\s*&]*|[a-z]\w*\s*\*+\s*)\)\s*[\w(@$\"]")
+_MADE_BY_TYPE = re.compile(r"(?:std::)?(?:\w+_cast|make_unique|make_shared)\s*<")
+_AFTER_GENERIC = re.compile(r"\s*(?:[({\[]|::|\.)")
+_BODY = re.compile(r"\s*\{")
+_NAMELESS = re.compile(r"\{|=>|^(?:void|any|unknown|None|auto|var)$")
+_PLAIN_TYPE = re.compile(r"[\w.]+")
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_LITERALS = frozenset(
+    ("None", "True", "False", "null", "nil", "NULL", "true", "false", "undefined", "nullptr", "import()")
+)
 
 
 def annotation(text: str) -> str:
     """A type as written: `: &mut Store<T>` gives `Store<T>`, `"Client"` gives `Client`."""
     if len(text) > _MAX_EXPRESSION:
         return ""
-    bare = _MARKS.sub("", text.strip()).strip().strip("\"'`").rstrip("*& ")
+    bare = _MARKS.sub("", text.strip()).strip("\"'`").rstrip("*& ")
     bare = _SPACE.sub("", bare)
-    return bare if len(bare) <= MAX_LENGTH else ""
+    return bare if len(bare) <= MAX_LENGTH and not _NAMELESS.search(bare) else ""
 
 
 def expression(text: str, transparent: frozenset[str] = frozenset()) -> str:
@@ -47,33 +56,17 @@ def expression(text: str, transparent: frozenset[str] = frozenset()) -> str:
     `transparent` names calls that give back what they are called on, about: Rust's `unwrap`.
     """
     text = text[:_MAX_EXPRESSION].strip()
-    if cast := _CAST.search(text):
+    if cast := _CAST.search(text) or _ASSERTED.search(text) or _CAST_TO.match(text):
         return annotation(cast.group(1))
-    at = 0
-    while match := _BEFORE_VALUE.match(text, at):
-        at = match.end()
-    made = _NEW.match(text, at)
-    if made:
-        at = made.end()
-    steps: list[str] = []
-    while match := _NAME.match(text, at):
-        at, suffix = _after_name(text, match.end(), match.group())
-        steps.append(match.group().lstrip("\\$@") + suffix)
-        join = _JOIN.match(text, at)
-        if join is None:
-            break
-        at = join.end()
-    if not steps or not _REST.match(text, at):
+    if made := _MADE_BY_TYPE.match(text):
+        return annotation(text[made.end() : _skip(text, made.end() - 1) - 1])
+    steps, end = _steps(text)
+    if not steps or not _REST.match(text, end):
         return ""
-    if made and not steps[-1].endswith("()"):
-        steps[-1] += "()"
     while len(steps) > 1 and steps[-1].removesuffix("()") in transparent:
         steps.pop()
-    way = "=" + ".".join(steps)
-    return way if len(way) <= MAX_LENGTH and way[1:] not in _LITERALS else ""
-
-
-_LITERALS = frozenset(("None", "True", "False", "null", "nil", "true", "false", "undefined", "nullptr", "NULL"))
+    way = ".".join(steps)
+    return f"={way}" if len(way) < MAX_LENGTH and way not in _LITERALS else ""
 
 
 def element(way: str) -> str:
@@ -81,32 +74,71 @@ def element(way: str) -> str:
     return f"{way}[]" if way.startswith("=") else way
 
 
+def member(way: str, name: str) -> str:
+    """What is called `name` in what `way` leads to: for `const { name } = way`."""
+    if way.startswith("="):
+        return f"{way}.{name}"
+    plain = _PLAIN_TYPE.match(way)
+    return f"={plain.group()}().{name}" if plain else ""
+
+
+def _steps(text: str) -> tuple[list[str], int]:
+    """The names on the way, with `()` and `[]`, and where they end in `text`."""
+    at = 0
+    while match := _BEFORE_VALUE.match(text, at):
+        at = match.end()
+    made = _NEW.match(text, at)
+    if made:
+        at = made.end()
+    steps: list[str] = []
+    if text.startswith("(", at):
+        end = _skip(text, at)
+        inner = expression(text[at + 1 : end - 1])
+        if inner and not inner.startswith("="):
+            inner = f"={plain.group()}()" if (plain := _PLAIN_TYPE.match(inner)) else ""
+        if not inner:
+            return [], at
+        end, suffix = _after_name(text, end, "")
+        steps = (inner[1:] + suffix).split(".")
+        join = _JOIN.match(text, end)
+        if join is None:
+            return steps, end
+        at = join.end()
+    while match := _NAME.match(text, at):
+        at, suffix = _after_name(text, match.end(), match.group())
+        steps.append(match.group().lstrip("\\$@#") + suffix)
+        join = _JOIN.match(text, at)
+        if join is None:
+            break
+        at = join.end()
+    if made and steps and not steps[-1].endswith("()"):
+        steps[-1] += "()"
+    return steps, at
+
+
 def _after_name(text: str, at: int, name: str) -> tuple[int, str]:
     """What follows a name: where it ends, and `()` or `[]` for it."""
     suffix = ""
-    while at < len(text):
+    while at < len(text) and len(suffix) < 6:
         sign = text[at]
         if text.startswith("::<", at):
             at = _skip(text, at + 2)
         elif sign == "<":
             end = _skip(text, at)
-            if end <= at or not re.match(r"\s*(?:[({]|::|\.)", text[end:]):
-                return at, suffix
+            if not _AFTER_GENERIC.match(text, end):
+                break
             at = end
         elif sign in "([":
-            end = _skip(text, at)
+            at = _skip(text, at)
             suffix += "()" if sign == "(" else "[]"
-            at = end
-        elif sign in "!?" and text[at + 1 : at + 2] in ("", ".", ";", ")", "["):
-            at += text[at + 1 : at + 2] != "."  # `a!.b` and `a?.b` are joins; Rust's `f()?` and `a!` end here
-            if text[at : at + 1] in "!?":
-                return at, suffix
-        elif (brace := re.match(r"\s*\{", text[at:])) and name[:1].isupper() and not suffix:
-            at = _skip(text, at + brace.end() - 1)
+        elif sign in "!?" and text[at + 1 : at + 2] in ("", ";", ")", "["):  # TypeScript's `a!`, Rust's `f()?`
+            at += 1
+        elif name[:1].isupper() and not suffix and (body := _BODY.match(text, at)):
+            at = _skip(text, body.end() - 1)
             suffix = "()"
         else:
             break
-    return at, suffix[:6]
+    return at, suffix
 
 
 def _skip(text: str, at: int) -> int:

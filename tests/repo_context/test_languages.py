@@ -36,6 +36,7 @@ interface User extends Named {
 abstract class Store<T> {
   private items: T[] = []
   constructor(private readonly path: string);
+  private readonly path: string
   add(item: T): void;
   abstract load(): Promise<T>
 }

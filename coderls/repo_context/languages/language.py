@@ -8,13 +8,17 @@ These captures have a meaning:
     @name       its name                @body    the part that is left out of its signature
     @derived @base                           a class (a node that is a @class elsewhere) and one of its bases
     @owner      the type that a method outside of it belongs to
+    @hoisted    an @attribute of the class around the function that it stands in: `self.x = 1`
     @import.module  @import.name  @import.alias  @import.all     the parts of an import
+    @import.default @import.submodule        the name of a default import; a module that the file declares
+    @import.local   what the file exports as @import.alias, or as its default: an import from itself, module ""
     @param @local                            a parameter (which `self.x = x` is looked up by), a variable of a function
     @scope      what a parameter or local variable ends with
     @wrapper    what belongs to the definition inside it, such as its decorators
     @must.be.X  has to read X, or the match does not count (queries have no predicates)
     @typed      the type of a definition, parameter or variable as it is written: an annotation, a return type
     @value      the expression that it gets instead;  @each   the one that it is an element of
+    @member     what of that type or value a variable gets: `const { name } = value`
     @import     a whole import statement, which the language's `read_import` takes apart
 """
 

@@ -16,7 +16,7 @@ QUERY = """
 (class_definition body: (block (expression_statement (assignment left: (identifier) @name type: (type)? @typed
   right: (_)? @value)) @attribute))
 (assignment left: (attribute object: (identifier) @must.be.self attribute: (identifier) @name) type: (type)? @typed
-  right: (_)? @value) @attribute
+  right: (_)? @value) @attribute @hoisted
 (decorated_definition) @wrapper
 (typed_parameter (identifier) @param type: (type) @typed)
 (default_parameter name: (identifier) @param value: (_) @value)

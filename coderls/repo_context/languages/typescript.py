@@ -1,12 +1,9 @@
-"""TypeScript, TSX and JavaScript: relative modules, index files, `baseUrl` and `paths` of tsconfig.json."""
+"""TypeScript, TSX and JavaScript. Where their imports lead is in `specifiers.py`."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
-
-from coderls.repo_context.languages.language import Files, Language, normal, parent_folder
+from coderls.repo_context.languages.language import Language
+from coderls.repo_context.languages.specifiers import resolve
 
 # The grammars of TypeScript and JavaScript name these alike.
 _IMPORTS = """
@@ -18,12 +15,23 @@ _IMPORTS = """
 (export_statement (export_clause (export_specifier name: (identifier) @import.name
   alias: (identifier)? @import.alias)) source: (string (string_fragment) @import.module))
 (export_statement "*" @import.all source: (string (string_fragment) @import.module))
+(export_statement (namespace_export (identifier) @import.alias) source: (string (string_fragment) @import.module))
 (variable_declarator name: (identifier) @import.alias
   value: (call_expression function: (identifier) @must.be.require arguments: (arguments (string (string_fragment)
   @import.module))))
-(variable_declarator name: (object_pattern (shorthand_property_identifier_pattern) @import.name)
+(variable_declarator name: (object_pattern [(shorthand_property_identifier_pattern) @import.name
+    (pair_pattern key: (property_identifier) @import.name value: (identifier) @import.alias)])
   value: (call_expression function: (identifier) @must.be.require arguments: (arguments (string (string_fragment)
   @import.module))))
+(variable_declarator name: (identifier) @import.alias
+  value: (await_expression (call_expression function: (import) arguments: (arguments (string (string_fragment)
+  @import.module)))))
+(variable_declarator name: (object_pattern (shorthand_property_identifier_pattern) @import.name)
+  value: (await_expression (call_expression function: (import) arguments: (arguments (string (string_fragment)
+  @import.module)))))
+(export_statement value: (identifier) @import.local)
+(export_statement !source (export_clause (export_specifier name: (identifier) @import.local
+  alias: (identifier) @import.alias)))
 """
 
 _SHARED = """
@@ -32,99 +40,123 @@ _SHARED = """
 (method_definition name: [(property_identifier) (private_property_identifier)] @name body: (_) @body) @method
 (program (lexical_declaration (variable_declarator name: (identifier) @name
   value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @function)
-(program (export_statement declaration: (lexical_declaration (variable_declarator name: (identifier) @name
-  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @function))
-(program (lexical_declaration (variable_declarator name: (identifier) @name)) @constant)
-(program (export_statement declaration: (lexical_declaration
-  (variable_declarator name: (identifier) @name)) @constant))
-(program (variable_declaration (variable_declarator name: (identifier) @name)) @constant)
+(export_statement declaration: (lexical_declaration (variable_declarator name: (identifier) @name
+  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @function)
+(program (lexical_declaration (variable_declarator name: (identifier) @name value: (object) @body)) @class)
+(export_statement declaration: (lexical_declaration (variable_declarator name: (identifier) @name
+  value: (object) @body)) @class)
+(program (lexical_declaration (variable_declarator value: (object
+  (pair key: (property_identifier) @name value: (_) @value) @attribute))))
+(export_statement declaration: (lexical_declaration (variable_declarator value: (object
+  (pair key: (property_identifier) @name value: (_) @value) @attribute))))
+(pair key: (property_identifier) @name
+  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)]) @method
+(program (lexical_declaration (variable_declarator name: (identifier) @name value: (_)? @value)) @constant)
+(export_statement declaration: (lexical_declaration
+  (variable_declarator name: (identifier) @name value: (_)? @value)) @constant)
+(program (variable_declaration (variable_declarator name: (identifier) @name value: (_)? @value)) @constant)
+(assignment_expression left: (member_expression object: (this) property: (property_identifier) @name)
+  right: (_) @value) @attribute @hoisted
+(export_statement "default" @name value: [(class body: (_) @body) (object) @body]) @class
+(export_statement "default" @name
+  value: [(function_expression body: (_) @body) (arrow_function body: (_) @body)]) @function
 """
 
 _TYPESCRIPT = """
 (class_declaration name: (type_identifier) @name body: (class_body) @body) @class
 (abstract_class_declaration name: (type_identifier) @name body: (class_body) @body) @class
 (interface_declaration name: (type_identifier) @name body: (_) @body) @class
-(internal_module name: (identifier) @name body: (_) @body) @namespace
-(enum_declaration name: (identifier) @name) @type
-(type_alias_declaration name: (type_identifier) @name) @type
-(function_signature name: (identifier) @name) @function
-(method_signature name: (property_identifier) @name) @method
-(abstract_method_signature name: (property_identifier) @name) @method
-(property_signature name: (property_identifier) @name) @attribute
-(public_field_definition name: (property_identifier) @name value: (arrow_function body: (_) @body)) @method
-(public_field_definition name: [(property_identifier) (private_property_identifier)] @name) @attribute
-(class_declaration (class_heritage (extends_clause value: (identifier) @base))) @derived
-(class_declaration (class_heritage (implements_clause (type_identifier) @base))) @derived
-(abstract_class_declaration (class_heritage (extends_clause value: (identifier) @base))) @derived
-(interface_declaration (extends_type_clause type: (type_identifier) @base)) @derived
+(enum_declaration name: (identifier) @name body: (_) @body) @class
+(type_alias_declaration name: (type_identifier) @name value: (object_type) @body) @class
+(internal_module name: [(identifier) (nested_identifier)] @name body: (_) @body) @namespace
+(module name: (_) @name body: (_) @body) @namespace
+(type_alias_declaration name: (type_identifier) @name value: (_) @typed) @type
+(function_declaration name: (identifier) @name return_type: (type_annotation) @typed) @function
+(method_definition name: [(property_identifier) (private_property_identifier)] @name
+  return_type: (type_annotation) @typed) @method
+(function_signature name: (identifier) @name return_type: (type_annotation)? @typed) @function
+(ambient_declaration (lexical_declaration (variable_declarator name: (identifier) @name type: (_) @typed))) @constant
+(ambient_declaration (variable_declaration (variable_declarator name: (identifier) @name type: (_) @typed))) @constant
+(program (lexical_declaration (variable_declarator name: (identifier) @name type: (_) @typed)) @constant)
+(export_statement declaration: (lexical_declaration
+  (variable_declarator name: (identifier) @name type: (_) @typed)) @constant)
+(program (lexical_declaration (variable_declarator name: (identifier) @name
+  value: (arrow_function return_type: (type_annotation) @typed))) @function)
+(export_statement declaration: (lexical_declaration (variable_declarator name: (identifier) @name
+  value: (arrow_function return_type: (type_annotation) @typed))) @function)
+(program (lexical_declaration (variable_declarator name: (identifier) @name
+  value: [(as_expression (object) @body) (satisfies_expression (object) @body)])) @class)
+(export_statement declaration: (lexical_declaration (variable_declarator name: (identifier) @name
+  value: [(as_expression (object) @body) (satisfies_expression (object) @body)])) @class)
+(program (lexical_declaration (variable_declarator value: (_ (object
+  (pair key: (property_identifier) @name value: (_) @value) @attribute)))))
+(export_statement declaration: (lexical_declaration (variable_declarator value: (_ (object
+  (pair key: (property_identifier) @name value: (_) @value) @attribute)))))
+(method_signature name: (property_identifier) @name return_type: (type_annotation)? @typed) @method
+(abstract_method_signature name: (property_identifier) @name return_type: (type_annotation)? @typed) @method
+(interface_body (construct_signature "new" @name type: (_) @typed) @method)
+(property_signature name: (property_identifier) @name type: (_)? @typed) @attribute
+(enum_body name: (property_identifier) @name @attribute)
+(enum_assignment name: (property_identifier) @name) @attribute
+(public_field_definition name: (property_identifier) @name
+  value: (arrow_function return_type: (type_annotation)? @typed body: (_) @body)) @method
+(public_field_definition name: [(property_identifier) (private_property_identifier)] @name type: (_)? @typed
+  value: (_)? @value) @attribute
+(required_parameter (accessibility_modifier) pattern: (identifier) @name type: (_)? @typed
+  value: (_)? @value) @attribute @hoisted
+(required_parameter "readonly" pattern: (identifier) @name type: (_)? @typed value: (_)? @value) @attribute @hoisted
+(required_parameter pattern: (identifier) @param type: (_)? @typed value: (_)? @value)
+(required_parameter pattern: (rest_pattern (identifier) @param) type: (_) @typed)
+(optional_parameter pattern: (identifier) @param type: (_) @typed)
+(class_declaration (class_heritage (extends_clause value: [(identifier) (member_expression)] @base))) @derived
+(class_declaration (class_heritage (implements_clause [(type_identifier) @base (nested_type_identifier) @base
+  (generic_type name: (_) @base)]))) @derived
+(abstract_class_declaration (class_heritage (extends_clause value: [(identifier) (member_expression)] @base))) @derived
+(abstract_class_declaration (class_heritage (implements_clause [(type_identifier) @base
+  (nested_type_identifier) @base (generic_type name: (_) @base)]))) @derived
+(interface_declaration (extends_type_clause type: [(type_identifier) @base (nested_type_identifier) @base
+  (generic_type name: (_) @base)])) @derived
+(import_statement (import_require_clause (identifier) @import.alias source: (string (string_fragment) @import.module)))
 """
 
 _JAVASCRIPT = """
 (class_declaration name: (identifier) @name body: (class_body) @body) @class
-(class_declaration (class_heritage (identifier) @base)) @derived
+(program (lexical_declaration (variable_declarator name: (identifier) @name value: (class body: (_) @body))) @class)
+(class_declaration (class_heritage [(identifier) (member_expression)] @base)) @derived
+(program (lexical_declaration (variable_declarator value: (class (class_heritage
+  [(identifier) (member_expression)] @base)))) @derived)
 (field_definition property: (property_identifier) @name value: (arrow_function body: (_) @body)) @method
-(field_definition property: [(property_identifier) (private_property_identifier)] @name) @attribute
+(field_definition property: [(property_identifier) (private_property_identifier)] @name value: (_)? @value) @attribute
 (assignment_expression left: (member_expression object: (identifier) @must.be.exports
-  property: (property_identifier) @name) right: (function_expression body: (_) @body)) @function
+  property: (property_identifier) @name) right: [(function_expression body: (_) @body)
+  (arrow_function body: (_) @body)]) @function
+(assignment_expression left: (member_expression object: (member_expression object: (identifier) @must.be.module
+  property: (property_identifier) @must.be.exports) property: (property_identifier) @name)
+  right: [(function_expression body: (_) @body) (arrow_function body: (_) @body)]) @function
+(assignment_expression left: (member_expression object: (identifier) @must.be.module
+  property: (property_identifier) @must.be.exports) right: [(class name: (identifier) @name body: (_) @body)
+  (function_expression name: (identifier) @name body: (_) @body)]) @class
+(assignment_expression left: (member_expression object: (member_expression object: (identifier) @owner
+  property: (property_identifier) @must.be.prototype) property: (property_identifier) @name)
+  right: (function_expression body: (_) @body)) @method
 """
 
-_EXTENSIONS = (".ts", ".tsx", ".d.ts", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
-_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_VARIABLES = """
+[(function_declaration) (function_expression) (arrow_function) (method_definition) (class_declaration)
+  (generator_function_declaration) (for_in_statement)] @scope
+(variable_declarator name: (identifier) @local value: (_)? @value)
+(variable_declarator name: (object_pattern (shorthand_property_identifier_pattern) @local @member) value: (_) @value)
+(variable_declarator name: (object_pattern (pair_pattern key: (property_identifier) @member
+  value: (identifier) @local)) value: (_) @value)
+(for_in_statement left: (identifier) @local right: (_) @each)
+"""
 
-
-def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
-    """Files of `module`: `./x`, `../x/index.js`, or a name that tsconfig.json maps into the workspace."""
-    folder = parent_folder(importer)
-    if module.startswith("."):
-        return _file(normal(f"{folder}/{module}"), files)
-    for settings in ("tsconfig.json", "jsconfig.json"):
-        found = files.settings(settings, folder)
-        if found:
-            for base in _mapped(module, *found):
-                if paths := _file(normal(base), files):
-                    return paths
-    return []
-
-
-def _file(base: str | None, files: Files) -> list[str]:
-    """`base` with an extension, or its index file. `./x.js` may be written for `x.ts`."""
-    if base is None:
-        return []
-    stem, dot, extension = base.rpartition(".")
-    tries = [base]
-    if dot and extension in ("js", "jsx", "mjs", "cjs"):
-        tries += [f"{stem}.{extension.replace('js', 'ts')}", f"{stem}.tsx", f"{stem}.ts", f"{stem}.d.ts"]
-    tries += [base + extension for extension in _EXTENSIONS]
-    tries += [f"{base}/index{extension}".lstrip("/") for extension in _EXTENSIONS]
-    return [path for path in tries if files.has(path)][:1]
-
-
-def _mapped(module: str, folder: str, text: str) -> list[str]:
-    """Where `paths` and `baseUrl` of a tsconfig.json in `folder` put `module`."""
-    options = _options(text)
-    base_url = options.get("baseUrl")
-    base = f"{folder}/{base_url}" if isinstance(base_url, str) else folder
-    targets: list[str] = []
-    paths = options.get("paths")
-    for pattern, places in paths.items() if isinstance(paths, dict) else ():
-        before, star, after = pattern.partition("*")
-        if not (module == pattern if not star else module.startswith(before) and module.endswith(after)):
-            continue
-        middle = module[len(before) : len(module) - len(after)] if star else ""
-        targets += [f"{base}/{place.replace('*', middle)}" for place in places if isinstance(place, str)]
-    if isinstance(base_url, str):
-        targets.append(f"{base}/{module}")
-    return targets
-
-
-def _options(text: str) -> dict[str, object]:
-    """`compilerOptions` of a tsconfig.json, which may hold comments and trailing commas."""
-    plain = _COMMENT.sub(lambda match: match.group(1) or "", text)
-    try:
-        options = json.loads(re.sub(r",(\s*[}\]])", r"\1", plain)).get("compilerOptions")
-    except (ValueError, AttributeError, RecursionError):
-        return {}
-    return options if isinstance(options, dict) else {}
+_TYPESCRIPT_VARIABLES = """
+(variable_declarator name: (identifier) @local type: (_) @typed)
+(required_parameter pattern: (object_pattern (shorthand_property_identifier_pattern) @param @member) type: (_) @typed)
+[(abstract_class_declaration) (method_signature) (abstract_method_signature) (function_signature) (function_type)
+  (construct_signature) (call_signature) (interface_declaration)] @scope
+"""
 
 
 def _language(name: str, ids: tuple[str, ...], extensions: tuple[str, ...], grammar: tuple[str, str]) -> Language:
@@ -138,6 +170,7 @@ def _language(name: str, ids: tuple[str, ...], extensions: tuple[str, ...], gram
         resolve=resolve,
         import_words=("import", "export", "from", "require"),
         function_end=";",
+        variables=_VARIABLES if name == "javascript" else _VARIABLES + _TYPESCRIPT_VARIABLES,
         settings_files=("tsconfig*.json", "jsconfig*.json", "package.json"),
     )
 
