@@ -70,11 +70,28 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Lines of a file that a snippet shows, and why: `source` names the retriever that found them.
+
+    `name` is what they define ("" for a window of plain code). Lines count from 0, `end_line` is the first line
+    not shown, and `tokens` are counted as the budget counts them.
+    """
+
+    name: str
+    start_line: int
+    end_line: int
+    source: str
+    score: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snippet:
     """Code from elsewhere in the repository that goes into a prompt, and why it does.
 
     `path` is relative to the workspace folder with forward slashes; lines count from 0 and
     `end_line` is the first line not included; `text` may be elided (a signature without its body).
+    `source` and `score` are those of the best of its `pieces`; `tokens` include the heading that names the file.
     """
 
     path: str
@@ -83,6 +100,8 @@ class Snippet:
     text: str
     source: str = "definition"
     score: float = 0.0
+    tokens: int = 0
+    pieces: tuple[Piece, ...] = ()
 
 
 class ParsedFile(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from coderls.document import Snippet
+from coderls.document import Piece, Snippet
 from coderls.repo_context.files import Shelf
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import Language
@@ -34,51 +34,48 @@ def pack(
     Nothing whose first line stands in `near`, the text around the cursor, is shown again, and nothing of a
     file that is a copy of the open one.
     """
-    chosen: dict[str, set[int]] = {}
-    scores: dict[str, float] = {}
+    chosen: dict[str, dict[int, Piece]] = {}
     left, misses = budget, 0
     for item in ranked:
         path, index = item.candidate.path, item.candidate.index
-        shown = chosen.get(path, set())
+        shown = chosen.get(path, {})
         if index in shown or is_copy(path) or _repeats(item.candidate.definition.text, near):
             continue
-        wanted = _with_parents(shelf.definitions(path), index) - shown
-        cost = _cost(shelf.definitions(path), wanted, path, count) + (0 if shown else count(path) + _HEADING)
+        definitions = shelf.definitions(path)
+        wanted = [number for number in _with_parents(definitions, index) if number not in shown]
+        pieces = {number: _piece(definitions[number], item, path, count) for number in wanted}
+        cost = sum(piece.tokens for piece in pieces.values()) + (0 if shown else count(path) + _HEADING)
         if cost > left:
             misses += 1
             if misses > _MAX_MISSES:
                 break
             continue
         left -= cost
-        chosen.setdefault(path, set()).update(wanted)
-        scores[path] = max(scores.get(path, 0.0), item.score)
-    return _write(chosen, scores, shelf, ranked)
+        chosen.setdefault(path, {}).update(pieces)
+    return _write(chosen, shelf, count)
 
 
-def _write(
-    chosen: Mapping[str, set[int]], scores: Mapping[str, float], shelf: Shelf, ranked: Sequence[Ranked]
-) -> list[Snippet]:
-    sources: dict[str, str] = {}
-    for item in ranked:
-        sources.setdefault(item.candidate.path, item.candidate.source)
+def _write(chosen: Mapping[str, Mapping[int, Piece]], shelf: Shelf, count: Callable[[str], int]) -> list[Snippet]:
     snippets = []
-    for path in sorted(chosen, key=lambda path: (_step(scores[path]), path)):
+    for path, pieces in chosen.items():
         language = by_path(path)
-        definitions = shelf.definitions(path)
         if language is None:
             continue
-        indices = sorted(chosen[path])
+        indices = sorted(pieces)
+        best = max(pieces.values(), key=lambda piece: piece.score)
         snippets.append(
             Snippet(
                 path=path,
-                start_line=min(definitions[index].start_line for index in indices),
-                end_line=max(definitions[index].end_line for index in indices),
-                text=render(definitions, indices, language),
-                source=sources[path],
-                score=round(scores[path], 4),
+                start_line=min(piece.start_line for piece in pieces.values()),
+                end_line=max(piece.end_line for piece in pieces.values()),
+                text=render(shelf.definitions(path), indices, language),
+                source=best.source,
+                score=best.score,
+                tokens=sum(piece.tokens for piece in pieces.values()) + count(path) + _HEADING,
+                pieces=tuple(pieces[index] for index in indices),
             )
         )
-    return snippets
+    return sorted(snippets, key=lambda snippet: (_step(snippet.score), snippet.path))
 
 
 def _step(score: float) -> int:
@@ -122,18 +119,26 @@ def _indent(text: str) -> str:
     return text[: len(text) - len(text.lstrip())]
 
 
-def _with_parents(definitions: Sequence[Definition], index: int) -> set[int]:
-    wanted = set()
+def _with_parents(definitions: Sequence[Definition], index: int) -> list[int]:
+    wanted = []
     while index >= 0:
-        wanted.add(index)
+        wanted.append(index)
         index = definitions[index].parent
     return wanted
 
 
-def _cost(definitions: Sequence[Definition], wanted: set[int], path: str, count: Callable[[str], int]) -> int:
+def _piece(definition: Definition, item: Ranked, path: str, count: Callable[[str], int]) -> Piece:
+    """The lines of a signature, and what they cost."""
     language = by_path(path)
-    braces = _BRACES if language is not None and language.members_end else 0
-    return sum(count(definitions[i].text) + 1 + (braces if definitions[i].kind in CONTAINERS else 0) for i in wanted)
+    braces = _BRACES if language is not None and language.members_end and definition.kind in CONTAINERS else 0
+    return Piece(
+        name=definition.name,
+        start_line=definition.start_line,
+        end_line=definition.start_line + definition.text.count("\n") + 1,
+        source=item.candidate.source,
+        score=round(item.score, 4),
+        tokens=count(definition.text) + 1 + braces,
+    )
 
 
 def _repeats(text: str, near: str) -> bool:
