@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from fnmatch import translate
 
 #: File names that hold secrets (lower case).
 SECRET_NAMES = (
@@ -10,13 +11,16 @@ SECRET_NAMES = (
     "*.gpg", "*.ppk", "*.ovpn", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".npmrc", ".yarnrc*", ".pypirc",
     ".netrc", "_netrc", ".git-credentials", ".htpasswd", ".pgpass", ".my.cnf", ".vault-token", "credentials",
     "credentials.*", "*credentials.json", "secrets.*", "secret.*", "*.secret", "*.secrets", "service-account*.json",
-    "client_secret*.json", "terraform.tfvars", "*.tfstate", ".dockercfg", "kubeconfig",
+    "client_secret*.json", "*.tfvars", "*.tfstate", "*.tfstate.backup", ".terraformrc", ".dockercfg", "kubeconfig",
+    "*.kubeconfig", "*.p8", ".s3cfg", ".boto", "auth.json", ".pg_service.conf",
 )  # fmt: skip
 #: Folders whose files are all secret.
 SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".git", ".hg", ".svn"})
+
+_NAMES = re.compile("|".join(translate(pattern) for pattern in SECRET_NAMES))
 
 
 def is_secret(path: str) -> bool:
     """Whether a file called `path` (with forward slashes) must never be read into a prompt."""
     *folders, name = path.lower().split("/")
-    return any(folder in SECRET_FOLDERS for folder in folders) or any(fnmatchcase(name, p) for p in SECRET_NAMES)
+    return any(folder in SECRET_FOLDERS for folder in folders) or _NAMES.match(name) is not None

@@ -1,45 +1,95 @@
-"""What is known of one workspace folder: its files, their outlines, and where each name is defined."""
+"""What is known of one workspace folder: its files, their outlines, and where each name is defined.
+
+Made for a hundred thousand files: a file takes its path, the hashes of its names and a key. Outlines are loaded by
+that key when somebody looks into them, and the latest stay in memory; those of open documents always do.
+"""
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Sequence
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from coderls.repo_context.languages.language import Language, parent_folder
+from coderls.repo_context.names import NameTable, hashes_of
 from coderls.repo_context.outline import Definition, Outline
 
 #: A name that is defined in more files than this says nothing.
 MAX_FILES_OF_A_NAME = 12
 #: Files whose names are kept ready for `places`.
 _MAX_PLACES = 400
+#: Definitions of loaded outlines that stay in memory: some 350 bytes each.
+_MAX_LOADED = 80_000
+_MAX_RESOLVED = 20_000
+#: File names that more files have than this are looked up together with their folder's name.
+_CROWD = 32
+
+#: Before the name of a namespace, where it stands for "declares this namespace".
+_NAMESPACE = "namespace "
+
+Load = Callable[[bytes], Outline | None]
+
+
+def load_nothing(key: bytes) -> Outline | None:
+    """For a shelf whose outlines are all held."""
+    return None
+
+
+def name_hashes(outline: Outline) -> array[int]:
+    """Hashes of all that a file can be found by: the names that it defines, and its namespaces as such."""
+    names = {item.name for item in outline.definitions}
+    return hashes_of(names | {_NAMESPACE + item.name for item in outline.definitions if item.kind == "namespace"})
 
 
 class Shelf:
-    """Paths are relative to the workspace folder, with forward slashes. Not locked: its owner does that."""
+    """Paths are relative to the workspace folder, with forward slashes. Not locked: its owner does that.
 
-    def __init__(self) -> None:
-        self.outlines: dict[str, Outline] = {}
+    `load` gives the outline of a key, or None when it is lost; `lost` is told of its file then.
+    """
+
+    def __init__(self, load: Load = load_nothing, lost: Callable[[str], None] = lambda path: None) -> None:
+        self.outlines: Mapping[str, Outline] = _Outlines(self)
+        self.definition_count = 0
+        self._load = load
+        self._lost = lost
+        self._numbers: dict[str, int] = {}
+        # By number of file. A file that is only announced has no key and no names.
+        self._paths: list[str] = []
+        self._keys: list[bytes | None] = []
+        self._hashes: list[array[int] | None] = []
+        self._counts = array("I")
+        self._free: list[int] = []
+        self._outlined = 0
+        self._names = NameTable()
+        self._held: dict[str, Outline] = {}
+        self._loaded: OrderedDict[bytes, Outline] = OrderedDict()
+        self._loaded_definitions = 0
         self._settings: dict[str, str] = {}
         self._settings_called: dict[str, tuple[tuple[str, str], ...]] = {}
         self._by_file_name: dict[str, list[str]] = {}
         self._by_folder: dict[str, list[str]] = {}
-        self._by_name: dict[str, list[str]] = {}
+        self._by_tail: dict[str, dict[str, list[str]]] = {}
         self._resolved: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._places: dict[str, dict[str, list[int]]] = {}
 
+    def announce(self, paths: Iterable[str]) -> None:
+        """These files are there, and will be read: imports of them can be resolved from now on."""
+        touched: dict[int, list[str]] = {}
+        for path in paths:
+            if path not in self._numbers:
+                for group in self._enter(path):
+                    touched[id(group)] = group
+        for group in touched.values():
+            group.sort()
+
     def put(self, path: str, outline: Outline) -> None:
-        """Add a file, or replace what is known of it."""
-        old = self.outlines.get(path)
-        self._places.pop(path, None)
-        if old is None:
-            self._resolved.clear()
-            insort(self._by_file_name.setdefault(path.rpartition("/")[2], []), path)
-            insort(self._by_folder.setdefault(parent_folder(path), []), path)
-        else:
-            self._drop_names(path, old)
-        self.outlines[path] = outline
-        for name in {definition.name for definition in outline.definitions}:
-            self._by_name.setdefault(name, []).append(path)
+        """Add a file, or replace what is known of it; its outline stays in memory."""
+        self._take(path, None, name_hashes(outline), len(outline.definitions))
+        self._held[path] = outline
+
+    def put_kept(self, path: str, key: bytes, hashes: array[int], definitions: int) -> None:
+        """The same for an outline that `load` gives for `key`: its `name_hashes`, and how many it defines."""
+        self._take(path, key, hashes, definitions)
 
     def put_settings(self, path: str, text: str) -> None:
         """Keep the text of a settings file such as go.mod."""
@@ -52,33 +102,80 @@ class Shelf:
         if self._settings.pop(path, None) is not None:
             self._settings_called.clear()
             self._resolved.clear()
-        old = self.outlines.pop(path, None)
-        self._places.pop(path, None)
-        if old is not None:
-            self._resolved.clear()
-            self._drop_names(path, old)
-            self._by_file_name[path.rpartition("/")[2]].remove(path)
-            self._by_folder[parent_folder(path)].remove(path)
+        number = self._numbers.get(path)
+        if number is None:
+            return
+        self._clear(number)
+        del self._numbers[path]
+        self._free.append(number)
+        self._leave(path)
 
     def paths(self) -> list[str]:
-        """All files, settings files included."""
-        return [*self.outlines, *self._settings]
+        """All files, settings files and announced ones included."""
+        return [*self._numbers, *(path for path in self._settings if path not in self._numbers)]
+
+    def knows(self, path: str) -> bool:
+        """Whether this is a file, or a settings file, of the shelf."""
+        return path in self._numbers or path in self._settings
+
+    def key(self, path: str) -> bytes | None:
+        """The key of a file that `put_kept` was told of."""
+        number = self._numbers.get(path)
+        return None if number is None else self._keys[number]
+
+    def is_outlined(self, path: str) -> bool:
+        """Whether this file was read."""
+        number = self._numbers.get(path)
+        return number is not None and self._hashes[number] is not None
+
+    def outlined(self) -> Iterator[str]:
+        """The files that were read."""
+        return (path for path, number in self._numbers.items() if self._hashes[number] is not None)
+
+    def outlined_count(self) -> int:
+        """How many were read."""
+        return self._outlined
+
+    def outline(self, path: str) -> Outline | None:
+        """The outline of a file; None when it is not known."""
+        held = self._held.get(path)
+        if held is not None:
+            return held
+        key = self.key(path)
+        if key is None:
+            return None
+        outline = self._loaded.get(key)
+        if outline is not None:
+            self._loaded.move_to_end(key)
+            return outline
+        outline = self._load(key)
+        if outline is None:
+            self._lost(path)
+            return None
+        self._loaded[key] = outline
+        self._loaded_definitions += len(outline.definitions) + 1
+        while self._loaded_definitions > _MAX_LOADED and len(self._loaded) > 1:
+            _, oldest = self._loaded.popitem(last=False)
+            self._loaded_definitions -= len(oldest.definitions) + 1
+        return outline
 
     def defining(self, name: str) -> Sequence[str]:
         """Files that define `name`, sorted; none when there are too many to mean anything."""
-        paths = self._by_name.get(name, ())
-        return sorted(paths) if len(paths) <= MAX_FILES_OF_A_NAME else ()
+        files = self._names.files(name)
+        return sorted(self._paths[file] for file in files) if len(files) <= MAX_FILES_OF_A_NAME else ()
 
     def resolve(self, language: Language, module: str, importer: str) -> tuple[str, ...]:
         """Files that `module` means in file `importer`."""
         key = (language.name, module, importer)
         if key not in self._resolved:
+            if len(self._resolved) >= _MAX_RESOLVED:
+                self._resolved.clear()
             self._resolved[key] = tuple(path for path in language.resolve(module, importer, self) if path != importer)
         return self._resolved[key]
 
     def definitions(self, path: str) -> tuple[Definition, ...]:
         """What file `path` defines; nothing when it is not known."""
-        outline = self.outlines.get(path)
+        outline = self.outline(path)
         return outline.definitions if outline else ()
 
     def places(self, path: str, name: str) -> Sequence[int]:
@@ -96,12 +193,14 @@ class Shelf:
 
     def has(self, path: str) -> bool:
         """Whether this file is known."""
-        return path in self.outlines
+        return path in self._numbers
 
     def ending(self, path: str) -> Sequence[str]:
         """Known files whose path is `path`, or ends with it after a slash."""
+        names: Sequence[str] = self._by_file_name.get(path.rpartition("/")[2], ())
+        if len(names) > _CROWD and "/" in path:
+            names = self._crowd(path)
         tail = "/" + path
-        names = self._by_file_name.get(path.rpartition("/")[2], ())
         return [name for name in names if name == path or name.endswith(tail)]
 
     def inside(self, folder: str) -> Sequence[str]:
@@ -126,7 +225,8 @@ class Shelf:
     def every(self, name: str) -> Sequence[tuple[str, str]]:
         """Folder and text of every settings file called `name`, sorted by folder."""
         if name not in self._settings_called:
-            named = [(parent_folder(path), text) for path, text in self._settings.items() if _name(path) == name]
+            tail = "/" + name
+            named = [(parent_folder(p), text) for p, text in self._settings.items() if p == name or p.endswith(tail)]
             self._settings_called[name] = tuple(sorted(named))
         return self._settings_called[name]
 
@@ -137,20 +237,94 @@ class Shelf:
 
     def declaring(self, namespace: str) -> Sequence[str]:
         """Files with a part of `namespace`, as it is written there; sorted."""
-        paths = self._by_name.get(namespace, ())
-        return sorted(path for path in paths if _declares(self.definitions(path), namespace))
+        return sorted(self._paths[file] for file in self._names.files(_NAMESPACE + namespace))
 
-    def _drop_names(self, path: str, outline: Outline) -> None:
-        for name in {definition.name for definition in outline.definitions}:
-            paths = self._by_name[name]
-            paths.remove(path)
-            if not paths:
-                del self._by_name[name]
+    def _take(self, path: str, key: bytes | None, hashes: array[int], definitions: int) -> None:
+        number = self._numbers.get(path)
+        if number is None:
+            for group in self._enter(path):
+                group.sort()
+            number = self._numbers[path]
+        else:
+            self._clear(number)
+        self._keys[number] = key
+        self._hashes[number] = hashes
+        self._counts[number] = definitions
+        self._names.add(number, hashes)
+        self._outlined += 1
+        self.definition_count += definitions
+
+    def _clear(self, number: int) -> None:
+        """Forget what is in a file, not that it is there."""
+        path = self._paths[number]
+        self._held.pop(path, None)
+        self._places.pop(path, None)
+        hashes = self._hashes[number]
+        if hashes is not None:
+            self._names.remove(number, hashes)
+            self._outlined -= 1
+            self.definition_count -= self._counts[number]
+        self._keys[number] = self._hashes[number] = None
+        self._counts[number] = 0
+
+    def _enter(self, path: str) -> tuple[list[str], list[str]]:
+        """A new file gets a number, and stands at the end of the two lists that are returned: sort them."""
+        self._resolved.clear()
+        if self._free:
+            number = self._free.pop()
+            self._paths[number] = path
+        else:
+            number = len(self._paths)
+            self._paths.append(path)
+            self._keys.append(None)
+            self._hashes.append(None)
+            self._counts.append(0)
+        self._numbers[path] = number
+        name = path.rpartition("/")[2]
+        self._by_tail.pop(name, None)
+        same_name = self._by_file_name.setdefault(name, [])
+        same_folder = self._by_folder.setdefault(parent_folder(path), [])
+        same_name.append(path)
+        same_folder.append(path)
+        return same_name, same_folder
+
+    def _leave(self, path: str) -> None:
+        self._resolved.clear()
+        name, folder = path.rpartition("/")[2], parent_folder(path)
+        self._by_tail.pop(name, None)
+        for groups, group in ((self._by_file_name, name), (self._by_folder, folder)):
+            groups[group].remove(path)
+            if not groups[group]:
+                del groups[group]
+
+    def _crowd(self, path: str) -> Sequence[str]:
+        """Known files that end with the last two parts of `path`."""
+        *_, folder, name = path.split("/")
+        tails = self._by_tail.get(name)
+        if tails is None:
+            tails = self._by_tail[name] = {}
+            for known in self._by_file_name[name]:
+                tails.setdefault(parent_folder(known).rpartition("/")[2], []).append(known)
+        return tails.get(folder, ())
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
+class _Outlines(Mapping[str, Outline]):
+    """The outlines of a shelf as a mapping from paths; loaded as they are asked for."""
 
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
 
-def _declares(definitions: Sequence[Definition], namespace: str) -> bool:
-    return any(item.kind == "namespace" and item.name == namespace for item in definitions)
+    def __getitem__(self, path: str) -> Outline:
+        outline = self._shelf.outline(path)
+        if outline is None:
+            raise KeyError(path)
+        return outline
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self._shelf.is_outlined(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._shelf.outlined()
+
+    def __len__(self) -> int:
+        return self._shelf.outlined_count()

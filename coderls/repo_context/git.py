@@ -35,16 +35,28 @@ def git_files(folder: Path) -> list[str] | None:
 
 
 def git_ignores(path: Path) -> bool:
-    """Whether git ignores this file; false too where git has no answer.
+    """Whether git ignores this file or folder; false too where git has no answer.
 
     Unlike our own reading of .gitignore it knows `.git/info/exclude`, the user's own ignore file, and ignore files
     above the workspace folder.
     """
+    answer = _check_ignore(path, "--quiet")
+    return answer is not None and answer.returncode == 0
+
+
+def git_ignore_rule(path: Path) -> str:
+    """The line by which git ignores this file, as `file:line:pattern`; empty where it does not."""
+    answer = _check_ignore(path, "--verbose")
+    if answer is None or answer.returncode:
+        return ""
+    return os.fsdecode(answer.stdout).partition("\t")[0].strip()
+
+
+def _check_ignore(path: Path, option: str) -> subprocess.CompletedProcess[bytes] | None:
     program = shutil.which("git")
     if program is None or Path(program).resolve().is_relative_to(path.parent.resolve()):
-        return False
-    answer = _run(program, path.parent, "check-ignore", "--quiet", "--", path.name)
-    return answer is not None and answer.returncode == 0
+        return None
+    return _run(program, path.parent, "check-ignore", option, "--", path.name)
 
 
 def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | None:

@@ -7,45 +7,46 @@ a shell, with a time limit. Symbolic links never lead out of the workspace folde
 from __future__ import annotations
 
 import os
-import re
+import stat
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from coderls.repo_context.git import git_files, git_ignores
+from coderls.repo_context.exclusion import Reason, Tally
+from coderls.repo_context.filters import MAX_FILE_BYTES, NOT_SOURCE, decoded, is_binary, name_reason, text_reason
+from coderls.repo_context.git import git_files, git_ignore_rule, git_ignores
 from coderls.repo_context.ignore import IgnoreRules
-from coderls.repo_context.languages import by_path, is_settings_file
 from coderls.repo_context.languages.language import normal
-from coderls.repo_context.reading import read_regular
+from coderls.repo_context.reading import Bytes, Stamp, read_stamped
 from coderls.secret_files import SECRET_FOLDERS, is_secret
 
-#: Longer files are not indexed (bytes).
-MAX_FILE_BYTES = 1_000_000
-#: Files of one workspace folder that are looked at, at most: the index is in memory, about 8 KB a file.
-MAX_FILES = 50_000
+#: Files of one workspace folder that are looked at, at most: a file takes about 1 KB of memory.
+MAX_FILES = 250_000
 #: Answers of git about single files that are kept.
 _MAX_ANSWERS = 10_000
 
-#: Folders that are skipped where no git says what is ignored.
-_NOT_SOURCE = frozenset(
-    {"node_modules", "__pycache__", "site-packages", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
-     ".pytest_cache", ".cache", ".idea", ".vscode", ".gradle", ".next"}
-)  # fmt: skip
-_GENERATED_NAMES = ("*.min.js", "*.min.mjs", "*.bundle.js", "*_pb2.py", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h")
-_GENERATED = re.compile(r"@generated\b|\b(?:code|file) (?:is )?(?:auto)?generated\b.*\bdo not (?:edit|modify)", re.I)
-
 
 class Workspace:
-    """The folders that the editor has open. `notes` are sentences for the user about what is not indexed."""
+    """The folders that the editor has open. `notes` are sentences for the user about what is not indexed.
+
+    `tallies` say, for each folder, how many files were left out when they were listed, and why.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(Path(os.path.abspath(folder)) for folder in folders)
+        #: Of these only open files are indexed: home folders, and what holds them.
+        self.open_only = tuple(_is_too_much(folder) for folder in self.folders)
+        self.tallies = [Tally() for _ in self.folders]
+        self.notes: dict[str, None] = {}
         self._real = tuple(os.path.realpath(folder) for folder in self.folders)
         self._rules = tuple(IgnoreRules(folder) for folder in self.folders)
         self._listed: list[frozenset[str]] = [frozenset() for _ in self.folders]
         self._real_parents: dict[str, str] = {}
         self._git_ignores: dict[tuple[int, str], bool] = {}
-        self.notes: dict[str, None] = {}
+        #: Folders that a repository around them ignores: git has nothing to say about their files.
+        self._without_git: set[int] = set()
+        #: Where `A.py` is `a.py`: the names as they were listed, by the same in lower case.
+        self._folds = tuple(_folds_case(folder) for folder in self.folders)
+        self._spelled: list[dict[str, str]] = [{} for _ in self.folders]
 
     def locate(self, path: Path) -> tuple[int, str] | None:
         """Number of the innermost folder that holds `path`, and the path in it; None outside of all."""
@@ -56,22 +57,45 @@ class Workspace:
                 inside = _below(given, root)
                 if inside and (best is None or len(root) > best[0]):
                     best = (len(root), number, inside)
-        return None if best is None else best[1:]
+        if best is None:
+            return None
+        _, number, inside = best
+        return number, self._spelled[number].get(inside.casefold(), inside) if self._folds[number] else inside
 
     def is_allowed(self, path: Path) -> bool:
         """Whether this file may give context: inside the workspace, not secret, not ignored, no way out by links."""
+        return self.forbidden(path) is None
+
+    def forbidden(self, path: Path) -> Reason | None:
+        """Why this file may not give context, whatever is in it."""
         place = self.locate(path)
         if place is None:
-            return False
+            return Reason.OUTSIDE
         number, inside = place
-        if is_secret(inside) or not inside.isprintable() or not self._stays_inside(number, inside):
-            return False
-        return inside in self._listed[number] or not self._is_ignored(number, inside)
+        if is_secret(inside):
+            return Reason.SECRET
+        if not inside.isprintable():
+            return Reason.NAME
+        if not self._stays_inside(number, inside):
+            return Reason.LINK
+        if inside in self._listed[number] or not self._is_ignored(number, inside):
+            return None
+        return Reason.IGNORED
+
+    def ignore_rule(self, number: int, inside: str) -> str:
+        """The line that ignores a file of folder `number`, as `file:line: pattern`; empty where none does."""
+        by_git = "" if number in self._without_git else git_ignore_rule(self.folders[number] / inside)
+        return self._rules[number].rule(inside, with_git=False) or by_git or self._rules[number].rule(inside)
+
+    def is_passed_over(self, number: int, inside: str) -> bool:
+        """Whether a file is in a folder such as node_modules, which is skipped where git does not list it."""
+        return inside not in self._listed[number] and any(part in NOT_SOURCE for part in inside.split("/")[:-1])
 
     def list_files(self, number: int) -> list[str]:
         """Sources and settings files of one folder, sorted; what is not looked at is said in `notes`."""
         folder = self.folders[number]
-        if _is_too_much(folder):
+        self.tallies[number] = Tally()
+        if self.open_only[number]:
             self.notes[f"{folder} is a home folder or the whole disk: only open files are indexed."] = None
             return []
         if not folder.is_dir():
@@ -79,7 +103,13 @@ class Workspace:
             return []
         self._rules[number].forget()
         self._git_ignores.clear()
+        self._without_git.discard(number)
+        if not (folder / ".git").exists() and git_ignores(folder):
+            self._without_git.add(number)
+            self.notes[f"A git repository around {folder} ignores it: its files are read all the same."] = None
         self._listed[number] = self._wanted(number, "")
+        if self._folds[number]:
+            self._spelled[number] = {path.casefold(): path for path in self._listed[number]}
         self._real_parents.clear()
         return sorted(self._listed[number])
 
@@ -94,13 +124,31 @@ class Workspace:
 
         Broken UTF-8 becomes U+FFFD.
         """
+        found = self.read_bytes(number, inside)
+        text = decoded(found.data)
+        return None if found.reason or text_reason(text) else text
+
+    def read_bytes(self, number: int, inside: str) -> Bytes:
+        """The bytes of a file of folder `number`, or why there are none."""
         if not self._stays_inside(number, inside):
+            return Bytes(reason=Reason.LINK)
+        found = read_stamped(os.path.join(self.folders[number], inside), MAX_FILE_BYTES)
+        if found.reason is None and is_binary(found.data):
+            return Bytes(stamp=found.stamp, reason=Reason.BINARY)
+        return found
+
+    def stamp(self, number: int, inside: str) -> Stamp | None:
+        """Time of change and size of a file of folder `number`; None for what is no file that may be read."""
+        path = os.path.join(self.folders[number], inside)
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                status = os.stat(path)
+        except (OSError, ValueError):
             return None
-        data = read_regular(self.folders[number] / inside, MAX_FILE_BYTES)
-        if data is None or b"\0" in data[:8192]:
+        if not stat.S_ISREG(status.st_mode) or not self._stays_inside(number, inside):
             return None
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-        return None if _is_made_by_machine(text) else text
+        return Stamp(status.st_mtime_ns, status.st_size)
 
     def changed(self, path: Path) -> bool:
         """Take note that `path` changed on disk. True for an ignore file: what is allowed may have changed."""
@@ -115,26 +163,34 @@ class Workspace:
 
     def _wanted(self, number: int, inside: str) -> frozenset[str]:
         """Sources and settings files in and below `inside`."""
-        folder, rules = self.folders[number], self._rules[number]
-        listed = git_files(folder / inside)
+        folder, rules, tally = self.folders[number], self._rules[number], self.tallies[number]
+        listed = None if number in self._without_git else git_files(folder / inside)
         above = f"{inside}/" if inside else ""
         wanted: set[str] = set()
         for path in self._walk(number, inside) if listed is None else (above + name for name in listed):
             found = normal(path)
-            if not found or not _is_wanted(found) or is_secret(found):
+            if not found:
                 continue
-            if listed is not None and rules.ignores(found, with_git=False):
-                continue
-            wanted.add(found)
-            if len(wanted) >= MAX_FILES:
+            reason = name_reason(found)
+            if is_secret(found):
+                reason = Reason.SECRET
+            elif reason is None and listed is not None and rules.ignores(found, with_git=False):
+                reason = Reason.IGNORED
+            elif reason is None and len(wanted) >= MAX_FILES:
+                reason = Reason.TOO_MANY
                 self.notes[f"{folder} has more than {MAX_FILES} source files: the rest is not indexed."] = None
-                break
+            if reason is None:
+                wanted.add(found)
+            else:
+                tally.add(reason, found)
         return frozenset(wanted)
 
     def _is_ignored(self, number: int, inside: str) -> bool:
         """Whether a file that was not listed (new since then, or open) is ignored: by our rules, or by git's others."""
         if self._rules[number].ignores(inside):
             return True
+        if number in self._without_git:
+            return False
         key = (number, inside)
         if key not in self._git_ignores:
             if len(self._git_ignores) >= _MAX_ANSWERS:
@@ -154,7 +210,7 @@ class Workspace:
 
     def _walk(self, number: int, start: str) -> Iterator[str]:
         """Files of a folder without git. Links to folders are not followed, so there are no loops."""
-        rules = self._rules[number]
+        rules, tally = self._rules[number], self.tallies[number]
         waiting = [start]
         while waiting:
             inside = waiting.pop()
@@ -166,9 +222,14 @@ class Workspace:
             for entry in entries:
                 path = f"{inside}/{entry.name}" if inside else entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in _NOT_SOURCE and entry.name not in SECRET_FOLDERS and not rules.hides(path):
+                    reason = _folder_reason(entry.name, hidden=rules.hides(f"{path}/"))
+                    if reason is None:
                         waiting.append(path)
-                elif not rules.hides(path):
+                    else:
+                        tally.add(reason, f"{path}/")
+                elif rules.hides(path):
+                    tally.add(Reason.IGNORED, path)
+                else:
                     yield path
 
 
@@ -182,23 +243,28 @@ def _below(path: str, root: str) -> str | None:
 
 def _is_too_much(folder: Path) -> bool:
     """A home folder, a folder that holds it, or a disk."""
-    home = os.path.realpath(Path.home())
     real = os.path.realpath(folder)
+    if os.path.dirname(real) == real:
+        return True
+    try:
+        home = os.path.realpath(Path.home())
+    except RuntimeError:  # nobody says where it is
+        return False
     return real == home or _below(home, real) is not None
 
 
-def _is_wanted(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    if not path.isprintable():  # broken UTF-8, line ends: nothing that can be written into a prompt
+def _folder_reason(name: str, *, hidden: bool) -> Reason | None:
+    if name in SECRET_FOLDERS:
+        return Reason.SECRET
+    if name in NOT_SOURCE:
+        return Reason.FOLDER
+    return Reason.IGNORED if hidden else None
+
+
+def _folds_case(folder: Path) -> bool:
+    """Whether the disk takes `A` and `a` for the same name (as macOS and Windows mostly do)."""
+    name = folder.name
+    try:
+        return name != name.swapcase() and folder.with_name(name.swapcase()).samefile(folder)
+    except (OSError, ValueError):
         return False
-    if is_settings_file(name):
-        return True
-    return by_path(path) is not None and not any(fnmatchcase(name, pattern) for pattern in _GENERATED_NAMES)
-
-
-def _is_made_by_machine(text: str) -> bool:
-    """Minified (very long lines) or marked as generated in its first lines."""
-    head = text[:2_000]
-    if _GENERATED.search(head):
-        return True
-    return len(text) > 2_000 and len(text) / (text.count("\n") + 1) > 250

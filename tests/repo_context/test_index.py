@@ -11,6 +11,7 @@ import pytest
 
 from coderls.document import Document, Edit
 from coderls.repo_context import index as index_module
+from coderls.repo_context import upkeep as upkeep_module
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.languages.python import PYTHON
 from coderls.repo_context.parse import outline
@@ -27,7 +28,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def no_waiting_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "_QUIET_S", 0.0)
+    monkeypatch.setattr(upkeep_module, "_QUIET_S", 0.0)
 
 
 @pytest.fixture
@@ -258,9 +259,10 @@ def test_asking_while_building_is_safe(tmp_path: Path):
 
 
 def test_a_closed_index_still_answers(index: RepositoryIndex, shop: Path):
+    before = show(ask(index, shop, "main.py", MAIN))
     index.close()
     index.refresh(shop / "main.py")
-    assert "price_on_disk" in show(ask(index, shop, "main.py", MAIN))
+    assert show(ask(index, shop, "main.py", MAIN)) == before
 
 
 def test_a_long_open_document_is_not_parsed_while_a_completion_waits(
@@ -323,8 +325,8 @@ def test_imports_are_kept_over_edits_that_cannot_change_them(before: str, after:
 def test_typing_that_never_pauses_does_not_keep_the_index_waiting(
     index: RepositoryIndex, shop: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(index_module, "_QUIET_S", 3600.0)
-    monkeypatch.setattr(index_module, "_LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(upkeep_module, "_QUIET_S", 3600.0)
+    monkeypatch.setattr(upkeep_module, "_LONGEST_WAIT_S", 0.05)
     buffer, _ = open_document(shop, "shop/model.py", "class Item:\n    def price_in_buffer(self): ...\n")
     index.update(buffer)
     assert "price_in_buffer" in context(index, shop)
@@ -344,7 +346,7 @@ def test_a_change_that_cannot_be_taken_in_does_not_end_the_worker(
     index: RepositoryIndex, shop: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     with monkeypatch.context() as broken:
-        broken.setattr(index, "_read", None)
+        broken.setattr(index._intake, "take_file", None)
         index.refresh(shop / "main.py")
         assert index.settle(30)
     assert "could not be taken into the index" in caplog.text

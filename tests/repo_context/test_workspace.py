@@ -11,8 +11,9 @@ import pytest
 
 from coderls.repo_context import git as git_module
 from coderls.repo_context import workspace as workspace_module
+from coderls.repo_context.filters import MAX_FILE_BYTES
 from coderls.repo_context.reading import read_regular
-from coderls.repo_context.workspace import MAX_FILE_BYTES, Workspace
+from coderls.repo_context.workspace import Workspace
 from coderls.secret_files import is_secret
 from tests.repo_context.repository import write
 
