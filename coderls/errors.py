@@ -10,6 +10,7 @@
     │   ├── EngineStartFailed  the engine process could not be started, or left while loading
     │   ├── EngineUnreachable  nobody answers there (any more)
     │   ├── EngineMismatch     it speaks another protocol version, or is no engine at all
+    │   ├── RunStopped         a run of the model was stopped between two layers, as it was asked to
     │   └── RequestRefused     the engine says that this request is wrong (its `status` is the HTTP status)
     ├── DocumentError          a document or position that cannot be worked on
     └── WorkspaceError         a repository or folder that cannot be read
@@ -66,6 +67,10 @@ class EngineUnreachable(EngineError):
 
 class EngineMismatch(EngineError):
     """Somebody answers, but not an engine that this version can talk to."""
+
+
+class RunStopped(EngineError):
+    """A run of the model was stopped before its end, because whoever asked for it said so."""
 
 
 class RequestRefused(EngineError):

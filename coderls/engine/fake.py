@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from coderls.engine.runner import ModelInfo, Result, Sample, SampleSpec, Work
-from coderls.errors import ModelBroken
+from coderls.errors import ModelBroken, RunStopped
 from coderls.tokenizer import Tokenizer, byte_characters
 
 SCRIPT_FILE = "fake.json"
@@ -136,9 +136,11 @@ class FakeRunner:
             raise ModelBroken(script.load_error, "It is what its script says.")
         return cls(script, Tokenizer.from_file(folder / "tokenizer.json"), name)
 
-    def run(self, batch: Sequence[Work]) -> list[Result]:
+    def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
         """As `Runner.run`; the time it takes is the script's."""
         self.runs += 1
+        if should_stop is not None and should_stop():
+            raise RunStopped("The run of the model was stopped.")
         return [self._work(work) for work in batch]
 
     def copy(self, source: int, target: int, length: int) -> None:

@@ -7,7 +7,7 @@ which tokens are in them: `kv_slots.py` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,9 +85,11 @@ class Runner(Protocol):
     def slot_lengths(self) -> Sequence[int]:
         """Capacity in tokens of each KV slot."""
 
-    def run(self, batch: Sequence[Work]) -> list[Result]:
+    def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
         """Do all pieces of work (of different slots) at once; one result for each, in order.
 
+        `should_stop` is asked now and then during a long prefill, between two layers; once it says yes, RunStopped is
+        raised soon: what was to be written cannot be trusted then, and what was in the slots before is as it was.
         Raises what ends the whole batch: the KV of none of its slots can be trusted then.
         """
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,15 +24,35 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`tokens`, `rope_rows` and `kv_rows` are int64 [total]: the ids, and each one's row of the rotary tables and of
-    the KV cache. `spans` says whose they are, in order; for the last `wanted[i]` tokens of span i logits are wanted.
+    """`ids` int64 [3, total]: the tokens, and each one's row of the rotary tables and of the KV cache.
+
+    They are made on the host; `to` moves them. `spans` says whose they are, in order; for the last `wanted[i]` tokens
+    of span i logits are wanted. `between` is called before each layer of a long pass, and ends it by raising.
     """
 
-    tokens: Tensor
-    rope_rows: Tensor
-    kv_rows: Tensor
+    ids: Tensor
     spans: tuple[Span, ...]
     wanted: tuple[int, ...]
+    between: Callable[[], None] | None = None
+
+    @property
+    def tokens(self) -> Tensor:
+        """int64 [total]."""
+        return self.ids[0]
+
+    @property
+    def rope_rows(self) -> Tensor:
+        """int64 [total]."""
+        return self.ids[1]
+
+    @property
+    def kv_rows(self) -> Tensor:
+        """int64 [total]."""
+        return self.ids[2]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same, its `ids` on `device`."""
+        return self if self.ids.device == device else replace(self, ids=self.ids.to(device))
 
     @property
     def ends(self) -> tuple[Span, ...]:
@@ -41,8 +61,8 @@ class Batch:
             Span(span.slot, span.end, wanted) for span, wanted in zip(self.spans, self.wanted, strict=True) if wanted
         )
 
-    def end_rows(self) -> list[int] | None:
-        """Which of the tokens become logits, by their place in `tokens`; None: all of them."""
+    def end_rows(self) -> Tensor | None:
+        """Which of the tokens become logits, by their place in `tokens`: int64, where `ids` is; None: all of them."""
         if all(wanted == span.count for span, wanted in zip(self.spans, self.wanted, strict=True)):
             return None
         rows: list[int] = []
@@ -50,10 +70,16 @@ class Batch:
         for span, wanted in zip(self.spans, self.wanted, strict=True):
             after += span.count
             rows.extend(range(after - wanted, after))
-        return rows
+        return torch.tensor(rows, dtype=torch.long).to(self.ids.device)
 
 
-def make_batch(works: Sequence[Work], cache: KvCache, rope: RopeTables, wanted: Sequence[int] | None = None) -> Batch:
+def make_batch(
+    works: Sequence[Work],
+    cache: KvCache,
+    rope: RopeTables,
+    wanted: Sequence[int] | None = None,
+    between: Callable[[], None] | None = None,
+) -> Batch:
     """The batch of `works`, which were checked before. `wanted`: instead of the samples that each asks for."""
     tokens: list[int] = []
     rope_rows: list[int] = []
@@ -64,11 +90,9 @@ def make_batch(works: Sequence[Work], cache: KvCache, rope: RopeTables, wanted: 
         rope_rows.extend(rope.rows(work.start, count, long=work.long))
         first = cache.offsets[work.slot] + work.start
         kv_rows.extend(range(first, first + count))
-    ids = torch.tensor([tokens, rope_rows, kv_rows], dtype=torch.long).to(cache.layers[0].device)
     return Batch(
-        tokens=ids[0],
-        rope_rows=ids[1],
-        kv_rows=ids[2],
+        ids=torch.tensor([tokens, rope_rows, kv_rows], dtype=torch.long),
         spans=tuple(Span(work.slot, work.start + len(work.tokens), len(work.tokens)) for work in works),
         wanted=tuple(wanted) if wanted is not None else tuple(len(work.samples) for work in works),
+        between=between,
     )

@@ -6,15 +6,18 @@ equal to it: captured CUDA graphs, a compiled step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from coderls.engine.model.attention import Attention
 from coderls.engine.model.batch import Batch
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2, forward
+from coderls.errors import RunStopped
 
 
 class Forward(Protocol):
@@ -40,6 +43,7 @@ class EagerForward:
         self._model = model
         self._cache = cache
         self._attention = attention
+        self._device = model.embedding.device
 
     def takes(self, batch: Batch) -> bool:
         """Always."""
@@ -48,9 +52,30 @@ class EagerForward:
 
     def __call__(self, batch: Batch) -> Tensor | None:
         """See `Forward`."""
-        return forward(self._model, batch, self._cache, self._attention)
+        return forward(self._model, batch.to(self._device), self._cache, self._attention)
 
 
 def run_first(forwards: Sequence[Forward], batch: Batch) -> Tensor | None:
     """Run `batch` the first way that takes it; the last of `forwards` takes all."""
     return next(way for way in forwards if way.takes(batch))(batch)
+
+
+def stop_between(should_stop: Callable[[], bool], device: torch.device) -> Callable[[], None]:
+    """What to call before each layer of a long pass: raises RunStopped once `should_stop` says yes.
+
+    A card works behind the host, which could have queued all layers before anybody changes their mind: the host is
+    held back until the card is at most two layers behind.
+    """
+    behind: deque[torch.cuda.Event] = deque()
+
+    def between() -> None:
+        if device.type == "cuda":
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record(torch.cuda.current_stream(device))
+            behind.append(event)
+            if len(behind) > 2:
+                behind.popleft().synchronize()
+        if should_stop():
+            raise RunStopped("The run of the model was stopped.")
+
+    return between

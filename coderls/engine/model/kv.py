@@ -18,11 +18,19 @@ from coderls.engine.model.config import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class KvCache:
-    """`layers[l]` [positions, 2 * kv_heads, head_dim]; slot s is `lengths[s]` positions from `offsets[s]` on."""
+    """`layers[l]` [positions, 2 * kv_heads, head_dim]; slot s is `lengths[s]` positions from `offsets[s]` on.
+
+    One position more, `scratch`, belongs to no slot: tokens that only fill a batch up are written there.
+    """
 
     layers: tuple[Tensor, ...]
     offsets: tuple[int, ...]
     lengths: tuple[int, ...]
+
+    @property
+    def scratch(self) -> int:
+        """The position that belongs to no slot; it always holds numbers."""
+        return sum(self.lengths)
 
     def slot(self, layer: int, slot: int) -> Tensor:
         """The rows of one slot in one layer: a view."""
@@ -42,6 +50,8 @@ def allocate(config: ModelConfig, lengths: Sequence[int], device: torch.device, 
     prompt ever reached is never taken from the system.
     """
     with torch.inference_mode():
-        shape = (sum(lengths), 2 * config.kv_heads, config.head_dim)
+        shape = (sum(lengths) + 1, 2 * config.kv_heads, config.head_dim)
         layers = tuple(torch.empty(shape, dtype=dtype, device=device) for _ in range(config.layers))
+        for layer in layers:
+            layer[-1] = 0
     return KvCache(layers, tuple(accumulate(lengths, initial=0))[:-1], tuple(lengths))

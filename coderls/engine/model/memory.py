@@ -13,6 +13,12 @@ from coderls.errors import EngineStartFailed
 #: Shorter slots beside the one of full length: other files, other windows, forks of one prompt.
 _SHORT_SLOTS = 5
 _SHORT_TOKENS = 8192
+_OUT_OF_MEMORY = (
+    "can't allocate memory",  # CPU
+    "not enough memory",  # CPU, Windows
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
 #: Below this a slot holds no useful prompt.
 _LEAST_TOKENS = 512
 
@@ -58,6 +64,22 @@ def free_bytes(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     known = [amount for amount in (_available(), _cgroup_left()) if amount is not None]
     return min(known, default=None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; on a CPU, and where a library asks for it by itself, torch has no class for that."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give back what torch keeps for later on a card; on a CPU it keeps nothing."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def _available() -> int | None:

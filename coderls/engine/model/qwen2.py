@@ -62,19 +62,22 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
     """
     config = model.config
     count = batch.tokens.shape[0]
+    kv_rows, between = batch.kv_rows, batch.between
     cos, sin = model.rope.factors(batch.rope_rows, model.embedding.dtype)
     attend = attention.plan(batch.spans)
     x = F.embedding(batch.tokens, model.embedding)
     last = len(model.layers) - 1
     for number, layer in enumerate(model.layers):
+        if between is not None:
+            between()
         normed = F.rms_norm(x, (config.hidden_size,), layer.attention_norm, config.rms_norm_eps)
         heads = layer.qkv(normed).view(count, config.heads + 2 * config.kv_heads, config.head_dim)
         rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
-        cache.layers[number].index_copy_(0, batch.kv_rows, heads[:, config.heads :])
+        cache.layers[number].index_copy_(0, kv_rows, heads[:, config.heads :])
         queries = heads[:, : config.heads]
         if number == last and (rows := batch.end_rows()) is not None:
             # Nothing attends to the last layer's output: only the rows that become logits go on.
-            if not rows:
+            if not len(rows):
                 return None
             queries, x, attend = queries[rows], x[rows], attention.plan(batch.ends)
         x = layer.attention_out(attend(queries, number), add=x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,24 @@ from coderls.engine.api import Sampling
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
-from coderls.engine.model.forwards import EagerForward, Forward, run_first
+from coderls.engine.model.forwards import EagerForward, Forward, run_first, stop_between
 from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.linear import packing_works
-from coderls.engine.model.memory import check_weights_fit, free_bytes, largest_context, plan_slots
+from coderls.engine.model.memory import (
+    check_weights_fit,
+    free_bytes,
+    free_cached_memory,
+    is_out_of_memory,
+    largest_context,
+    plan_slots,
+)
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose
 from coderls.engine.model.weights import load_qwen2
 from coderls.engine.runner import ModelInfo, Result, SampleSpec, Work
 from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
+
+log = logging.getLogger(__name__)
 
 #: Of the memory that is free after the weights, the part that KV may take; the rest is for activations and others.
 _KV_SHARE = {"cpu": 0.6, "cuda": 0.85}
@@ -64,7 +74,9 @@ def load_runner(
             path, config, device=where, dtype=kind, context_length=lengths[0], progress=_part(progress, 0.0, 0.9)
         )
         runner = TorchRunner(model, name, lengths, kind)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise EngineStartFailed(f"{where} ran out of memory: {error}", "Choose a smaller model.") from error
     runner.warm_up(_part(progress, 0.9, 1.0))
     return runner
@@ -107,20 +119,40 @@ class TorchRunner:
         return self._slot_lengths
 
     @torch.inference_mode()
-    def run(self, batch: Sequence[Work]) -> list[Result]:
-        """Do all pieces of work at once. One that fits no slot or vocabulary, or gives no numbers, fails alone."""
+    def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
+        """See `Runner.run`. One that fits no slot, vocabulary or memory, or gives no numbers, fails alone."""
         results: list[Result | None] = [self._fault(work) for work in batch]
         works = [work for work, fault in zip(batch, results, strict=True) if fault is None]
-        logits = self._forward(works) if works else None
-        found = iter(self._choose(works, logits))
+        found = iter(self._run_sound(works, should_stop) if works else ())
         return [next(found) if fault is None else fault for fault in results]
+
+    def _run_sound(self, works: Sequence[Work], should_stop: Callable[[], bool] | None) -> list[Result]:
+        """The results of works without a fault; what is too large for the memory together runs one by one."""
+        try:
+            return self._choose(works, self._forward(works, should_stop=should_stop))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("Out of memory in a run of %d pieces of work: %s", len(works), error)
+            message = str(error).partition("\n")[0] or type(error).__name__
+        # Outside of the handler: the traceback would keep the tensors of the run alive.
+        free_cached_memory(self._device)
+        if len(works) == 1:
+            tokens = len(works[0].tokens)
+            return [
+                EngineError(
+                    f"{self._device} ran out of memory in a run of {tokens:,} tokens: {message}.",
+                    "Send a shorter prompt, free memory there, or set a smaller context.",
+                )
+            ]
+        return [result for work in works for result in self._run_sound([work], should_stop)]
 
     @torch.inference_mode()
     def logits(self, work: Work) -> Tensor:
         """Like `run` for one piece, but float32 logits of all its tokens: [tokens, vocab]. Raises RequestRefused."""
         if (fault := self._fault(work)) is not None:
             raise fault
-        logits = self._forward([work], wanted=[len(work.tokens)])
+        logits = self._forward([work], [len(work.tokens)])
         if logits is None:
             raise EngineError("The model returned no logits.")
         return logits
@@ -141,8 +173,7 @@ class TorchRunner:
         """Give the memory back. The runner cannot be used afterwards."""
         del self._model, self._cache, self._forwards
         gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_cached_memory(self._device)
 
     def warm_up(self, progress: Callable[[str, float], None] | None = None) -> None:
         """Run a few steps, so that the first request finds everything made, and measure the speed.
@@ -171,9 +202,14 @@ class TorchRunner:
             torch.cuda.synchronize(self._device)
         return max(time.perf_counter() - began, 1e-6)
 
-    def _forward(self, works: Sequence[Work], wanted: Sequence[int] | None = None) -> Tensor | None:
-        batch = make_batch(works, self._cache, self._model.rope, wanted)
-        return run_first(self._forwards, batch)
+    def _forward(
+        self,
+        works: Sequence[Work],
+        wanted: Sequence[int] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Tensor | None:
+        between = None if should_stop is None else stop_between(should_stop, self._device)
+        return run_first(self._forwards, make_batch(works, self._cache, self._model.rope, wanted, between))
 
     def _choose(self, works: Sequence[Work], logits: Tensor | None) -> list[Result]:
         """The samples of each piece of work, whose rows of `logits` come in order."""

@@ -1,0 +1,52 @@
+"""Attention with lengths on the device, in plain torch: for CUDA graphs where no kernel of our own runs.
+
+A graph cannot know how long a context will be, so the first `most_positions` of each slot are gathered and masked. For
+short contexts the copies cost little beside the weights; longer ones run without a graph. It is also what kernels that
+read their lengths on the device are compared with.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coderls.engine.model.attention import Attend
+from coderls.engine.model.attention.sdpa import SdpaAttention
+from coderls.engine.model.kv import KvCache
+
+
+class GatheredAttention(SdpaAttention):
+    """`SdpaAttention` that is also a `GraphAttention`, for contexts of up to `most_positions`."""
+
+    most_queries = 256
+
+    def __init__(self, cache: KvCache, most_positions: int = 4096) -> None:
+        super().__init__(cache)
+        self._cache = cache
+        self.most_positions = min(most_positions, max(cache.lengths))
+
+    def plan_on_device(self, table: Tensor, queries: int) -> Attend:
+        """See `GraphAttention.plan_on_device`; sequence i has the query rows from `i * queries` on."""
+        device, sequences = table.device, len(table)
+        _, counts, ends, starts = table.long().unbind(1)
+        positions = torch.arange(self.most_positions, device=device)
+        rows = (starts[:, None] + positions).clamp(max=self._cache.scratch).flatten()
+        number = torch.arange(queries, device=device)
+        places = (ends - counts)[:, None] + number
+        seen = positions <= places[:, :, None]  # [sequences, queries, positions]
+        real = number < counts[:, None]
+        # A query that is nobody's sees the first position, so that its softmax is one of numbers.
+        mask = torch.where(real[:, :, None], seen, positions == 0)[:, None]
+        unread = (positions >= ends[:, None])[:, :, None, None]
+
+        def attend(asked: Tensor, layer: int) -> Tensor:
+            _, heads, head_dim = asked.shape
+            found = self._cache.layers[layer][rows].view(sequences, self.most_positions, -1, head_dim)
+            # What was never written may be NaN, which a weight of zero does not remove.
+            keys, values = found.masked_fill(unread, 0).transpose(1, 2).chunk(2, dim=1)
+            asked = asked.reshape(sequences, queries, heads, head_dim).transpose(1, 2)
+            out = F.scaled_dot_product_attention(asked, keys, values, attn_mask=mask, enable_gqa=True)
+            return out.transpose(1, 2).reshape(sequences * queries, heads * head_dim)
+
+        return attend
