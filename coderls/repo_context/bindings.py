@@ -34,7 +34,7 @@ def read_bindings(
     found = [
         Binding(language.self_name, item.name, item.start_line + first_line, item.end_line + first_line)
         for item in outline.definitions
-        if item.kind == "class"
+        if item.kind == "class" and language.self_name
     ]
     last_line = data.count(b"\n") + 1
     for node, type_ in named.values():

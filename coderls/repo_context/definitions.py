@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from coderls.repo_context import written_types
-from coderls.repo_context.languages.language import ALL, Import, Language
+from coderls.repo_context.languages.language import ALL, INNER, Import, Language
 from coderls.repo_context.outline import CONTAINERS, KINDS, Definition, Outline
 
 _MAX_SIGNATURE = 1_000
@@ -19,6 +19,7 @@ _MAX_ATTRIBUTES = 300
 _MAX_LINES = 12
 _SELF_TYPE = re.compile(r"\b(?:Self|this)\b(?!\.)")
 _VERSION = re.compile(r"v\d+")
+_VERSION_END = re.compile(r"\.v\d+$")
 
 
 class Node(Protocol):
@@ -154,7 +155,7 @@ def _nest(
     attributes: set[tuple[int, str]] = set()
     members: dict[int, int] = {}
     for item in ordered:
-        while around and around[-1][0].end <= item.start:
+        while around and (around[-1][0].end <= item.start or _beside(around[-1][0], item)):
             around.pop()
         while around and around[-1][0].kind == "wrapper" and item.kind != "wrapper":
             wrapper, _ = around.pop()
@@ -179,6 +180,12 @@ def _nest(
             text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
             definitions.append(_finish(item, text, outer, parent))
     return tuple(definitions)
+
+
+def _beside(one: _Found, other: _Found) -> bool:
+    """Whether both are declared together: `a, b int`."""
+    together = (one.kind, one.start, one.end) == (other.kind, other.start, other.end)
+    return together and one.kind in ("constant", "attribute")
 
 
 def _of_parameter(item: _Found, function: _Found, parameters: Mapping[str, Sequence[tuple[int, str]]]) -> str:
@@ -242,6 +249,8 @@ def _imports(language: Language, data: bytes, captures: Captures) -> Sequence[Im
 
     if "import" in captures:
         return language.read_import(text("import"))
+    if "import.inner" in captures:
+        return language.read_import(f"{INNER} {text('import.inner')}")
     module, name, alias = text("import.module"), text("import.name"), text("import.alias")
     if "import.submodule" in captures:
         module, name = "self", text("import.submodule")
@@ -257,8 +266,8 @@ def _imports(language: Language, data: bytes, captures: Captures) -> Sequence[Im
 
 
 def _module_alias(module: str) -> str:
-    """`a/b/v2` is known as `b` (Go); `a.b` as `a.b` (Python)."""
+    """`a/b/v2` and `a/b.v2` are known as `b` (Go); `a.b` as `a.b` (Python)."""
     parts = [part for part in module.split("/") if part]
     if len(parts) > 1 and _VERSION.fullmatch(parts[-1]):
         parts.pop()
-    return parts[-1] if parts else module
+    return _VERSION_END.sub("", parts[-1]) if len(parts) > 1 else module

@@ -30,6 +30,7 @@ _CAST = re.compile(r"\s+(?:as|satisfies)\s+(?!const\b)([^;)]+)$")
 _REST = re.compile(r"\s*(?:$|;|\?\?|\|\||or\b|if\b)")
 _ASSERTED = re.compile(r"\.\(([^()]+)\)\s*$")
 _CAST_TO = re.compile(r"\(\s*([A-Z]\w*(?:[.:]{1,2}\w+)*(?:<[^()]*>)?[\s*&]*|[a-z]\w*\s*\*+\s*)\)\s*[\w(@$\"]")
+_ALLOCATED = re.compile(r"(?:make|new)\(\s*([^,()]+)")
 _MADE_BY_TYPE = re.compile(r"(?:std::)?(?:\w+_cast|make_unique|make_shared)\s*<")
 _AFTER_GENERIC = re.compile(r"\s*(?:[({\[]|::|\.)")
 _BODY = re.compile(r"\s*\{")
@@ -56,7 +57,7 @@ def expression(text: str, transparent: frozenset[str] = frozenset()) -> str:
     `transparent` names calls that give back what they are called on, about: Rust's `unwrap`.
     """
     text = text[:_MAX_EXPRESSION].strip()
-    if cast := _CAST.search(text) or _ASSERTED.search(text) or _CAST_TO.match(text):
+    if cast := _CAST.search(text) or _ASSERTED.search(text) or _CAST_TO.match(text) or _ALLOCATED.match(text):
         return annotation(cast.group(1))
     if made := _MADE_BY_TYPE.match(text):
         return annotation(text[made.end() : _skip(text, made.end() - 1) - 1])

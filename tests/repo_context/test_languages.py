@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from inline_snapshot import snapshot
 
-from coderls.repo_context.languages.rust import read_import
 from tests.repo_context.repository import check
 
 
@@ -145,15 +144,6 @@ impl<T> Store<T> {
 }
 pub const LIMIT: usize = 3;
 """)
-
-
-def test_rust_use_trees():
-    assert [(entry.module, entry.name, entry.alias) for entry in read_import("a::{self, b as c, d::{e, f::*}}")] == [
-        ("", "a", "a"),
-        ("a", "b", "c"),
-        ("a::d", "e", "e"),
-        ("a::d::f", "*", ""),
-    ]
 
 
 def test_java():

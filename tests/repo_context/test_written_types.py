@@ -52,6 +52,8 @@ EXPRESSIONS = {
     "std::make_unique<Shape>(1)": "Shape",
     "static_cast<Shape*>(x)": "Shape",
     "\\App\\User::find(1)": "=App.User.find()",
+    "make([]Foo, 3)": "[]Foo",
+    "new(Foo)": "Foo",
     "a + b": "",
     "a ? b : c": "",
     "x => x.y": "",

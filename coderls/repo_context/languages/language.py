@@ -20,6 +20,7 @@ These captures have a meaning:
     @value      the expression that it gets instead;  @each   the one that it is an element of
     @member     what of that type or value a variable gets: `const { name } = value`
     @import     a whole import statement, which the language's `read_import` takes apart
+    @import.inner                            the same inside of a module in the file; begins with INNER then
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from typing import Protocol
 
 #: `Import.name` of an import that brings in everything.
 ALL = "*"
+#: The first word of what `read_import` gets for an import inside of a module that the file holds.
+INNER = "inner"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ class Tree:
         return [
             path
             for path in self._sources()
-            if any(d.kind == "namespace" and d.name == namespace for d in outline_of(path, self.files[path]).definitions)
+            if any(
+                d.kind == "namespace" and d.name == namespace for d in outline_of(path, self.files[path]).definitions
+            )
         ]
 
 
