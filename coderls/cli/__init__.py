@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "complete": ("coderls.cli.complete", "print the completion at FILE:LINE:COLUMN"),
     "models": ("coderls.cli.models", "list, fetch, build, recommend or remove models"),
     "engine": ("coderls.cli.engine", "run the engine process (editors start it by themselves)"),
+    "index": ("coderls.cli.index", "read a repository into the index, and say what is left out and why"),
     "doctor": ("coderls.cli.doctor", "check this installation, and say what to do about each fault"),
 }
 

@@ -118,6 +118,16 @@ class Shelf:
         """Whether this is a file, or a settings file, of the shelf."""
         return path in self._numbers or path in self._settings
 
+    def all_folders(self) -> set[str]:
+        """The folders that hold files, and those around them."""
+        found = {""}
+        for name in self._by_folder:
+            folder = name
+            while folder not in found:
+                found.add(folder)
+                folder = parent_folder(folder)
+        return found
+
     def key(self, path: str) -> bytes | None:
         """The key of a file that `put_kept` was told of."""
         number = self._numbers.get(path)

@@ -20,7 +20,12 @@ _GENERATED_NAMES = (
     "*.g.cs", "*.designer.cs", "*_generated.go", "zz_generated.*",
 )  # fmt: skip
 _MACHINE_NAME = re.compile("|".join(translate(pattern) for pattern in _GENERATED_NAMES))
-_GENERATED = re.compile(r"@generated\b|\b(?:code|file) (?:is )?(?:auto)?generated\b.*\bdo not (?:edit|modify)", re.I)
+#: `@generated` at the beginning of a comment, or a sentence that says so.
+_GENERATED = re.compile(
+    r"^[ \t]*(?:#|//|/?\*+|--|<!--)[ \t]*@generated\b"
+    r"|\b(?:code|file) (?:is |was )?(?:auto-?|automatically )?generated\b.*\bdo not (?:edit|modify)",
+    re.IGNORECASE | re.MULTILINE,
+)
 #: Where a file says that it is generated (characters).
 _HEAD = 2_000
 #: Characters a line, on average, that nobody writes.

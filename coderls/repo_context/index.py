@@ -11,20 +11,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coderls.document import Document, Snippet
 from coderls.paths import cache_dir
-from coderls.repo_context import candidates, rank
 from coderls.repo_context.building import Build, Progress
+from coderls.repo_context.candidates import Asker
 from coderls.repo_context.exclusion import Tally
 from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages import by_id
 from coderls.repo_context.languages.language import Language
-from coderls.repo_context.pack import pack
 from coderls.repo_context.parse import outline
+from coderls.repo_context.retrieve import Query, ask, retrieve
 from coderls.repo_context.upkeep import Upkeep
+from coderls.repo_context.verdict import Verdict, verdict
 from coderls.repo_context.view import View
 from coderls.repo_context.workspace import Workspace
+
+if TYPE_CHECKING:
+    from coderls.repo_context.watching import Watcher
 
 #: Longer documents are parsed again by the worker only, not while a completion waits (characters).
 _PARSE_NOW = 30_000
@@ -67,6 +72,7 @@ class RepositoryIndex:
         self._views = self._intake.views
         self._busy = busy
         self._costs: dict[Callable[[str], int], dict[str, int]] = {}
+        self._watcher: Watcher | None = None
         self._built = False
         self._closed = False
 
@@ -101,6 +107,18 @@ class RepositoryIndex:
         """A file was made, changed or deleted on disk. Returns at once."""
         self._upkeep.note(path)
 
+    def watch(self) -> None:
+        """Notice changes on disk from now on, until `close`: for editors that do not tell of them."""
+        roots = [
+            folder
+            for folder, open_only in zip(self._workspace.folders, self._workspace.open_only, strict=True)
+            if not open_only and folder.is_dir()
+        ]
+        if roots and self._watcher is None and not self._closed:
+            from coderls.repo_context.watching import Watcher  # noqa: PLC0415 - most editors do not need it
+
+            self._watcher = Watcher(roots, self._source_folders, self.refresh, self._note)
+
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything noted so far is indexed; false when it takes longer than `timeout_s`."""
         return self._upkeep.settle(timeout_s)
@@ -108,6 +126,8 @@ class RepositoryIndex:
     def close(self) -> None:
         """End the worker and write what is new to disk. The index can still be asked for what is in memory."""
         self._closed = True
+        if self._watcher is not None:
+            self._watcher.close()
         self._upkeep.close()
         self._intake.close()
 
@@ -127,6 +147,10 @@ class RepositoryIndex:
                 notes=(*self._workspace.notes, *(note for store in self._intake.stores for note in store.notes)),
             )
 
+    def why(self, path: Path) -> Verdict:
+        """Whether this file is in the index now, and if not, why."""
+        return verdict(self._intake, path)
+
     def excluded(self) -> Tally:
         """How many files are left out, and why, with a few examples of each reason."""
         read = Tally()
@@ -144,25 +168,27 @@ class RepositoryIndex:
         same index, text and place give the same answer. Empty for files outside of the workspace, ignored or
         secret ones, and languages without a grammar.
         """
+        found = self._query(document, offset) if budget_tokens > 0 else None
+        if found is None:
+            return []
+        number, query = found
+        with self._lock:
+            return retrieve(query, self._shelves[number], budget=budget_tokens, count=self._counting(count))
+
+    def asker(self, document: Document, offset: int) -> Asker | None:
+        """What is known of a cursor before anything is looked for; None where `snippets` is empty."""
+        found = self._query(document, offset)
+        if found is None:
+            return None
+        with self._lock:
+            return ask(found[1], self._shelves[found[0]])
+
+    def _query(self, document: Document, offset: int) -> tuple[int, Query] | None:
         language = by_id(document.language_id)
         place = self._place(document)
-        if language is None or place is None or budget_tokens <= 0:
-            return []
-        number, path = place
-        view = self._view(document, language)
-        near = rank.names_near(document.text, offset)
-        counted = self._counting(count)
-        with self._lock:
-            shelf = self._shelves[number]
-            asker = candidates.Asker(path, language, view.imports if view else (), near)
-            return pack(
-                rank.rank(candidates.find(shelf, asker), near),
-                shelf,
-                budget=budget_tokens,
-                count=counted,
-                near=rank.near_text(document.text, offset),
-                is_copy=candidates.copies_of(view.outline.definitions if view else (), shelf),
-            )
+        if language is None or place is None:
+            return None
+        return place[0], Query(document, offset, place[1], language, self._view(document, language))
 
     def _place(self, document: Document) -> tuple[int, str] | None:
         """Folder number and path of a document that may have context. One without a file is at the top."""
@@ -202,3 +228,16 @@ class RepositoryIndex:
     def _wait_while_busy(self, should_stop: Callable[[], bool] | None = None) -> None:
         while self._busy() and not self._closed and not (should_stop is not None and should_stop()):
             time.sleep(0.005)
+
+    def _source_folders(self) -> list[Path]:
+        """Folders with files of the index, and those around them; the workspace folders first."""
+        found: dict[Path, None] = {}
+        for number, folder in enumerate(self._workspace.folders):
+            if not self._workspace.open_only[number]:
+                with self._lock:
+                    inside = self._shelves[number].all_folders()
+                found.update((folder / name if name else folder, None) for name in inside)
+        return sorted(found, key=lambda folder: (len(folder.parts), folder))
+
+    def _note(self, text: str) -> None:
+        self._workspace.notes[text] = None

@@ -67,11 +67,11 @@ class Editor:
         answer = await self._asked(self._server.workspace_configuration_async(params), "workspace/configuration")
         return answer[0] if isinstance(answer, (list, tuple)) and answer else None
 
-    async def watch_files(self) -> None:
-        """`client/registerCapability` for what can only be asked for that way."""
+    async def watch_files(self) -> bool:
+        """`client/registerCapability` for what can only be asked for that way; whether files are watched now."""
         workspace = self.capabilities.workspace
         if workspace is None:
-            return
+            return False
         wanted: list[lsp.Registration] = []
         files, configuration = workspace.did_change_watched_files, workspace.did_change_configuration
         if files is not None and files.dynamic_registration:
@@ -80,9 +80,20 @@ class Editor:
         if configuration is not None and configuration.dynamic_registration:
             section = lsp.DidChangeConfigurationRegistrationOptions(SECTION)
             wanted.append(lsp.Registration("options", lsp.WORKSPACE_DID_CHANGE_CONFIGURATION, section))
-        if wanted:
-            register = self._server.client_register_capability_async(lsp.RegistrationParams(wanted))
-            await self._asked(register, "client/registerCapability")
+        if not wanted:
+            return False
+        register = self._server.client_register_capability_async(lsp.RegistrationParams(wanted))
+        agreed = await self._answered(register, "client/registerCapability")
+        return agreed and any(registration.id == "files" for registration in wanted)
+
+    async def _answered(self, reply: Awaitable[Any], what: str) -> bool:
+        """Whether the client answered without an error (an answer may be null)."""
+
+        async def replied() -> bool:
+            await reply
+            return True
+
+        return await self._asked(replied(), what) or False
 
     async def _asked(self, reply: Awaitable[T], what: str) -> T | None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,15 @@ from typing import TYPE_CHECKING
 
 from coderls.document import Document
 from coderls.session.engine_link import import_heavy
-from coderls.session.ui import Client
+from coderls.session.ui import Client, Progress
 
 if TYPE_CHECKING:
     from coderls.repo_context.index import RepositoryIndex
 
 logger = logging.getLogger(__name__)
+
+#: A progress bar is shown for what takes longer.
+_SHOW_AFTER_S = 0.7
 
 
 class IndexLink:
@@ -38,6 +42,8 @@ class IndexLink:
         self._making: asyncio.Task[None] | None = None
         self._enabled = False
         self._completions = 0
+        self._by_client: bool | None = None
+        self._is_built = False
 
     def start(self, *, enabled: bool) -> None:
         """Make the index if it is wanted and not there; drop it if it is there and not wanted."""
@@ -65,6 +71,11 @@ class IndexLink:
         if self.source is not None:
             for path in paths:
                 self.source.refresh(path)
+
+    def watched(self, *, by_client: bool) -> None:
+        """Whether the editor tells when files change on disk. If it does not, we look ourselves."""
+        self._by_client = by_client
+        self._watch_if_needed()
 
     def close(self) -> None:
         """Stop what runs."""
@@ -108,30 +119,76 @@ class IndexLink:
             self._client.log("The workspace cannot be indexed; completions go on without it. The log says more.")
             return
         self.source = index
+        self._is_built = False
         for document in self._documents():
             index.update(document)
+        bar = _Bar(self._client)
+
+        def report(text: str, fraction: float) -> None:
+            if self.source is index:
+                bar.report(text, fraction)
 
         def told(text: str) -> None:
+            bar.end(text)
             if self.source is index:
                 self._client.log(text)
+                self._is_built = True
+                self._watch_if_needed()
+
+        def on_loop(work: Callable[..., None], *values: object) -> None:
+            try:
+                loop.call_soon_threadsafe(work, *values)
+            except RuntimeError:
+                logger.debug("The index went on when the session was over.")
 
         def build() -> None:
-            text = _build(index)
-            try:
-                loop.call_soon_threadsafe(told, text)
-            except RuntimeError:
-                logger.debug("The index was done when the session was over.")
+            on_loop(told, _build(index, lambda text, fraction: on_loop(report, text, fraction)))
 
         threading.Thread(target=build, name="index-build", daemon=True).start()
+
+    def _watch_if_needed(self) -> None:
+        """When it is built: the folders to watch are known then."""
+        if self.source is not None and self._is_built and self._by_client is False:
+            # It imports a library and looks at folders, which nobody here waits for.
+            threading.Thread(target=self.source.watch, name="index-watch", daemon=True).start()
 
     def _open(self, kind: type[RepositoryIndex], folders: tuple[Path, ...]) -> RepositoryIndex:
         return kind.open_workspace(folders, busy=lambda: self._completions > 0)
 
 
-def _build(index: RepositoryIndex) -> str:
+class _Bar:
+    """The editor's progress bar, for an index that takes a while. On the event loop's thread only."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._began = time.monotonic()
+        self._asked: asyncio.Task[Progress] | None = None
+        self._ended: str | None = None
+
+    def report(self, text: str, fraction: float) -> None:
+        if self._ended is not None:
+            return
+        if self._asked is None and time.monotonic() - self._began > _SHOW_AFTER_S:
+            self._asked = asyncio.ensure_future(self._client.progress("Reading the repository"))
+            self._asked.add_done_callback(self._shown)
+        if self._asked is not None and self._asked.done() and not self._asked.cancelled():
+            self._asked.result().report(text, fraction)
+
+    def end(self, text: str) -> None:
+        self._ended = text
+        if self._asked is not None and self._asked.done() and not self._asked.cancelled():
+            self._asked.result().end(text)
+
+    def _shown(self, asked: asyncio.Task[Progress]) -> None:
+        """The bar is there: too late, perhaps."""
+        if self._ended is not None and not asked.cancelled():
+            asked.result().end(self._ended)
+
+
+def _build(index: RepositoryIndex, progress: Callable[[str, float], None]) -> str:
     """Read the workspace; a sentence about what came of it."""
     try:
-        whole = index.build()
+        whole = index.build(progress)
     except Exception:
         logger.exception("Indexing the workspace failed.")
         return "Indexing the workspace failed; completions go on with what was read. The log says more."

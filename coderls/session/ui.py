@@ -32,5 +32,5 @@ class Client(Protocol):
     async def options(self) -> Any:
         """The user's options now, or None where the editor cannot be asked."""
 
-    async def watch_files(self) -> None:
-        """Ask to be told when files change on disk, where the editor can do that."""
+    async def watch_files(self) -> bool:
+        """Ask to be told when files change on disk; false where the editor cannot do that."""

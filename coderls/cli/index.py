@@ -1,0 +1,113 @@
+"""`coderls index [FOLDER]`: read a repository now, and say what is in its index and what is not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from coderls.cli.progress import Progress
+from coderls.cli.target import workspace_of
+from coderls.errors import WorkspaceError
+from coderls.paths import cache_dir
+from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.store import database_path
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command `index`."""
+    parser = subparsers.add_parser(
+        "index",
+        help="read a repository into the index, and say what is left out and why",
+        description="Read what changed of a repository into its index, as an editor's start does, and print what is "
+        "in it. With --why: whether one file is in it, and if not, why.",
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, metavar="FOLDER", help="default: the project around this folder"
+    )
+    parser.add_argument("--why", type=Path, metavar="FILE", help="say whether FILE is in the index, and why not")
+    parser.add_argument("--rebuild", action="store_true", help="forget what was kept, and read everything again")
+    parser.add_argument("--json", action="store_true", help="print facts as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build and print; exit code 1 when --why names a file that is not in the index. Raises WorkspaceError."""
+    folder = args.folder or workspace_of((args.why or Path("x")).absolute())
+    folder = folder.absolute()
+    if not folder.is_dir():
+        raise WorkspaceError(f"{folder} is no folder.", "Name the folder of a project.")
+    database = database_path(cache_dir() / "index", folder)
+    if args.rebuild:
+        _forget(database)
+    index = RepositoryIndex([folder])
+    try:
+        with Progress() as progress:
+            began = time.perf_counter()
+            index.build(lambda _, fraction: progress(f"reading {folder.name}", fraction))
+            took = time.perf_counter() - began
+        if args.why is not None:
+            return _say_why(index, args.why.absolute(), as_json=args.json)
+        facts = _facts(index, folder, database, took)
+    finally:
+        index.close()
+    facts["database_bytes"] = database.stat().st_size if database.is_file() else 0
+    print(json.dumps(facts, indent=2, ensure_ascii=False) if args.json else _shown(facts))
+    return 0
+
+
+def _say_why(index: RepositoryIndex, path: Path, *, as_json: bool) -> int:
+    verdict = index.why(path)
+    if as_json:
+        reason = verdict.reason.name.lower() if verdict.reason else None
+        print(json.dumps({"file": str(path), "indexed": verdict.indexed, "reason": reason, "detail": verdict.detail}))
+    else:
+        print(f"{path} is {'in the index' if verdict.indexed else 'not in the index'}: {verdict.detail}.")
+    return 0 if verdict.indexed else 1
+
+
+def _facts(index: RepositoryIndex, folder: Path, database: Path, took: float) -> dict[str, Any]:
+    stats, excluded = index.stats(), index.excluded()
+    return {
+        "folder": str(folder),
+        "files": stats.files,
+        "definitions": stats.definitions,
+        "seconds": round(took, 3),
+        "database": str(database),
+        "excluded": [
+            {
+                "reason": reason.name.lower(),
+                "what": reason.value,
+                "files": count,
+                "examples": excluded.examples.get(reason, []),
+            }
+            for reason, count in excluded.counts.most_common()
+        ],
+        "notes": list(stats.notes),
+    }
+
+
+def _shown(facts: dict[str, Any]) -> str:
+    lines = [
+        f"{facts['folder']}",
+        f"  {facts['files']:,} files, {facts['definitions']:,} definitions, read in {facts['seconds']:.2f} s",
+        f"  kept in {facts['database']} ({facts['database_bytes'] / 1e6:.1f} MB)",
+    ]
+    if facts["excluded"]:
+        lines.append("Left out:")
+    for entry in facts["excluded"]:
+        examples = ", ".join(entry["examples"][:3])
+        more = ", ..." if entry["files"] > len(entry["examples"][:3]) else ""
+        lines.append(f"  {entry['files']:>7,}  {entry['what']}: {examples}{more}")
+    lines += [f"Note: {note}" for note in facts["notes"]]
+    lines.append("What git ignores is not counted. `coderls index --why FILE` says why a file is left out.")
+    return "\n".join(lines)
+
+
+def _forget(database: Path) -> None:
+    try:
+        for file in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkspaceError(f"{database} cannot be removed: {error}.", "Close editors that use it.") from error
