@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from coderls.repo_context import written_types
@@ -17,7 +17,9 @@ _MAX_LINE = 160
 #: Attributes of one class; a table of data has more.
 _MAX_ATTRIBUTES = 300
 _MAX_LINES = 12
-_SELF_TYPE = re.compile(r"\b(?:Self|this)\b(?!\.)")
+_NO_BODY = re.compile(r"[\s;]*(?:\bend)?[\s;]*$")
+_SELF_TYPE = re.compile(r"\b(?:Self|self|this|static)\b(?!\.)")
+_LAST_NAME = re.compile(r"^.*[.:\\]", re.DOTALL)
 _VERSION = re.compile(r"v\d+")
 _VERSION_END = re.compile(r"\.v\d+$")
 
@@ -70,7 +72,7 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
             continue
         if "derived" in captures:
             names = bases.setdefault(captures["derived"][0].start_byte, {})
-            names.update((text_of(data, node).rpartition(".")[2], None) for node in captures["base"])
+            names.update((_LAST_NAME.sub("", text_of(data, node)), None) for node in captures["base"])
         elif "param" in captures:
             node = captures["param"][0]
             parameters.setdefault(text_of(data, node), []).append((node.start_byte, type_of(language, data, captures)))
@@ -117,7 +119,7 @@ def _definition(language: Language, data: bytes, captures: Captures) -> _Found:
     body, owner = captures.get("body"), captures.get("owner")
     end_row, end_column = node.end_point
     return _Found(
-        name=sys.intern(text_of(data, captures["name"][0]).strip("\"'")) if kind != "wrapper" else "",
+        name=sys.intern(text_of(data, captures["name"][0]).strip("\"':@")) if kind != "wrapper" else "",
         kind=kind,
         start=node.start_byte,
         end=node.end_byte,
@@ -135,9 +137,9 @@ def type_of(language: Language, data: bytes, captures: Captures) -> str:
     found = ""
     if captures.get("typed"):
         found = written_types.annotation(text_of(data, captures["typed"][0]))
-    elif captures.get("value"):
+    if not found and captures.get("value"):
         found = written_types.expression(text_of(data, captures["value"][0]), language.transparent_calls)
-    elif captures.get("each"):
+    elif not found and captures.get("each"):
         way = written_types.expression(text_of(data, captures["each"][0]), language.transparent_calls)
         found = written_types.element(way)
     if "member" in captures:
@@ -152,7 +154,7 @@ def _nest(
     definitions: list[Definition] = []
     # What is around the current item, and its index in `definitions` (-1: it is not there).
     around: list[tuple[_Found, int]] = []
-    attributes: set[tuple[int, str]] = set()
+    attributes: dict[tuple[int, str], int] = {}
     members: dict[int, int] = {}
     for item in ordered:
         while around and (around[-1][0].end <= item.start or _beside(around[-1][0], item)):
@@ -171,10 +173,15 @@ def _nest(
             continue
         kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
         if item.kind == "attribute":
-            kept = kept and outer is not None and (parent, item.name) not in attributes
-            kept = kept and members.get(parent, 0) < _MAX_ATTRIBUTES
-            attributes.add((parent, item.name))
-            members[parent] = members.get(parent, 0) + 1
+            known = attributes.get((parent, item.name), -1)
+            if known >= 0 and item.type and not definitions[known].type:
+                definitions[known] = replace(definitions[known], type=item.type)
+            kept = kept and outer is not None and known < 0 and members.get(parent, 0) < _MAX_ATTRIBUTES
+            if kept:
+                attributes[parent, item.name] = len(definitions)
+                members[parent] = members.get(parent, 0) + 1
+        if language.joins_namespaces and item.kind == "namespace" and outer and outer.kind == "namespace":
+            item.name = sys.intern(f"{outer.name}.{item.name}")
         around.append((item, len(definitions) if kept else -1))
         if kept:
             text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
@@ -222,7 +229,10 @@ def _signature(language: Language, data: bytes, item: _Found, indent: str) -> st
             lines.pop()
         whole = "\n".join(lines).rstrip()
         if item.kind not in CONTAINERS:
+            whole = whole.removesuffix(" =").rstrip(";")  # Ruby's `def f(x) = ...` and `def f; ...`
             whole += " ..." if whole.endswith("=>") else language.function_end  # an arrow function
+    elif item.kind in CONTAINERS:
+        whole = _NO_BODY.sub("", whole)
     elif item.kind in ("constant", "attribute") or whole.count("\n") > _MAX_LINES:
         first, more, _ = whole.partition("\n")
         whole = first[:_MAX_LINE].rstrip() + (" ..." if more or len(first) > _MAX_LINE else "")

@@ -21,7 +21,7 @@ MAX_LENGTH = 120
 _MAX_EXPRESSION = 400
 _SPACE = re.compile(r"\s+")
 _MARK_WORDS = "const|mut|final|volatile|readonly|static|struct|enum|union|dyn|impl|ref|in|out|params"
-_MARKS = re.compile(rf"\A(?:\s*(?::(?!:)|->|\*|\?(?=[\w\\])|&+(?:'\w+)?|(?:{_MARK_WORDS})\b))+\s*")
+_MARKS = re.compile(rf"\A(?:\s*(?::(?!:)|->|\*|\?(?=[\w\\])|&+(?:'\w+)?|(?:{_MARK_WORDS})\b(?=\s)))+\s*")
 _BEFORE_VALUE = re.compile(r"(?:(?:await|yield|move|return|throw)\b|&mut\b|&|\*|<-)\s*")
 _NEW = re.compile(r"new\b\s*(?=[\w$\\])")
 _NAME = re.compile(r"\\?[@$#]{0,2}[^\W\d]\w*")
@@ -107,7 +107,14 @@ def _steps(text: str) -> tuple[list[str], int]:
         at = join.end()
     while match := _NAME.match(text, at):
         at, suffix = _after_name(text, match.end(), match.group())
-        steps.append(match.group().lstrip("\\$@#") + suffix)
+        name = match.group().lstrip("\\$@#")
+        if match.group().startswith("@") and not match.group().startswith("@$"):  # Ruby's `@x` is `self.x`
+            steps.append("self")
+        if (
+            name == "new" and suffix in ("", "()") and steps and steps[-1][:1].isupper()
+        ):  # `Store.new()` in Ruby and Rust
+            name, suffix = steps.pop().removesuffix("()"), "()"
+        steps.append(name + suffix)
         join = _JOIN.match(text, at)
         if join is None:
             break

@@ -21,6 +21,9 @@ BROKEN = {
     "java": "class A { void f( {} }",
     "c": "int f( {}",
     "cpp": "class A { int f( }",
+    "csharp": "class A { void F( {} }",
+    "ruby": "def f(\n",
+    "php": "<?php function f( {}",
 }
 WHOLE = {
     "python": "def f(a):\n    return a\n",
@@ -33,6 +36,9 @@ WHOLE = {
     "java": "class A { void f() {} }",
     "c": "int f(void) { return 1; }",
     "cpp": "class A { int f(); };",
+    "csharp": "class A { void F() {} }",
+    "ruby": "def f(a)\n  a\nend\n",
+    "php": "<?php function f() {}",
 }
 
 

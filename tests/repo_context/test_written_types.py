@@ -30,12 +30,13 @@ EXPRESSIONS = {
     "Client(url, timeout=3)": "=Client()",
     "await new Client<string>(1)": "=Client()",
     "new Client": "=Client()",
+    "Shop::Client.new(1).get": "=Shop.Client().get",
     "httpx.Client().stream(')')": "=httpx.Client().stream()",
     "self.pool.get(1)[0]": "=self.pool.get()[]",
     "this.pool?.get(1)!.first": "=this.pool.get().first",
     "$this->pool?->get(1)": "=this.pool.get()",
-    "@client.get": "=client.get",
-    "Store::<u8>::new(3)?": "=Store.new()",
+    "@client.get": "=self.client.get",
+    "Store::<u8>::new(3)?": "=Store()",
     "&Item{Name: x}": "=Item()",
     "Store { size: 1 }": "=Store()",
     "headers or {}": "=headers",
@@ -88,9 +89,7 @@ def test_elements_and_members():
     assert member("", "port") == ""
 
 
-@pytest.mark.parametrize(
-    "text", ["(" * 10_000, "a." * 10_000, "a<" * 10_000, "a(" * 10_000, "new " * 999]
-)
+@pytest.mark.parametrize("text", ["(" * 10_000, "a." * 10_000, "a<" * 10_000, "a(" * 10_000, "new " * 999])
 def test_strange_texts_have_no_type(text: str):
     assert len(expression(text)) <= MAX_LENGTH
     assert annotation(text) == ""

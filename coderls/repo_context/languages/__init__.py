@@ -7,30 +7,33 @@ to pyproject.toml, and a case to `tests/repo_context/test_languages.py`.
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import PurePath
 
 from coderls.repo_context.languages.c import CPP, C
+from coderls.repo_context.languages.csharp import CSHARP
 from coderls.repo_context.languages.go import GO
 from coderls.repo_context.languages.java import JAVA
 from coderls.repo_context.languages.language import Language
+from coderls.repo_context.languages.php import PHP
 from coderls.repo_context.languages.python import PYTHON
+from coderls.repo_context.languages.ruby import RUBY
 from coderls.repo_context.languages.rust import RUST
 from coderls.repo_context.languages.typescript import JAVASCRIPT, TSX, TYPESCRIPT
 
-LANGUAGES: tuple[Language, ...] = (PYTHON, TYPESCRIPT, TSX, JAVASCRIPT, GO, RUST, JAVA, C, CPP)
+LANGUAGES: tuple[Language, ...] = (PYTHON, TYPESCRIPT, TSX, JAVASCRIPT, GO, RUST, JAVA, C, CPP, CSHARP, RUBY, PHP)
 
 #: What only C++ has: a `.h` file that holds one of these is C++.
 _CPP_WORDS = re.compile(r"^\s*(?:class|namespace|template|using|public:|private:)\b", re.MULTILINE)
 
 _BY_ID = {name: language for language in LANGUAGES for name in language.ids}
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}
-_SETTINGS_FILES = {name for language in LANGUAGES for name in language.settings_files}
+_SETTINGS_FILE = re.compile("|".join(translate(name) for language in LANGUAGES for name in language.settings_files))
 
 
 def is_settings_file(name: str) -> bool:
     """Whether a file called `name` is no source and still read, because imports are resolved by it."""
-    return any(fnmatchcase(name, pattern) for pattern in _SETTINGS_FILES)
+    return _SETTINGS_FILE.match(name) is not None
 
 
 def by_id(language_id: str) -> Language | None:

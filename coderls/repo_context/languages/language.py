@@ -115,6 +115,9 @@ class Language:
     #: What stands after a class's first line and after its last member, when members are shown.
     members_begin: str = " {"
     members_end: str = "}"
+    namespace_end: str = "}"
+    #: Namespaces in namespaces are known as `A.B`.
+    joins_namespaces: bool = False
     #: Files of the same folder see each other's definitions without an import (Go, Java).
     shares_folder: bool = False
     #: Joins a module and a name that may be a module itself (`from . import x`).

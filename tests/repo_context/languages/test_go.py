@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (code in strings)
 from __future__ import annotations
 
 import pytest

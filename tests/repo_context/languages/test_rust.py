@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (code in strings)
 from __future__ import annotations
 
 import pytest
@@ -22,7 +21,7 @@ pub enum Shape { Circle(f64), Oval { a: f64 }, None }
 impl<T> Store<T> {
     pub const MAX: usize = 3;
     pub fn new(size: usize) -> Self { let x = 1; Self { } }
-    pub async fn add(&mut self, item: T) -> Result<Foo, Error> { 
+    pub async fn add(&mut self, item: T) -> Result<Foo, Error> {
         let conf = self.conf.clone();
         let mut it: Option<Item> = None;
         let w = Writer::open("x")?.lock().unwrap();
