@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +19,7 @@ from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Names, Prompt, build_prompt
+from coderls.fim.reuse import Again, Shown
 from coderls.fim.stopping import Gap, gap_at, stop_at
 from coderls.fim.syntax import Before, clean, look_before
 from coderls.fim.templates import load_template
@@ -75,6 +77,8 @@ class Timings:
 class Completion:
     """Replace `document.text[start:end]` by `text` (code points; start <= offset <= end).
 
+    `reused` says how it came without the model: "" (it did not), "shown" (what is left of one that was shown) or
+    "cache" (the same was asked before); `usage` is then that of the first time.
     `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit. `logprob` is the
     mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `snippets` were offered
     for the prompt; `prompt.parts` says what is in it.
@@ -88,7 +92,14 @@ class Completion:
     usage: Usage
     timings: Timings
     logprob: float
+    document: Document
     snippets: tuple[Snippet, ...] = ()
+    reused: str = ""
+
+    @property
+    def shown(self) -> Shown[Completion]:
+        """What to remember of it."""
+        return Shown(self.document, self.start, self.end, self.text, self)
 
     def explained(self) -> dict[str, Any]:
         """What it was made from, as JSON: tokens, milliseconds of each stage, and the prompt's parts in their order.
@@ -98,6 +109,7 @@ class Completion:
         usage = self.usage
         return {
             "finish_reason": self.finish_reason,
+            "reused": self.reused,
             "mean_logprob": round(self.logprob, 4),
             "tokens": {
                 "prompt": usage.prompt_tokens,
@@ -128,10 +140,13 @@ async def complete(
     settings: Settings,
     repo_name: str = "",
     path: str = "",
+    answers: AnswerCache | None = None,
+    heard: Callable[[str], None] = lambda _text: None,
 ) -> Completion | None:
     """The completion at a cursor, or None where there is nothing to offer.
 
-    `path` names the document in the prompt, best relative to its workspace folder. Cancelling stops the engine's
+    `path` names the document in the prompt, best relative to its workspace folder. What is in `answers` is not asked
+    again. `heard` gets the engine's whole text each time that there is more of it. Cancelling stops the engine's
     generation. Raises EngineError when the engine fails.
     """
     document, offset = request.document, request.offset
@@ -148,7 +163,11 @@ async def complete(
     watch.lap("prompt")
     looking = asyncio.ensure_future(_look_before(document, offset, parse))  # while the engine works
     try:
-        answer = await _generate(engine, _generation(prompt, fim, settings), gap, watch)
+        asked = _generation(prompt, fim, settings)
+        known = answers.get((asked, gap)) if answers is not None else None
+        answer = known or await _generate(engine, asked, gap, watch, heard)
+        if answers is not None:
+            answers.put((asked, gap), answer)
         watch.lap("engine")
         first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
         echoed = prompt.has_heading(first_line, document.language_id)
@@ -169,7 +188,40 @@ async def complete(
         replace(answer.usage, prompt_tokens=answer.usage.prompt_tokens or sum(part.tokens for part in prompt.parts)),
         watch.timings(),
         answer.logprob,
+        document,
         tuple(snippets),
+        "cache" if known else "",
+    )
+
+
+async def recall(
+    request: CompletionRequest, again: Again[Completion], *, parse: ParseFile, settings: Settings
+) -> Completion | None:
+    """What is left, at a cursor, of a completion from before (see `Memory.find`); None where it does not fit in.
+
+    No model runs.
+    """
+    document, offset = request.document, request.offset
+    if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
+        return None
+    watch = _Watch()
+    found: Insertion | None = Insertion(again.text, offset, offset + again.replaced)
+    if not again.same:
+        gap = gap_at(document, offset, settings.completion.multiline)
+        found = postprocess(again.text, document, offset, gap)
+        watch.lap("postprocess")
+        found = await _clean(found, await _look_before(document, offset, parse)) if found else None
+        watch.lap("verify")
+    if found is None or not found.text.strip():
+        return None
+    return replace(
+        again.shown.made,
+        text=found.text,
+        start=found.start,
+        end=found.end,
+        document=document,
+        reused="shown",
+        timings=watch.timings(),
     )
 
 
@@ -192,6 +244,34 @@ def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
     )
 
 
+class AnswerCache:
+    """Engines' answers to the same question: the same request (all of its prompt) and the same surroundings.
+
+    Only for greedy requests, whose answer does not change. Bounded; the oldest go first.
+    """
+
+    def __init__(self, size: int = 128) -> None:
+        self._size = size
+        self._known: OrderedDict[tuple[GenerationRequest, Gap], _Answer] = OrderedDict()
+
+    def get(self, question: tuple[GenerationRequest, Gap]) -> _Answer | None:
+        """The answer of before, if there is one."""
+        return self._known.get(question)
+
+    def put(self, question: tuple[GenerationRequest, Gap], answer: _Answer) -> None:
+        """Remember an answer."""
+        if question[0].sampling.temperature > 0:
+            return
+        self._known[question] = answer
+        self._known.move_to_end(question)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget all: another engine answers now."""
+        self._known.clear()
+
+
 @dataclass
 class _Watch:
     """Milliseconds from one lap to the next."""
@@ -209,6 +289,7 @@ class _Watch:
         self.laps.setdefault(name, (time.perf_counter() - self.last) * 1000)
 
     def timings(self) -> Timings:
+        self.last = time.perf_counter()
         return Timings(**self.laps, total=(self.last - self.began) * 1000)
 
 
@@ -242,7 +323,9 @@ def _generation(prompt: Prompt, fim: FimModel, settings: Settings) -> Generation
     )
 
 
-async def _generate(engine: Engine, request: GenerationRequest, gap: Gap, watch: _Watch) -> _Answer:
+async def _generate(
+    engine: Engine, request: GenerationRequest, gap: Gap, watch: _Watch, heard: Callable[[str], None]
+) -> _Answer:
     """Read the engine's stream until the wanted part is whole, then close it: the engine stops at its next step."""
     text, finish_reason, usage, logprobs = "", "", Usage(), list[float]()
     stream = engine.stream(request)
@@ -253,6 +336,7 @@ async def _generate(engine: Engine, request: GenerationRequest, gap: Gap, watch:
             logprobs.extend(chunk.logprobs)
             usage = chunk.usage or replace(usage, completion_tokens=usage.completion_tokens + len(chunk.token_ids))
             text, ended = _before_stop(text, request.stop)
+            heard(_unix_lines(text))
             end = stop_at(_unix_lines(text), gap, final=ended)
             if end is not None:
                 text, finish_reason = _unix_lines(text)[:end], "stop"

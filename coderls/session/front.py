@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from coderls.document import Document
 from coderls.errors import CoderlsError, EngineError, RequestRefused
+from coderls.fim.reuse import Memory, Place
 from coderls.session.engine_link import EngineLink, import_heavy
-from coderls.session.generations import Generations
+from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
 from coderls.session.ui import Client
 from coderls.settings import Problem, Settings, parse_settings
 
 if TYPE_CHECKING:
-    from coderls.completion import Completion
+    from coderls.completion import AnswerCache, Completion
     from coderls.session.heavy import Engine
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ class Session:
         self._generations: Generations[Completion] = Generations()
         self._changed_at: dict[str, float] = {}
         self._last: dict[str, Completion] = {}
+        self._memory: Memory[Completion] = Memory()
+        self._answers: AnswerCache | None = None
+        self._answered_by: object = None
         self._initial: Any = None
         self._shown: set[Problem] = set()
 
@@ -58,7 +62,7 @@ class Session:
         await self._read_options(await self._client.options())
         self._engine.use(self.settings.engine)
         self._index.start(enabled=self.settings.context.enabled)
-        await self._client.watch_files()
+        self._index.watched(by_client=await self._client.watch_files())
 
     async def close(self) -> None:
         """Stop everything of this session; the engine process stays for others."""
@@ -77,7 +81,7 @@ class Session:
         """The editor has a new version. Answers to questions about the old one are not wanted any more."""
         self.documents[document.uri] = document
         self._changed_at[document.uri] = time.monotonic()
-        self._generations.stop(document.uri)
+        self._generations.supersede(document.uri)
         self._index.changed(document)
 
     def shut(self, uri: str) -> None:
@@ -86,6 +90,7 @@ class Session:
         self._changed_at.pop(uri, None)
         self._last.pop(uri, None)
         self._generations.stop(uri)
+        self._memory.forget(uri)
         if document is not None:
             self._index.closed(document)
 
@@ -110,7 +115,10 @@ class Session:
     async def _read_options(self, pulled: Any) -> None:
         """Settings from what came with `initialize`, and over it what was pulled; each problem is shown once."""
         base, problems = parse_settings(_own_section(self._initial))
+        before = self.settings
         self.settings, more = parse_settings(_own_section(pulled), base)
+        if self.settings != before:
+            self._forget_answers()
         for problem in [*problems, *more]:
             if problem not in self._shown:
                 self._shown.add(problem)
@@ -124,35 +132,57 @@ class Session:
         Failures are logged, and shown where the user can do something: an editor asks at every keystroke, and
         must not be answered with an error at each.
         """
-        return await self._generations.run(document.uri, self._complete(document, offset, invoked))
+        place = Place(document, offset)
+        found = await self._recall(place, invoked)
+        if found is None:
+            found = await self._generations.run(place, lambda heard: self._make(place, invoked, heard))
+            if found is not None and found.document is not document:  # it was on its way to this place
+                found = await self._recall(place, invoked, from_start=True)
+        if found is None or self.documents.get(document.uri) is not document:
+            return None
+        self._last[document.uri] = found
+        return found
 
-    async def _complete(self, document: Document, offset: int, invoked: bool) -> Completion | None:
+    async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> Completion | None:
+        """What is left of an earlier completion here: no model, and no waiting for the user's delay."""
+        again = self._memory.find(place, from_start=from_start)
+        if again is None:
+            return None
+        work = import_heavy()
+        request = work.CompletionRequest(place.document, place.offset, invoked)
+        found: Completion | None = await work.recall(request, again, parse=work.parse_file, settings=self.settings)
+        return found
+
+    async def _make(self, place: Place, invoked: bool, heard: Heard) -> Completion | None:
+        """A completion by the model, and remembered."""
         if not self.settings.completion.enabled:
             return None
         if not invoked:
-            await self._until_typing_rests(document.uri)
+            await self._until_typing_rests(place.document.uri)
         engine = self._engine.wanted()
         if engine is None:
             return None
         with self._index.quiet():
-            completion = await self._ask(engine, document, offset, invoked)
-        if completion is None or self.documents.get(document.uri) is not document:
-            return None
-        self._last[document.uri] = completion
-        return completion
+            made = await self._ask(engine, place, invoked, heard)
+        if made is not None:
+            self._memory.add(made.shown)
+        return made
 
     def explain(self, uri: str) -> dict[str, Any] | None:
         """What the last completion of an open document was made from (`Completion.explained`); None without one."""
         completion = self._last.get(uri)
         return None if completion is None else completion.explained()
 
-    async def _ask(self, engine: Engine, document: Document, offset: int, invoked: bool) -> Completion | None:
+    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard) -> Completion | None:
         work = import_heavy()
+        document = place.document
         folder = self._index.folder_of(document)
+        if self._answers is None or self._answered_by is not engine.client:
+            self._answers, self._answered_by = work.AnswerCache(), engine.client
         try:
             completion: Completion | None = await asyncio.wait_for(
                 work.complete(
-                    work.CompletionRequest(document, offset, invoked),
+                    work.CompletionRequest(document, place.offset, invoked),
                     engine=engine.client,
                     fim=engine.model,
                     context=self._index.source,
@@ -160,6 +190,8 @@ class Session:
                     settings=self.settings,
                     repo_name=folder.name if folder else "",
                     path=_path_in(folder, document),
+                    answers=self._answers,
+                    heard=heard,
                 ),
                 LONGEST_S,
             )
@@ -182,6 +214,11 @@ class Session:
         if completion is not None:
             self._engine.worked(engine)
         return completion
+
+    def _forget_answers(self) -> None:
+        """Another model, or other settings: what was answered before would not be answered now."""
+        self._memory.forget()
+        self._answers = None
 
     async def _until_typing_rests(self, uri: str) -> None:
         """Wait for the rest of the user's delay after the last change; newer requests cancel this one meanwhile."""

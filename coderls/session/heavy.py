@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
+from coderls.completion import AnswerCache, Completion, CompletionRequest, complete, load_fim_model, recall
 from coderls.engine.api import Health
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
@@ -18,6 +18,7 @@ from coderls.repo_context.parse import parse_file
 from coderls.settings import EngineSettings
 
 __all__ = [
+    "AnswerCache",
     "Completion",
     "CompletionRequest",
     "Engine",
@@ -26,6 +27,7 @@ __all__ = [
     "connect",
     "load_fim_model",
     "parse_file",
+    "recall",
 ]
 
 

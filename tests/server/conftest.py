@@ -48,6 +48,7 @@ class Front(StdioClient):
     """A client whose server has folders and a model of its own."""
 
     home: Path
+    asked = 0
 
     def ready(self) -> Front:
         """Wait until completions can be had."""
@@ -71,8 +72,9 @@ class Front(StdioClient):
         return uri, line, len(last.encode("utf-16-le")) // 2
 
     def ghost(self, marked: str, name: str = "a.py", language_id: str = "python") -> str | None:
-        """The ghost text at the `$0`."""
-        return text_of(self.wait(self.inline_request(*self.put(marked, name, language_id))))
+        """The ghost text at the `$0`, asked of the engine: the same was never asked before."""
+        Front.asked += 1
+        return text_of(self.wait(self.inline_request(*self.put(f"# {Front.asked}\n{marked}", name, language_id))))
 
     def engine(self) -> Engine:
         """The engine that serves this front."""

@@ -173,3 +173,50 @@ def test_popup_completion_for_clients_without_ghost_text(home: Any) -> None:
     assert item["label"] == "found"
     assert item["textEdit"] == {"range": span((line, character), (line, character)), "newText": "found"}
     assert item["insertTextFormat"] == 1
+
+
+def generations(engine: Any) -> float:
+    """Generations that have ended in the engine, in whatever way."""
+    return float(engine.metric("coderls_generations_total"))
+
+
+def test_typing_through_a_shown_completion_needs_no_model(shared: Any) -> None:
+    uri, line, character = shared.put("def add(a, b):\n    return $0\n\n\nprint(add(1, 2))\n", "through.py")
+    assert text_of(shared.wait(shared.inline_request(uri, line, character))) == "a + b"
+    engine = shared.engine()
+    eventually(lambda: not engine.working(), "an idle engine")
+    before = generations(engine)
+    for version, letter in enumerate("a + ", start=2):
+        at = (line, character + version - 2)
+        shared.change(uri, version, [{"range": span(at, at), "text": letter}])
+        asked = shared.inline_request(uri, line, character + version - 1)
+        assert text_of(shared.wait(asked)) == "a + b"[version - 1 :]
+    explained = shared.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
+    assert explained["reused"] == "shown"
+    shared.change(uri, 7, [{"range": span((line, character), (line, character + 4)), "text": ""}])
+    assert text_of(shared.wait(shared.inline_request(uri, line, character))) == "a + b"  # after an undo
+    assert generations(engine) == before
+
+
+def test_a_request_joins_the_generation_that_says_what_was_typed(shared: Any) -> None:
+    """`forever` goes on for long: the same generation is at work after each key."""
+    engine = shared.engine()
+    uri, line, character = shared.put("forever = $0\n", "join.py")
+    eventually(lambda: not engine.working(), "an idle engine")
+    ended = generations(engine)
+
+    def several_more_steps() -> None:
+        steps = engine.metric("coderls_steps_total")
+        eventually(lambda: engine.metric("coderls_steps_total") > steps + 20, "steps of the model")
+
+    number = shared.inline_request(uri, line, character)
+    several_more_steps()
+    for version, letter in enumerate("'10", start=2):
+        at = (line, character + version - 2)
+        shared.change(uri, version, [{"range": span(at, at), "text": letter}])
+        before, number = number, shared.inline_request(uri, line, character + version - 1)
+        assert text_of(shared.wait(before)) is None
+        several_more_steps()
+    assert generations(engine) == ended
+    shared.cancel(number)
+    eventually(lambda: generations(engine) == ended + 1, "the end of the one generation")
