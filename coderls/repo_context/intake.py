@@ -118,7 +118,7 @@ class Intake:
         found = self.workspace.read_bytes(number, path)
         if found.reason is not None:
             if found.reason in _LASTING:
-                store.put(path, found.stamp, _left_out(found.reason))
+                store.put(path, found.stamp, _left_out(found.reason), b"")
             else:
                 store.drop(path)
             self._leave_out(number, path, found.reason)
