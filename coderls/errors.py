@@ -9,7 +9,9 @@
     ├── EngineError
     │   ├── EngineStartFailed  the engine process could not be started, or left while loading
     │   ├── EngineUnreachable  nobody answers there (any more)
+    │   │   └── EngineLeaving  it is on its way out, and does nothing new: another one can be started
     │   ├── EngineMismatch     it speaks another protocol version, or is no engine at all
+    │   ├── DeviceLost         a card failed or is gone: this engine process can use it no more
     │   ├── RunStopped         a run of the model was stopped between two layers, as it was asked to
     │   └── RequestRefused     the engine says that this request is wrong (its `status` is the HTTP status)
     ├── DocumentError          a document or position that cannot be worked on
@@ -65,8 +67,16 @@ class EngineUnreachable(EngineError):
     """Nobody answers at the engine's address."""
 
 
+class EngineLeaving(EngineUnreachable):
+    """The engine is on its way out (idle, or told to), and has not done what was asked."""
+
+
 class EngineMismatch(EngineError):
     """Somebody answers, but not an engine that this version can talk to."""
+
+
+class DeviceLost(EngineError):
+    """A card failed or is gone. The engine process that used it has to leave; a new one may find it again."""
 
 
 class RunStopped(EngineError):

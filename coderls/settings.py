@@ -25,6 +25,9 @@ class EngineSettings:
     device: str = "auto"
     dtype: str = "auto"
     threads: int = 0
+    context_length: int = 0
+    memory_gb: float = 0.0
+    gpu_memory_gb: float = 0.0
     idle_exit_s: float = 900.0
 
 
@@ -116,19 +119,33 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _gigabytes(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
+        raise ValueError("a number of gigabytes, 0 or more")
+    return float(value)
+
+
 def _url(value: Any) -> str:
     if not isinstance(value, str) or (value and not value.startswith(("http://", "https://", "unix:"))):
         raise ValueError("an address that begins with http://, https:// or unix:")
     return value.rstrip("/")
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+
 OPTIONS: tuple[Option, ...] = (
     Option("engine.model", "model name (`coderls models list`) or directory", _text),
     Option("engine.url", "address of another OpenAI-compatible engine; empty: coderls runs its own", _url),
     Option("engine.token", "bearer token for `engine.url`", _text),
-    Option("engine.device", "`auto`, `cpu` or `cuda`", _one_of("auto", "cpu", "cuda")),
-    Option("engine.dtype", "`auto`, `bfloat16` or `float32`", _one_of("auto", "bfloat16", "float32")),
+    Option("engine.device", "`auto`, `cpu`, `cuda` (NVIDIA and ROCm) or `mps` (Apple)", _one_of(*DEVICES)),
+    Option("engine.dtype", "`auto`, `bfloat16`, `float16` (cards only) or `float32`", _one_of(*DTYPES)),
     Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", _whole(0, 1024)),
+    Option(
+        "engine.context_length", "longest prompt with its output, in tokens; 0: what memory allows", _whole(0, 1 << 20)
+    ),
+    Option("engine.memory_gb", "memory that the engine may take on the processor, in GB; 0: what is free", _gigabytes),
+    Option("engine.gpu_memory_gb", "memory that it may take on a card, in GB; 0: what is free", _gigabytes),
     Option("engine.idle_exit_s", "the engine leaves after so many seconds without a request; 0: never", _seconds),
     Option("completion.enabled", "offer completions at all", _flag),
     Option("completion.max_tokens", "longest completion, in tokens", _whole(1, 4096)),

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coderls.engine import loading, serve
+from coderls.engine import launch, loading, serve
 from coderls.errors import SettingsError
 from coderls.models import store
-from coderls.settings import EngineSettings
+from coderls.settings import DEVICES, DTYPES, EngineSettings
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,9 +32,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--port-file", type=Path, metavar="FILE", help="with --listen: write port, token and process id there as JSON"
     )
-    parser.add_argument("--device", default=defaults.device, choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--dtype", default=defaults.dtype, choices=("auto", "bfloat16", "float32"))
+    parser.add_argument("--device", default=defaults.device, choices=DEVICES)
+    parser.add_argument("--dtype", default=defaults.dtype, choices=DTYPES)
     parser.add_argument("--threads", type=int, default=defaults.threads, metavar="N", help="0: as many as cores")
+    parser.add_argument(
+        "--context-length", type=int, default=defaults.context_length, metavar="TOKENS", help="0: what memory allows"
+    )
+    parser.add_argument(
+        "--memory-gb", type=float, default=defaults.memory_gb, metavar="GB", help="memory to take (0: what is free)"
+    )
+    parser.add_argument(
+        "--gpu-memory-gb", type=float, default=defaults.gpu_memory_gb, metavar="GB", help="the same of a card's memory"
+    )
     parser.add_argument(
         "--idle-exit", type=float, default=0.0, metavar="S", help="leave after S seconds without a request (0: never)"
     )
@@ -45,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     found = store.resolve(args.model)  # a wrong name is said at once, not after a socket was opened
     listener = _listener(args)
-    load = loading.loader(args.model, device=args.device, dtype=args.dtype, threads=args.threads)
+    options = {name: getattr(args, name) for name in launch.ENGINE_OPTIONS}
+    load = loading.loader(args.model, **options)
     return serve.serve(listener, load, model=found.name, idle_exit_s=args.idle_exit)
 
 

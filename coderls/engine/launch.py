@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 import coderls
 from coderls import paths
-from coderls.engine.api import PROTOCOL_VERSION, Health
+from coderls.engine.api import LEAVING, PROTOCOL_VERSION, Health
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.errors import (
     EngineError,
@@ -39,6 +39,9 @@ LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for 104 with the final zero
 POLL_S = 0.05
 ANSWER_S = 60.0  # a process that was started has to answer after so long; the model may take longer
 LOG_LINES = 12
+
+#: Settings that the engine process is given as options of the same name. Engines that differ in one are different.
+ENGINE_OPTIONS = ("device", "dtype", "threads", "context_length", "memory_gb", "gpu_memory_gb")
 
 Progress = Callable[[str, float], None]
 
@@ -115,12 +118,15 @@ async def _connect_foreign(endpoint: Endpoint, settings: EngineSettings) -> Engi
 
 
 async def _connect(endpoint: Endpoint) -> EngineClient | None:
-    """A client of the engine that answers there; None when nobody does."""
+    """A client of the engine that answers there; None when nobody does, or only one that is on its way out."""
     client = _client(endpoint)
     if client is None:
         return None
     try:
-        await client.health()
+        leaving = (await client.health()).state == LEAVING  # a new one can be started, and waits for its end
+        if leaving:
+            await client.aclose()
+            return None
     except EngineUnreachable:
         await client.aclose()
         return None
@@ -218,7 +224,7 @@ def _command(settings: EngineSettings, endpoint: Endpoint) -> list[str]:
         where = ["--listen", "127.0.0.1:0", "--port-file", endpoint.port_file]
     return [
         *(sys.executable, "-m", "coderls", "engine", "--model", model, *where),
-        *("--device", settings.device, "--dtype", settings.dtype, "--threads", str(settings.threads)),
+        *(part for name in ENGINE_OPTIONS for part in (f"--{name.replace('_', '-')}", str(getattr(settings, name)))),
         *("--idle-exit", str(settings.idle_exit_s)),
     ]
 
@@ -272,7 +278,8 @@ def _identity(settings: EngineSettings) -> str:
     """
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     model = store.resolve(settings.model)
-    facts = [coderls.__version__, user, str(model.path.resolve()), settings.device, settings.dtype, settings.threads]
+    options = [getattr(settings, name) for name in ENGINE_OPTIONS]
+    facts = [coderls.__version__, user, str(model.path.resolve()), *options]
     if model.name != store.NANO:  # its folder's name says which build it is
         facts += _files(model.path)
     return hashlib.sha256(json.dumps([PROTOCOL_VERSION, *facts]).encode()).hexdigest()[:16]

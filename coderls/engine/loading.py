@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 from coderls.engine.fake import SCRIPT_FILE, FakeRunner
 from coderls.engine.runner import Runner
@@ -13,8 +14,8 @@ from coderls.models import store
 from coderls.tokenizer import Tokenizer
 
 
-def loader(model: str, *, device: str = "auto", dtype: str = "auto", threads: int = 0) -> Callable[[Report], Loaded]:
-    """What the worker calls to get the model `model` (a name or a directory)."""
+def loader(model: str, **options: Any) -> Callable[[Report], Loaded]:
+    """What the worker calls to get the model `model` (a name or a directory). `options`: those of `load_runner`."""
 
     def load(report: Report) -> Loaded:
         found = store.resolve(model)
@@ -25,13 +26,12 @@ def loader(model: str, *, device: str = "auto", dtype: str = "auto", threads: in
         report("loading", f"loading {found.name}", 0.0)
         tokenizer = Tokenizer.from_file(found.path / "tokenizer.json")
         if (found.path / SCRIPT_FILE).is_file():
-            return Loaded(FakeRunner.from_file(found.path, found.name), tokenizer, found.path)
+            fake = FakeRunner.from_file(found.path, found.name)
+            return Loaded(fake, tokenizer, found.path, speculates=fake.speculates)
         runner: Runner = _torch_runner()(
             found.path,
             name=found.name,
-            device=device,
-            dtype=dtype,
-            threads=threads,
+            **options,
             progress=lambda detail, fraction: report("loading", detail, 0.9 * fraction),
         )
         return Loaded(runner, tokenizer, found.path)

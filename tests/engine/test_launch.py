@@ -260,6 +260,9 @@ def test_each_model_and_setting_has_a_socket_of_its_own(
         replace(settings, device="cpu"),
         replace(settings, dtype="float32"),
         replace(settings, threads=2),
+        replace(settings, context_length=4096),
+        replace(settings, memory_gb=2.0),
+        replace(settings, gpu_memory_gb=2.0),
         replace(settings, model="nano"),
         replace(settings, model=str(write_fake_model(tmp_path / "other"))),
     ]

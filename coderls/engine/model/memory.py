@@ -1,26 +1,135 @@
-"""How much memory there is, and how the KV slots share it. The plan is plain arithmetic."""
+"""How much memory there is, and how weights, KV slots, graphs and the rest share it. The plan is plain arithmetic."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from coderls.engine.model.config import ModelConfig
 from coderls.errors import EngineStartFailed
 
 #: Shorter slots beside the one of full length: other files, other windows, forks of one prompt.
 _SHORT_SLOTS = 5
 _SHORT_TOKENS = 8192
-_OUT_OF_MEMORY = (
-    "can't allocate memory",  # CPU
-    "not enough memory",  # CPU, Windows
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "MPS backend out of memory",
-)
 #: Below this a slot holds no useful prompt.
 _LEAST_TOKENS = 512
+
+
+#: Of what weights, graphs and scratch leave, the part that KV may take: others use the machine too.
+_KV_SHARE = {"cpu": 0.6, "cuda": 0.92, "mps": 0.6}
+#: Assumed where the system does not say what is free.
+_UNKNOWN_MEMORY = 4 << 30
+#: Tokens of the largest chunk of a prefill, for which there has to be scratch memory.
+_CHUNK = {"cpu": 512, "cuda": 4096, "mps": 512}
+#: Rows of logits at a time: eight sequences that verify sixteen tokens each.
+_LOGIT_ROWS = 128
+#: What libraries take for themselves on a card: workspaces of cuBLAS, code of kernels.
+_LIBRARIES = {"cpu": 0, "cuda": 256 << 20, "mps": 128 << 20}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Who gets how many bytes of `device`. `slots` in tokens; `free` None: the system does not say.
+
+    `limit`: what the settings allow; 0: nothing said. `scratch`: for what a run computes; `graphs`: for CUDA graphs.
+    """
+
+    device: str
+    free: int | None
+    limit: int
+    weights: int
+    graphs: int
+    scratch: int
+    slots: tuple[int, ...]
+    bytes_per_token: int
+
+    @property
+    def kv(self) -> int:
+        """Bytes of the KV cache."""
+        return sum(self.slots) * self.bytes_per_token
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.kv + self.graphs + self.scratch
+
+    def parts(self) -> dict[str, int]:
+        """Bytes by name, for reports."""
+        return {"weights": self.weights, "kv": self.kv, "graphs": self.graphs, "scratch": self.scratch}
+
+    def __str__(self) -> str:
+        shorter = f" and {len(self.slots) - 1} x {self.slots[1]:,}" if len(self.slots) > 1 else ""
+        graphs = f", graphs {_gib(self.graphs)}" if self.graphs else ""
+        known = "" if self.free is None else f"; {_gib(self.free)} were free"
+        limit = f"; the limit is {_gib(self.limit)}" if self.limit else ""
+        return (
+            f"{_gib(self.total)} of {self.device}: weights {_gib(self.weights)}, KV {_gib(self.kv)} for "
+            f"{self.slots[0]:,}{shorter} tokens{graphs}, scratch {_gib(self.scratch)}{known}{limit}"
+        )
+
+
+def plan_memory(
+    config: ModelConfig,
+    device: torch.device,
+    itemsize: int,
+    *,
+    weights: int,
+    wanted: int = 0,
+    graphs: int = 0,
+    limit: int = 0,
+    free: int | None = None,
+) -> MemoryPlan:
+    """Share out the memory of `device` for a model of `weights` bytes whose numbers have `itemsize` bytes.
+
+    `wanted`: the context in tokens, which is met or refused; 0: the model's, or the largest that leaves room for
+    shorter slots beside it. Raises EngineStartFailed with what would fit.
+    """
+    check_weights_fit(weights, free, device, limit)
+    scratch = scratch_bytes(config, itemsize, device)
+    fixed = weights + graphs + scratch
+    usable = ((_UNKNOWN_MEMORY + fixed if free is None else free) - fixed) * _KV_SHARE[device.type]
+    budget = min(usable, limit - fixed) if limit else usable
+    per_token = config.kv_values_per_token * itemsize
+    slots = plan_slots(_context(config, wanted, per_token, budget), per_token, budget)
+    return MemoryPlan(str(device), free, limit, weights, graphs, scratch, slots, per_token)
+
+
+def scratch_bytes(config: ModelConfig, itemsize: int, device: torch.device) -> int:
+    """What a run takes at most beside weights and KV: activations of a chunk, logits, and what libraries need."""
+    mixed = (config.heads + 2 * config.kv_heads) * config.head_dim
+    in_attention = 2 * config.hidden_size + 3 * mixed
+    in_feed_forward = 2 * config.hidden_size + 3 * config.intermediate_size
+    activations = min(_CHUNK[device.type], config.context_length) * max(in_attention, in_feed_forward) * itemsize
+    return activations + _logit_bytes(config) + _LIBRARIES[device.type]
+
+
+def graph_bytes(config: ModelConfig) -> int:
+    """What captured CUDA graphs take: their nodes, the memory that they share, and their logits."""
+    return (96 << 20) + config.layers * (2 << 20) + _logit_bytes(config)
+
+
+def _logit_bytes(config: ModelConfig) -> int:
+    return _LOGIT_ROWS * config.vocab_size * 4
+
+
+def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: float) -> int:
+    """The context length to plan for, in tokens."""
+    if wanted > config.context_length:
+        raise EngineStartFailed(
+            f"A context of {wanted:,} tokens was asked for; the model has {config.context_length:,}.",
+            "Ask for less, or put YaRN (rope_scaling) into config.json where the model supports it.",
+        )
+    fitting = largest_context(bytes_per_token, budget)
+    if wanted or fitting < _LEAST_TOKENS:
+        return wanted or config.context_length
+    if fitting >= config.context_length:
+        return config.context_length
+    # Where memory is short, other files shall not push the only slot out with each change of window.
+    return max(fitting * 3 // 4 // 256 * 256, min(fitting, 2048))
 
 
 def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tuple[int, ...]:
@@ -34,7 +143,7 @@ def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tupl
         raise EngineStartFailed(
             f"A context of {context_length:,} tokens needs {_gib(context_length * bytes_per_token)} of memory for its "
             f"KV cache; {_gib(max(0, budget))} are free for it.",
-            f"The largest context that fits is {largest:,} tokens: set the context length to that, "
+            f"The largest context that fits is {largest:,} tokens: set engine.context_length to that, "
             "close other programs, or choose a smaller model."
             if largest >= _LEAST_TOKENS
             else "No useful context fits: close other programs, or choose a smaller model.",
@@ -49,12 +158,20 @@ def largest_context(bytes_per_token: int, budget: float) -> int:
     return max(0, int(budget // bytes_per_token)) // 256 * 256
 
 
-def check_weights_fit(needed: int, free: int | None, device: torch.device) -> None:
-    """Raise EngineStartFailed when `needed` bytes of weights are more than `free`."""
+def check_weights_fit(needed: int, free: int | None, device: torch.device, limit: int = 0) -> None:
+    """Raise EngineStartFailed when `needed` bytes of weights are more than `free`, or than `limit` (0: none)."""
+    setting = "engine.memory_gb" if device.type == "cpu" else "engine.gpu_memory_gb"
+    smaller = "Choose a smaller model (`coderls models recommend` names one)"
+    if limit and needed > limit:
+        raise EngineStartFailed(
+            f"The model's weights take {_gib(needed)} on {device}, and {setting} allows {_gib(limit)}.",
+            f"{smaller}, or allow more.",
+        )
     if free is not None and needed > free:
         raise EngineStartFailed(
             f"The model's weights take {_gib(needed)} on {device}, where {_gib(free)} are free.",
-            "Choose a smaller model (`coderls models recommend` names one), or close other programs.",
+            f"{smaller}, or close other programs"
+            + ("." if device.type == "cpu" else ", or set engine.device to cpu, where it is slow."),
         )
 
 
@@ -62,16 +179,10 @@ def free_bytes(device: torch.device) -> int | None:
     """Memory that can be taken now; None where the system does not tell."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     known = [amount for amount in (_available(), _cgroup_left()) if amount is not None]
     return min(known, default=None)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; on a CPU, and where a library asks for it by itself, torch has no class for that."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
 
 
 def free_cached_memory(device: torch.device) -> None:

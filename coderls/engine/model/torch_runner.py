@@ -15,17 +15,12 @@ from coderls.engine.api import Sampling
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
+from coderls.engine.model.device import choose_device, choose_dtypes, untested
+from coderls.engine.model.faults import device_lost, is_device_fault, is_out_of_memory
 from coderls.engine.model.forwards import EagerForward, Forward, run_first, stop_between
 from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.linear import packing_works
-from coderls.engine.model.memory import (
-    check_weights_fit,
-    free_bytes,
-    free_cached_memory,
-    is_out_of_memory,
-    largest_context,
-    plan_slots,
-)
+from coderls.engine.model.memory import free_bytes, free_cached_memory, plan_memory
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose
 from coderls.engine.model.weights import load_qwen2
@@ -34,10 +29,6 @@ from coderls.errors import CoderlsError, EngineError, EngineStartFailed, Request
 
 log = logging.getLogger(__name__)
 
-#: Of the memory that is free after the weights, the part that KV may take; the rest is for activations and others.
-_KV_SHARE = {"cpu": 0.6, "cuda": 0.85}
-#: Assumed where the system does not say what is free.
-_UNKNOWN_MEMORY = 4 << 30
 _WARM_UP_S = 0.4
 
 
@@ -49,36 +40,73 @@ def load_runner(
     dtype: str = "auto",
     threads: int = 0,
     context_length: int = 0,
+    memory_gb: float = 0.0,
+    gpu_memory_gb: float = 0.0,
     progress: Callable[[str, float], None] | None = None,
 ) -> TorchRunner:
     """Load the model directory `path`. `context_length` 0: what the model has, less where memory is short.
 
-    `device`: "auto" (CUDA where there is a card), "cpu", "cuda" or "cuda:1"; `dtype`: "auto" (bfloat16 where the
-    processor has it), "bfloat16" or "float32"; `threads` 0: torch's choice. `progress`: what, and fraction 0 to 1.
+    `device` and `dtype`: see `device.py`; `threads` 0: torch's choice. `memory_gb` and `gpu_memory_gb`: the most memory
+    (10^9 bytes) to take on a processor or on a card; 0: what is free. `progress`: what, and fraction 0 to 1.
     Raises ModelNotFound, ModelBroken, and EngineStartFailed for a device, dtype or memory that is not there.
     """
     config = read_config(path)
-    where = _device(device)
-    kind = _dtype(dtype, where)
+    where = choose_device(device)
+    if warning := untested(where):
+        log.warning("%s", warning)
     if threads > 0:
         torch.set_num_threads(threads)
-    copies_head = config.tied_head and where.type == "cpu" and packing_works(kind)
-    weights = (config.parameters + copies_head * config.vocab_size * config.hidden_size) * kind.itemsize
-    free = free_bytes(where)
-    check_weights_fit(weights, free, where)
-    budget = ((_UNKNOWN_MEMORY + weights if free is None else free) - weights) * _KV_SHARE[where.type]
-    per_token = config.kv_values_per_token * kind.itemsize
-    lengths = plan_slots(_context(config, context_length, per_token, budget), per_token, budget)
+    limit = int((memory_gb if where.type == "cpu" else gpu_memory_gb) * 1e9)
+    for kind in choose_dtypes(dtype, where):
+        runner = _load(
+            path, config, where, kind, name=name, context_length=context_length, limit=limit, progress=progress
+        )
+        if kind is not torch.float16 or runner.gives_numbers():
+            return runner
+        runner.close()
+        log.warning("%s overflows in float16 on %s", name, where)
+    raise EngineStartFailed(f"{name} overflows in float16.", "Set engine.dtype to auto, bfloat16 or float32.")
+
+
+def _load(
+    path: Path,
+    config: ModelConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    name: str,
+    context_length: int,
+    limit: int,
+    progress: Callable[[str, float], None] | None,
+) -> TorchRunner:
+    """Plan the memory, load the weights, and get everything ready."""
+    copies_head = config.tied_head and device.type == "cpu" and packing_works(dtype)
+    weights = (config.parameters + copies_head * config.vocab_size * config.hidden_size) * dtype.itemsize
+    plan = plan_memory(
+        config,
+        device,
+        dtype.itemsize,
+        weights=weights,
+        wanted=context_length,
+        limit=limit,
+        free=free_bytes(device),
+    )
+    log.info("Memory: %s", plan)
     try:
         model = load_qwen2(
-            path, config, device=where, dtype=kind, context_length=lengths[0], progress=_part(progress, 0.0, 0.9)
+            path, config, device=device, dtype=dtype, context_length=plan.slots[0], progress=_part(progress, 0.0, 0.9)
         )
-        runner = TorchRunner(model, name, lengths, kind)
+        runner = TorchRunner(model, name, plan.slots, dtype)
+        runner.warm_up(_part(progress, 0.9, 1.0))
     except (RuntimeError, MemoryError) as error:
+        if is_device_fault(error):
+            raise device_lost(device, error) from error
         if not is_out_of_memory(error):
             raise
-        raise EngineStartFailed(f"{where} ran out of memory: {error}", "Choose a smaller model.") from error
-    runner.warm_up(_part(progress, 0.9, 1.0))
+        raise EngineStartFailed(
+            f"{device} ran out of memory while the model was loaded; planned were {plan}.",
+            "Close other programs, set a smaller engine.context_length, or choose a smaller model.",
+        ) from error
     return runner
 
 
@@ -131,6 +159,8 @@ class TorchRunner:
         try:
             return self._choose(works, self._forward(works, should_stop=should_stop))
         except (RuntimeError, MemoryError) as error:
+            if is_device_fault(error):
+                raise device_lost(self._device, error) from error
             if not is_out_of_memory(error):
                 raise
             log.warning("Out of memory in a run of %d pieces of work: %s", len(works), error)
@@ -156,6 +186,12 @@ class TorchRunner:
         if logits is None:
             raise EngineError("The model returned no logits.")
         return logits
+
+    def gives_numbers(self) -> bool:
+        """Whether a prompt of many different tokens gives logits that are all numbers."""
+        count = min(128, self._slot_lengths[0])
+        tokens = [number * self._info.vocab_size // count for number in range(count)]
+        return bool(self.logits(Work(0, 0, tokens)).isfinite().all())
 
     @torch.inference_mode()
     def copy(self, source: int, target: int, length: int) -> None:
@@ -245,49 +281,6 @@ class TorchRunner:
                 "Encode it with the tokenizer of this model.",
             )
         return None
-
-
-def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: float) -> int:
-    """The context length to plan for, in tokens."""
-    if wanted > config.context_length:
-        raise EngineStartFailed(
-            f"A context of {wanted:,} tokens was asked for; the model has {config.context_length:,}.",
-            "Ask for less, or put YaRN (rope_scaling) into config.json where the model supports it.",
-        )
-    # A context that nobody asked for is fitted to the memory; one that somebody did is met or refused.
-    fitting = largest_context(bytes_per_token, budget)
-    return wanted or (min(config.context_length, fitting) if fitting >= 512 else config.context_length)
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise EngineStartFailed(f"There is no device {wanted!r}.", "Use auto, cpu, cuda or cuda:0.") from error
-    if device.type not in _KV_SHARE:
-        raise EngineStartFailed(f"The engine does not run on {device.type}.", "Use auto, cpu or cuda.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EngineStartFailed(
-            f"{wanted} was asked for; torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices.",
-            "Set the device to auto or cpu, or install a CUDA build of torch and the driver.",
-        )
-    return device
-
-
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    known = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-    if wanted in known:
-        return known[wanted]
-    if wanted != "auto":
-        raise EngineStartFailed(f"There is no dtype {wanted!r} here.", "Use auto, bfloat16 or float32.")
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        found = torch.cpu.get_capabilities()
-        fast = any(found.get(flag, False) for flag in ("avx512_bf16", "amx_bf16"))
-    return torch.bfloat16 if fast else torch.float32
 
 
 def _part(progress: Callable[[str, float], None] | None, low: float, high: float) -> Callable[[str, float], None]:

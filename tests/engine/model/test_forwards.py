@@ -12,7 +12,7 @@ from coderls.engine.model.batch import Batch
 from coderls.engine.model.forwards import EagerForward
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.runner import SampleSpec, Work
-from coderls.errors import EngineError, RunStopped
+from coderls.errors import DeviceLost, EngineError, RunStopped
 
 from .checkpoints import SMALL, VOCAB, oracle, sampled, save, some_tokens
 
@@ -112,13 +112,25 @@ def test_out_of_memory_fails_the_one_that_is_too_large(folder: Path, error: Exce
     assert runner.run(works[:1])[0] == first, "the engine lives"
 
 
-def test_other_errors_of_a_run_are_not_hidden(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("CUDA error: unspecified launch failure\nmore of it"), DeviceLost),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasGemmEx"), DeviceLost),
+        (RuntimeError("HIP error: the operation cannot be performed"), DeviceLost),
+        (RuntimeError("shapes do not match"), RuntimeError),
+        (ValueError("of our own"), ValueError),
+    ],
+)
+def test_other_errors_of_a_run_end_it(folder: Path, error: Exception, expected: type[Exception]) -> None:
     runner = load_runner(folder, name="x", device="cpu", dtype="float32", context_length=256)
     eager = runner._forwards[-1]
     assert isinstance(eager, EagerForward)
-    runner.add_forward(lambda _model, _cache: OutOfMemory(eager, 0, RuntimeError("CUDA error: device lost")))
-    with pytest.raises(RuntimeError, match="device lost"):
+    runner.add_forward(lambda _model, _cache: OutOfMemory(eager, 0, error))
+    with pytest.raises(expected, match=str(error).partition("\n")[0]) as caught:
         runner.run([Work(0, 0, [1], (GREEDY,))])
+    assert type(caught.value) is expected
+    assert "more of it" not in str(caught.value)
 
 
 @pytest.mark.parametrize("layers_done", [0, 1])

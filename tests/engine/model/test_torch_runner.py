@@ -9,7 +9,8 @@ import torch
 
 from coderls.engine.api import Sampling
 from coderls.engine.model import torch_runner
-from coderls.engine.model.memory import free_bytes, largest_context, plan_slots
+from coderls.engine.model.config import read_config
+from coderls.engine.model.memory import free_bytes, largest_context, plan_slots, scratch_bytes
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.runner import SampleSpec, Work
 from coderls.errors import EngineError, EngineStartFailed, ModelBroken, ModelNotFound, RequestRefused
@@ -77,15 +78,22 @@ def weight_bytes() -> int:
     return sum(weight.nbytes for weight in oracle(SMALL).parameters())
 
 
+def free_for(tokens: int, folder: Path) -> int:
+    """Free memory of which the KV cache may have so many tokens."""
+    return (
+        weight_bytes() + scratch_bytes(read_config(folder), 4, torch.device("cpu")) + int(tokens * PER_TOKEN / 0.6) + 1
+    )
+
+
 def test_context_is_fitted_to_the_memory_where_nobody_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_free(monkeypatch, weight_bytes() + int(1100 * PER_TOKEN / 0.6))
+    pretend_free(monkeypatch, free_for(1100, folder))
     runner = load_runner(folder, name="x", device="cpu", dtype="float32")
     assert list(runner.slot_lengths) == [1024]
     assert runner.info.context_length == 1024
 
 
 def test_context_that_was_asked_for_is_met_or_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_free(monkeypatch, weight_bytes() + int(1100 * PER_TOKEN / 0.6))
+    pretend_free(monkeypatch, free_for(1100, folder))
     with pytest.raises(EngineStartFailed, match="largest context that fits is 1,024"):
         load_runner(folder, name="x", device="cpu", dtype="float32", context_length=2048)
     assert load_runner(
@@ -96,6 +104,24 @@ def test_context_that_was_asked_for_is_met_or_refused(folder: Path, monkeypatch:
 def test_unknown_memory_is_no_hindrance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_free(monkeypatch, None)
     assert load_runner(folder, name="x", device="cpu", dtype="float32").info.context_length == 4096
+
+
+def test_settings_limit_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_free(monkeypatch, 1 << 40)
+    limit = (free_for(0, folder) + 1100 * PER_TOKEN) / 1e9
+    runner = load_runner(folder, name="x", device="cpu", dtype="float32", memory_gb=limit, gpu_memory_gb=0.001)
+    assert list(runner.slot_lengths) == [1024]
+    with pytest.raises(EngineStartFailed, match=r"engine\.memory_gb allows 0\.0 GiB\. .*or allow more"):
+        load_runner(folder, name="x", device="cpu", dtype="float32", memory_gb=0.001)
+
+
+def test_memory_that_runs_out_while_loading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch_runner, "load_qwen2", fail)
+    with pytest.raises(EngineStartFailed, match=r"ran out of memory .* planned were .* weights 0\.0 GiB"):
+        load_runner(folder, name="x", device="cpu", dtype="float32")
 
 
 def test_more_context_than_the_model_has(folder: Path) -> None:
@@ -110,6 +136,8 @@ def test_more_context_than_the_model_has(folder: Path) -> None:
         ({"device": "meta"}, "does not run on meta"),
         ({"device": "cuda:99"}, "CUDA devices"),
         ({"dtype": "int3"}, "no dtype 'int3'"),
+        ({"device": "cpu", "dtype": "float16"}, "float16 is for graphics cards"),
+        ({"device": "mps"}, "no Metal device"),
     ],
 )
 def test_devices_and_dtypes_that_are_not_there(folder: Path, options: dict[str, str], said: str) -> None:
