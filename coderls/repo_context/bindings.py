@@ -31,11 +31,7 @@ def read_bindings(
                 if type_ or node.start_byte not in named:
                     named[node.start_byte] = (node, type_)
     scopes.sort()
-    found = [
-        Binding(language.self_name, item.name, item.start_line + first_line, item.end_line + first_line)
-        for item in outline.definitions
-        if item.kind == "class" and language.self_name
-    ]
+    found = _selves(language, outline, first_line) if language.self_name else []
     last_line = data.count(b"\n") + 1
     for node, type_ in named.values():
         end_line = _end_line(scopes, node.start_byte)
@@ -43,6 +39,17 @@ def read_bindings(
             line = node.start_point[0] + first_line
             found.append(Binding(text_of(data, node), type_, line, (end_line or last_line) + first_line))
     return tuple(sorted(found, key=lambda item: item.line))
+
+
+def _selves(language: Language, outline: Outline, first_line: int) -> list[Binding]:
+    """`self` in classes, and in methods that are written outside of theirs."""
+    found = []
+    for item in outline.definitions:
+        outside = item.kind == "method" and (item.parent < 0 or outline.definitions[item.parent].kind == "namespace")
+        if item.kind == "class" or outside:
+            owner = item.owner if outside else item.name
+            found.append(Binding(language.self_name, owner, item.start_line + first_line, item.end_line + first_line))
+    return found
 
 
 def _end_line(scopes: Sequence[tuple[int, int, int]], start: int) -> int | None:

@@ -72,7 +72,7 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
             continue
         if "derived" in captures:
             names = bases.setdefault(captures["derived"][0].start_byte, {})
-            names.update((_LAST_NAME.sub("", text_of(data, node)), None) for node in captures["base"])
+            names.update((_LAST_NAME.sub("", text_of(data, node).partition("<")[0]), None) for node in captures["base"])
         elif "param" in captures:
             node = captures["param"][0]
             parameters.setdefault(text_of(data, node), []).append((node.start_byte, type_of(language, data, captures)))
@@ -227,7 +227,7 @@ def _signature(language: Language, data: bytes, item: _Found, indent: str) -> st
         lines = whole.split("\n")
         while len(lines) > 1 and lines[-1].lstrip().startswith(language.comment):  # comments above the body
             lines.pop()
-        whole = "\n".join(lines).rstrip()
+        whole = language.signature("\n".join(lines).rstrip(), item.name)
         if item.kind not in CONTAINERS:
             whole = whole.removesuffix(" =").rstrip(";")  # Ruby's `def f(x) = ...` and `def f; ...`
             whole += " ..." if whole.endswith("=>") else language.function_end  # an arrow function

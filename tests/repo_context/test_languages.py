@@ -191,7 +191,8 @@ def test_c():
     ) == snapshot("""\
 == include/list.h
 #define LIST_MAX 10
-typedef struct list {
+typedef struct list list_t;
+struct list {
     int size;
     char *name;
 };

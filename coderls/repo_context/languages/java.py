@@ -6,27 +6,47 @@ from collections.abc import Sequence
 
 from coderls.repo_context.languages.language import ALL, Files, Import, Language, nearest
 
-QUERY = """
+_BASE = """[(type_identifier) @base (scoped_type_identifier) @base
+  (generic_type [(type_identifier) (scoped_type_identifier)] @base)]"""
+
+QUERY = f"""
 (class_declaration name: (identifier) @name body: (_) @body) @class
 (interface_declaration name: (identifier) @name body: (_) @body) @class
 (enum_declaration name: (identifier) @name body: (_) @body) @class
 (record_declaration name: (identifier) @name body: (_) @body) @class
 (annotation_type_declaration name: (identifier) @name body: (_) @body) @class
-(class_declaration superclass: (superclass [(type_identifier) @base (generic_type (type_identifier) @base)])) @derived
-(class_declaration interfaces: (super_interfaces (type_list [(type_identifier) @base
-  (generic_type (type_identifier) @base)]))) @derived
-(interface_declaration (extends_interfaces (type_list [(type_identifier) @base
-  (generic_type (type_identifier) @base)]))) @derived
-(method_declaration name: (identifier) @name body: (block) @body) @method
-(method_declaration name: (identifier) @name !body) @method
+([(class_declaration superclass: (superclass {_BASE}))
+  (class_declaration interfaces: (super_interfaces (type_list {_BASE})))
+  (enum_declaration interfaces: (super_interfaces (type_list {_BASE})))
+  (record_declaration interfaces: (super_interfaces (type_list {_BASE})))
+  (interface_declaration (extends_interfaces (type_list {_BASE})))] @derived)
+(method_declaration type: (_) @typed name: (identifier) @name body: (block)? @body) @method
 (constructor_declaration name: (identifier) @name body: (_) @body) @method
-(annotation_type_element_declaration name: (identifier) @name) @method
-(field_declaration declarator: (variable_declarator name: (identifier) @name)) @attribute
-(constant_declaration declarator: (variable_declarator name: (identifier) @name)) @attribute
+(annotation_type_element_declaration type: (_) @typed name: (identifier) @name) @method
+(field_declaration type: (_) @typed declarator: (variable_declarator name: (identifier) @name)) @attribute
+(constant_declaration type: (_) @typed declarator: (variable_declarator name: (identifier) @name)) @attribute
 (enum_constant name: (identifier) @name) @attribute
+(record_declaration parameters: (formal_parameters
+  (formal_parameter type: (_) @typed name: (identifier) @name) @attribute))
 
 (import_declaration) @import
 """
+
+VARIABLES = """
+[(method_declaration) (constructor_declaration) (lambda_expression) (enhanced_for_statement) (for_statement)
+  (catch_clause) (class_declaration) (record_declaration)] @scope
+(formal_parameter type: (_) @typed name: (identifier) @param)
+(spread_parameter (_) @typed (variable_declarator name: (identifier) @param))
+(local_variable_declaration type: (_) @typed declarator: (variable_declarator name: (identifier) @local
+  value: (_)? @value))
+(enhanced_for_statement type: (_) @typed name: (identifier) @local value: (_) @each)
+(resource type: (_) @typed name: (identifier) @local value: (_) @value)
+(catch_formal_parameter (catch_type) @typed name: (identifier) @local)
+(instanceof_expression right: (_) @typed name: (identifier) @local)
+"""
+
+#: Folders that one package may be spread over: sources, tests, modules.
+_MAX_FOLDERS = 3
 
 
 def read_import(text: str) -> Sequence[Import]:
@@ -45,16 +65,8 @@ def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
     for path in (inner, inner.rpartition("/")[0]):
         if "/" in path and (found := nearest(files.ending(f"{path}.java"), importer)):
             return found[:1]
-    folders = sorted({name.rpartition("/")[0] for name in files.ending(f"{inner}/package-info.java")})
-    package = folders or [folder for folder in _roots(importer, inner) if files.inside(folder)][:1]
-    return [name for folder in package[:1] for name in files.inside(folder) if name.endswith(".java")]
-
-
-def _roots(importer: str, package: str) -> list[str]:
-    """Folders where `package` can be: beside each folder above the importer, and the usual source roots."""
-    parts = importer.split("/")[:-1]
-    above = ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]
-    return [f"{root}/{package}".lstrip("/") for root in (*above, "src/main/java", "src")]
+    folders = nearest([f"{folder}/" for folder in files.folders(inner)], importer)[:_MAX_FOLDERS]
+    return [name for folder in folders for name in files.inside(folder.rstrip("/")) if name.endswith(".java")]
 
 
 JAVA = Language(
@@ -67,4 +79,5 @@ JAVA = Language(
     read_import=read_import,
     function_end=";",
     shares_folder=True,
+    variables=VARIABLES,
 )

@@ -87,6 +87,11 @@ def no_partners(path: str, files: Files) -> Sequence[str]:
     return ()
 
 
+def as_written(signature: str, name: str) -> str:
+    """For languages whose signatures say all without what follows the body."""
+    return signature
+
+
 def read_nothing(text: str) -> Sequence[Import]:
     """For languages whose query says all there is to know about imports."""
     return ()
@@ -116,6 +121,8 @@ class Language:
     members_begin: str = " {"
     members_end: str = "}"
     namespace_end: str = "}"
+    #: Mends the signature of the definition of a name, which has lost its body.
+    signature: Callable[[str, str], str] = as_written
     #: Namespaces in namespaces are known as `A.B`.
     joins_namespaces: bool = False
     #: Files of the same folder see each other's definitions without an import (Go, Java).
