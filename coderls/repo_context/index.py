@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 #: Longer documents are parsed again by the worker only, not while a completion waits (characters).
 _PARSE_NOW = 30_000
 _MAX_COUNTS = 50_000
+_SETTLE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,9 @@ class RepositoryIndex:
         if roots and self._watcher is None and not self._closed:
             from coderls.repo_context.watching import Watcher  # noqa: PLC0415 - most editors do not need it
 
-            self._watcher = Watcher(roots, self._source_folders, self.refresh, self._note)
+            self._watcher = Watcher(
+                roots, self._source_folders, self.refresh, self._note, self._workspace.may_hold_sources
+            )
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything noted so far is indexed; false when it takes longer than `timeout_s`."""
@@ -231,6 +234,7 @@ class RepositoryIndex:
 
     def _source_folders(self) -> list[Path]:
         """Folders with files of the index, and those around them; the workspace folders first."""
+        self._upkeep.settle(_SETTLE_S)  # a new folder is known when it was looked at
         found: dict[Path, None] = {}
         for number, folder in enumerate(self._workspace.folders):
             if not self._workspace.open_only[number]:

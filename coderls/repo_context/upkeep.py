@@ -171,8 +171,7 @@ class Upkeep:
         with self._intake.lock:
             if any(path.startswith(inside + "/") for path in self._intake.shelves[number].paths()):
                 return
-        folder = workspace.folders[number] / inside
-        if not workspace.is_passed_over(number, inside + "/") and workspace.is_allowed(folder):
+        if workspace.may_hold_sources(workspace.folders[number] / inside):
             self._take_files(number, workspace.list_below(number, inside))
 
     def _list_again(self, number: int) -> set[str]:

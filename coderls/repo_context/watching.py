@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import watch
@@ -29,8 +30,8 @@ _TREES = sys.platform != "linux"
 class Watcher:
     """A thread that calls `changed` with each path that was made, changed or removed, until `close`.
 
-    `folders` gives what to watch, workspace folders first; it is asked again when folders come. `note` is told, in
-    a sentence, what is not watched.
+    `folders` gives what to watch, workspace folders first; it is asked again when folders come. `wanted` says whether a
+    new folder may hold sources one day. `note` is told, in a sentence, what is not watched.
     """
 
     def __init__(
@@ -39,11 +40,15 @@ class Watcher:
         folders: Callable[[], list[Path]],
         changed: Callable[[Path], None],
         note: Callable[[str], None],
+        wanted: Callable[[Path], bool] = lambda folder: True,
     ) -> None:
         self._roots = list(roots)
         self._folders = folders
         self._changed = changed
         self._note = note
+        self._wanted = wanted
+        #: Folders that came while we watched: some are empty, and no one else knows of them.
+        self._fresh: dict[Path, None] = {}
         self._stop = threading.Event()
         self._watching = threading.Event()
         self._thread = threading.Thread(target=self._run, name="coderls-watch", daemon=True)
@@ -74,7 +79,7 @@ class Watcher:
                 known = set(folders)
 
     def _some(self) -> list[Path]:
-        folders = [folder for folder in self._folders() if folder.is_dir()]
+        folders = [folder for folder in dict.fromkeys([*self._folders(), *self._fresh]) if folder.is_dir()]
         if len(folders) > MAX_FOLDERS:
             self._note(
                 f"Of {len(folders)} folders {MAX_FOLDERS} are watched: changes in the others are noticed when a "
@@ -84,7 +89,8 @@ class Watcher:
 
     def _watch(self, folders: list[Path], known: set[Path]) -> None:
         """Until there is a new folder, or the end. Raises OSError and RuntimeError."""
-        new = set(folders) - known if known else set()
+        watched = set(folders)
+        new = watched - known if known else set()
         for changes in watch(
             *folders,
             watch_filter=None,
@@ -104,8 +110,21 @@ class Watcher:
             paths = [Path(path) for _, path in changes]
             for path in paths:
                 self._changed(path)
-            if not _TREES and any(path.is_dir() and path not in folders for path in paths):
+            came = [] if _TREES else [path for path in paths if path not in watched and path.is_dir()]
+            for path in came:
+                self._add_fresh(path)
+            if any(path in self._fresh for path in came):
                 return
+
+    def _add_fresh(self, folder: Path) -> None:
+        """A new folder and those in it."""
+        waiting = [folder]
+        while waiting and len(self._fresh) < MAX_FOLDERS:
+            path = waiting.pop()
+            if not path.is_symlink() and self._wanted(path):
+                self._fresh[path] = None
+                with suppress(OSError):
+                    waiting += [entry for entry in path.iterdir() if entry.is_dir()]
 
     def _tell_of_files(self, folder: Path) -> None:
         try:

@@ -91,6 +91,16 @@ class Workspace:
         """Whether a file is in a folder such as node_modules, which is skipped where git does not list it."""
         return inside not in self._listed[number] and any(part in NOT_SOURCE for part in inside.split("/")[:-1])
 
+    def may_hold_sources(self, folder: Path) -> bool:
+        """Whether files of a new folder could be read."""
+        place = self.locate(folder)
+        if place is None:
+            return False
+        number, inside = place
+        skipped = self.open_only[number] or self.is_passed_over(number, f"{inside}/")
+        skipped = skipped or is_secret(f"{inside}/x") or self._rules[number].ignores(f"{inside}/")
+        return not skipped and self.is_allowed(folder)
+
     def list_files(self, number: int) -> list[str]:
         """Sources and settings files of one folder, sorted; what is not looked at is said in `notes`."""
         folder = self.folders[number]
