@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from coderls.cli.torch_probe import has_nvidia_driver
 from coderls.models import embedded
 from coderls.paths import cache_dir
+
+# Triton decides at its first import whether kernels run in its interpreter, on the CPU: where there is no card.
+if not has_nvidia_driver():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Read before any test moves it: the embedded model is built once, where CI and developers keep it.
 _REAL_CACHE = cache_dir()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 
 from coderls.engine.model.attention import Attend
+from coderls.engine.model.attention.merge import after_cache, pays
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
 
@@ -29,7 +30,10 @@ class SdpaAttention:
 
     def plan(self, spans: Sequence[Span]) -> Attend:
         """See `Attention.plan`."""
-        masks = [causal_mask(span.count, span.end, self._device) for span in spans]
+        masks = [
+            None if pays(span.count, span.end, self._device) else causal_mask(span.count, span.end, self._device)
+            for span in spans
+        ]
 
         def attend(queries: Tensor, layer: int) -> Tensor:
             views = self._views[layer]
@@ -70,7 +74,11 @@ def _attend(queries: Tensor, views: tuple[Tensor, Tensor], end: int, mask: Tenso
         # The query heads of one KV head become rows of one product: nine times faster than enable_gqa in bfloat16.
         grouped = queries.view(1, keys.shape[1], heads // keys.shape[1], head_dim)
         return F.scaled_dot_product_attention(grouped, keys, values).view(1, heads * head_dim)
-    out = F.scaled_dot_product_attention(
-        queries.transpose(0, 1).unsqueeze(0), keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
-    )
+    asked = queries.transpose(0, 1).unsqueeze(0)
+    if mask is None and count < end:
+        out = after_cache(asked, keys, values)
+    else:
+        out = F.scaled_dot_product_attention(
+            asked, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+        )
     return out.squeeze(0).transpose(0, 1).reshape(count, heads * head_dim)
