@@ -34,13 +34,24 @@ def logs_dir() -> Path:
 def runtime_dir() -> Path:
     """A folder for sockets and locks that only this user can enter (mode 0700, checked).
 
+    `CODERLS_RUNTIME`, else the session's own (`XDG_RUNTIME_DIR`), else one below the folder for temporary files.
     Raises EngineStartFailed when the folder belongs to somebody else, or is open to others.
     """
-    override = os.environ.get("CODERLS_RUNTIME") or os.environ.get("XDG_RUNTIME_DIR")
+    override, of_session = os.environ.get("CODERLS_RUNTIME"), os.environ.get("XDG_RUNTIME_DIR")
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
-    return private_folder(
-        Path(override).absolute() / "coderls" if override else Path(tempfile.gettempdir()) / f"coderls-{user}"
-    )
+    if override:
+        return private_folder(Path(override).absolute() / "coderls")
+    if of_session and _is_ours(Path(of_session)):
+        return private_folder(Path(of_session).absolute() / "coderls")
+    return private_folder(Path(tempfile.gettempdir()) / f"coderls-{user}")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this is a folder of this user: after `sudo` the variable may still name another's."""
+    try:
+        return folder.is_dir() and (not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid())
+    except OSError:
+        return False
 
 
 def private_folder(folder: Path) -> Path:

@@ -15,6 +15,8 @@ COLD_PROMPT_S = 0.6
 LEAST_TOKENS = 400
 #: Characters in a token of code: low, so that an estimate is rather too high than too low.
 _CHARACTERS_PER_TOKEN = 3
+#: Characters of a text of which only few are kept in the cache.
+_LONG = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,21 @@ class FimModel:
         """Token ids of plain text; control tokens in it stay text. Only with a tokenizer."""
         if self.tokenizer is None:
             raise ValueError("a model without a tokenizer cannot encode")
-        return _encode(self.tokenizer, text)
+        return (_encode_long if len(text) > _LONG else _encode_short)(self.tokenizer, text)
+
+
+# Cached, as between two keystrokes all of a prompt but its end is the same; of long texts only the last few are kept.
+@lru_cache(maxsize=8)
+def _encode_long(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    return _encode(tokenizer, text)
 
 
 @lru_cache(maxsize=512)
+def _encode_short(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    return _encode(tokenizer, text)
+
+
 def _encode(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    # Cached, as between two keystrokes all of a prompt but its end is the same.
     try:
         return tuple(tokenizer.encode(text))
     except TypeError:  # a lone surrogate, as editors can send them, is no character

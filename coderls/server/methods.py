@@ -45,6 +45,7 @@ class Server(LanguageServer):
         self.encoding: lsp_convert.Encoding = "utf-16"
         self.client_gone = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.protocol.on_lost_change = self.session.lose
         for name, handler in METHODS.items():
             self.feature(name)(handler)
 
@@ -142,6 +143,9 @@ def did_change(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
     if document is None:
         logger.warning("A change of %s is lost: it is not open.", params.text_document.uri)
         return
+    whole = (isinstance(change, lsp.TextDocumentContentChangeWholeDocument) for change in params.content_changes)
+    if document.uri in ls.session.lost and not any(whole):
+        return  # a change of a text that we do not have
     version = params.text_document.version
     ls.session.change(lsp_convert.apply_changes(document, params.content_changes, version, ls.encoding))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from lsprotocol import types as lsp
@@ -33,6 +34,8 @@ class Protocol(LanguageServerProtocol):
 
     exit_code: int | None = None
     _initialized = False
+    #: Called with a document's URI when a change of it could not be read: from then on its text is not the editor's.
+    on_lost_change: Callable[[str], None] = staticmethod(lambda _uri: None)
 
     def _register_builtin_features(self) -> None:
         """None at all: every method that we answer is in the table of `methods.py`."""
@@ -122,6 +125,8 @@ class Protocol(LanguageServerProtocol):
         is_notification = isinstance(data, dict) and "method" in data and "id" not in data
         is_reply = isinstance(data, dict) and "method" not in data and ("result" in data or "error" in data)
         number = data.get("id") if isinstance(data, dict) else None
+        if is_notification and data["method"] == lsp.TEXT_DOCUMENT_DID_CHANGE:
+            self.on_lost_change(_document_of(data))
         logger.warning("Refused %s: %s", data.get("method") if isinstance(data, dict) else "a message", error)
         if not (is_notification or is_reply):
             self._send_response(number if _is_id(number) else None, error=error.to_response_error())
@@ -144,6 +149,14 @@ class Protocol(LanguageServerProtocol):
         if error is not None and error.code == JsonRpcInternalError.CODE:
             error = lsp.ResponseError(error.code, "coderls failed here, and goes on. Its log says more.")
         super()._send_response(msg_id, result, error)
+
+
+def _document_of(data: dict[str, Any]) -> str:
+    """The URI in a message whose params have some wrong form; "" without one."""
+    params = data.get("params")
+    document = params.get("textDocument") if isinstance(params, dict) else None
+    uri = document.get("uri") if isinstance(document, dict) else None
+    return uri if isinstance(uri, str) else ""
 
 
 def _is_id(value: Any) -> bool:

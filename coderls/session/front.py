@@ -38,6 +38,7 @@ class Session:
     def __init__(self, client: Client) -> None:
         self.settings = Settings()
         self.documents: dict[str, Document] = {}
+        self.lost: set[str] = set()  # documents whose text is not the editor's any more
         self._client = client
         self._engine = EngineLink(client)
         self._index = IndexLink(client, self.documents.values)
@@ -75,20 +76,37 @@ class Session:
     def open(self, document: Document) -> None:
         """The editor has opened a document; its text counts from now on, not the disk's."""
         self.documents[document.uri] = document
+        self.lost.discard(document.uri)
         self._index.changed(document)
 
     def change(self, document: Document) -> None:
         """The editor has a new version. Answers to questions about the old one are not wanted any more."""
         self.documents[document.uri] = document
+        self.lost.discard(document.uri)
         self._changed_at[document.uri] = time.monotonic()
         self._generations.supersede(document.uri)
         self._index.changed(document)
+
+    def lose(self, uri: str) -> None:
+        """A change of a document could not be read. What we hold is not its text any more: complete nothing in it.
+
+        It is found again when its whole text comes.
+        """
+        if uri in self.documents and uri not in self.lost:
+            self.lost.add(uri)
+            self._generations.stop(uri)
+            self._client.show(
+                "warning",
+                f"The editor sent a change of {uri.rsplit('/', 1)[-1]} that cannot be read. "
+                "There are no completions in it until it is closed and opened again.",
+            )
 
     def shut(self, uri: str) -> None:
         """The editor has closed a document."""
         document = self.documents.pop(uri, None)
         self._changed_at.pop(uri, None)
         self._last.pop(uri, None)
+        self.lost.discard(uri)
         self._generations.stop(uri)
         self._memory.forget(uri)
         if document is not None:
@@ -132,6 +150,8 @@ class Session:
         Failures are logged, and shown where the user can do something: an editor asks at every keystroke, and
         must not be answered with an error at each.
         """
+        if document.uri in self.lost:
+            return None
         place = Place(document, offset)
         found = await self._recall(place, invoked)
         if found is None:

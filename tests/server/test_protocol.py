@@ -13,6 +13,7 @@ import pytest
 
 from coderls.server.methods import Server
 from devtools.lsp_client import CAPABILITIES, RpcError, ServerGone, position, span
+from tests.server.conftest import text_of
 
 INVALID_REQUEST, NOT_FOUND, INVALID_PARAMS, PARSE_ERROR, NOT_INITIALIZED = -32600, -32601, -32602, -32700, -32002
 
@@ -85,10 +86,21 @@ def test_malformed_params_get_an_error_reply(shared: Any, method: str, params: A
     assert shared.ghost("marker = $0\n") == "found"
 
 
+def test_a_change_that_cannot_be_read_loses_the_document_and_its_whole_text_finds_it_again(shared: Any) -> None:
+    uri, line, character = shared.put("marker = $0\n", "lost.py")
+    shared.notify("textDocument/didChange", {"textDocument": {"uri": uri, "version": 2}, "contentChanges": [{}]})
+    assert shared.wait(shared.inline_request(uri, line, character)) == {"items": []}
+    assert any("lost.py that cannot be read" in text for text in shared.shown())
+    shared.change(uri, 3, [{"range": span((0, 0), (0, 0)), "text": "#"}])
+    assert shared.wait(shared.inline_request(uri, line, character)) == {"items": []}
+    shared.change(uri, 4, [{"text": "other = 1\nmarker = "}])
+    assert text_of(shared.wait(shared.inline_request(uri, 1, 9))) == "found"
+
+
 def test_malformed_notifications_harm_nothing(shared: Any) -> None:
     uri, line, character = shared.put("marker = $0\n")
-    shared.notify("textDocument/didChange", {"textDocument": {"uri": uri}})
-    shared.notify("textDocument/didChange", {"textDocument": {"uri": uri, "version": 2}, "contentChanges": [{}]})
+    shared.notify("textDocument/didChange", {"textDocument": {"uri": "file:///x"}})
+    shared.notify("textDocument/didChange", 3)
     shared.notify("textDocument/didOpen", None)
     shared.notify("textDocument/didClose", {"textDocument": 3})
     shared.notify("$/cancelRequest", {})
