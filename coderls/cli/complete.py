@@ -105,16 +105,20 @@ async def complete_once(document: Document, offset: int, settings: Settings, roo
             progress.close()
             request = CompletionRequest(document, offset, invoked=True)
             place = _relative(document.path, root)
-            completion = await complete(
-                request,
-                engine=client,
-                fim=fim,
-                context=index,
-                parse=parse_file,
-                settings=settings,
-                repo_name=root.name,
-                path=place,
-            )
+            try:
+                completion = await complete(
+                    request,
+                    engine=client,
+                    fim=fim,
+                    context=index,
+                    parse=parse_file,
+                    settings=settings,
+                    repo_name=root.name,
+                    path=place,
+                )
+            finally:
+                if index is not None:
+                    await asyncio.to_thread(index.close)
         finally:
             await client.aclose()
     finally:

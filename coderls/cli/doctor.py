@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,14 @@ def examine(settings: Settings, folder: Path, progress: Progress, *, quick: bool
 
 
 def check_index(folder: Path, limit_s: float = INDEX_S) -> Finding:
-    """The repository index of a folder, built anew."""
+    """The repository index of a folder, read as at an editor's start."""
     if not folder.is_dir():
         return Finding("index", "fail", f"{folder} is no folder", "Name one with --folder.")
     began = time.perf_counter()
     try:
-        index = RepositoryIndex([folder])
-        whole = index.build(should_stop=lambda: time.perf_counter() - began > limit_s)
-        stats = index.stats()
+        with closing(RepositoryIndex([folder])) as index:
+            whole = index.build(should_stop=lambda: time.perf_counter() - began > limit_s)
+            stats = index.stats()
     except CoderlsError as error:
         return checks.failed("index", error)
     took = time.perf_counter() - began
