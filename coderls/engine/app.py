@@ -21,12 +21,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from coderls.engine import openai_api as wire
-from coderls.engine.api import Chunk, GenerationRequest, Usage
+from coderls.engine.api import LEAVING, Chunk, GenerationRequest, Usage
 from coderls.engine.chat import ChatTemplate
 from coderls.engine.guard import Guard
+from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
-from coderls.engine.worker import Job, Worker
-from coderls.errors import CoderlsError, RequestRefused
+from coderls.engine.worker import Worker
+from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 
 LARGEST_BODY = 16 << 20  # bytes; 128K tokens are one or two MB
 LONG_TEXT = 20_000  # characters; longer prompts are tokenized beside the event loop
@@ -123,6 +124,8 @@ class _Endpoints:
 
     def _check_ready(self, asked: wire.Asked) -> None:
         health = self._worker.health
+        if health.state == LEAVING:
+            raise EngineLeaving("The engine is leaving.", "Ask again: it is started anew.")
         if health.state != "ready":
             raise RequestRefused(f"The engine is not ready ({health.state}): {health.detail}.", "Try again.", 503)
         if asked.model is not None:
@@ -148,7 +151,7 @@ class _Endpoints:
         return {"id": identity, "object": kind, "created": int(time.time()), "model": self._worker.health.model}
 
     async def _answer(self, request: Request, asked: wire.Asked, prompt: tuple[int, ...], shape: _Shape) -> Response:
-        chunks = generate(self._worker, asked.request, prompt)
+        chunks = generate(self._worker, asked.request, prompt, _client(request, asked.user))
         if not asked.stream:
             every = await unless_gone(request.receive, _all(chunks))
             if every is None:
@@ -163,7 +166,14 @@ class _Endpoints:
         return _EventStream(_events(first, chunks, shape, asked))
 
 
-async def generate(worker: Worker, request: GenerationRequest, prompt: tuple[int, ...]) -> AsyncGenerator[Chunk, None]:
+def _client(request: Request, user: str) -> str:
+    """Whom a request counts against: who it says it is, or its address. Behind a unix socket there is none."""
+    return f"user {user}" if user else f"host {request.client.host}" if request.client else ""
+
+
+async def generate(
+    worker: Worker, request: GenerationRequest, prompt: tuple[int, ...], client: str = ""
+) -> AsyncGenerator[Chunk, None]:
     """Run a request; closing the generator stops it before the next step. Raises what the worker fails it with."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[Chunk | CoderlsError] = asyncio.Queue()
@@ -172,7 +182,7 @@ async def generate(worker: Worker, request: GenerationRequest, prompt: tuple[int
         if not loop.is_closed():
             loop.call_soon_threadsafe(arrived.put_nowait, event)
 
-    job = Job(request, prompt, emit)
+    job = Job(request, prompt, emit, client)
     worker.submit(job)
     try:
         unfinished = request.n
@@ -355,6 +365,8 @@ def _joined(chunks: list[Chunk]) -> list[Chunk]:
 
 
 def _status(error: CoderlsError) -> int:
+    if isinstance(error, EngineLeaving):
+        return 503
     return error.status if isinstance(error, RequestRefused) else 500
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from coderls.engine.api import PROTOCOL_HEADER, PROTOCOL_VERSION, Chunk, GenerationRequest, Health, Usage
-from coderls.errors import EngineMismatch, EngineUnreachable, RequestRefused
+from coderls.engine.api import LEAVING, PROTOCOL_HEADER, PROTOCOL_VERSION, Chunk, GenerationRequest, Health, Usage
+from coderls.errors import EngineError, EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
 
 if TYPE_CHECKING:
     import httpx
@@ -51,6 +52,7 @@ class EngineClient:
 
         self.endpoint = endpoint
         self._model = model
+        self._user = secrets.token_hex(8)  # the engine shares its time out by it
         self._health: Health | None = None
         self._httpx = httpx
         headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -96,7 +98,7 @@ class EngineClient:
         if not self._model and self._health is None:
             await self.health()
         model = self._model or (self._health.model if self._health else "")
-        body = _body(request, model, foreign=self.endpoint.foreign)
+        body = _body(request, model, user="" if self.endpoint.foreign else self._user)
         async with self._connected("POST", "/v1/completions", body) as response, aclosing(_events(response)) as events:
             held: Chunk | None = None  # the chunk that ended a candidate waits for the usage, which comes right after
             async for event in events:
@@ -187,7 +189,8 @@ def _base_url(endpoint: Endpoint) -> str:
     return endpoint.url.rstrip("/").removesuffix("/v1")  # both forms are common
 
 
-def _body(request: GenerationRequest, model: str, *, foreign: bool) -> dict[str, Any]:
+def _body(request: GenerationRequest, model: str, *, user: str) -> dict[str, Any]:
+    """The JSON of a request. `user`: how we call ourselves to an engine of ours; empty for others."""
     body: dict[str, Any] = {
         "model": model,
         "prompt": request.prompt if isinstance(request.prompt, str) else list(request.prompt),
@@ -203,12 +206,14 @@ def _body(request: GenerationRequest, model: str, *, foreign: bool) -> dict[str,
         "stop": list(request.stop) or None,
         "logprobs": request.logprobs,
     }
-    if not foreign:  # fields of our own, which others may refuse
+    if user:  # fields of our own, which others may refuse
         optional |= {
             "top_k": request.sampling.top_k or None,
             "stop_token_ids": list(request.stop_token_ids) or None,
             "required_prefix": request.required_prefix or None,
             "priority": int(request.priority),
+            "drafts": list(request.drafts) or None,
+            "user": user,
         }
         body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too
     return body | {name: value for name, value in optional.items() if value is not None}
@@ -240,6 +245,8 @@ def _read_event(payload: bytes) -> dict[str, Any]:
     failure = event.get("error")
     if failure:
         message = failure.get("message") if isinstance(failure, dict) else failure
+        if isinstance(failure, dict) and failure.get("code") == LEAVING:
+            raise EngineLeaving(str(message))
         raise RequestRefused(f"The engine failed: {message}", status=500)
     return event
 
@@ -267,10 +274,21 @@ def _read_choice(choice: Mapping[str, Any]) -> Chunk:
 def _read_usage(raw: Any) -> Usage | None:
     if not isinstance(raw, dict):
         return None
-    details = raw.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = (raw.get("prompt_tokens"), raw.get("completion_tokens"), cached)
-    return Usage(*(count if isinstance(count, int) else 0 for count in counts))  # a wrong count spoils no answer
+    cached, accepted, rejected = (
+        _count(details, name) if isinstance(details := raw.get(part), dict) else 0
+        for part, name in (
+            ("prompt_tokens_details", "cached_tokens"),
+            ("completion_tokens_details", "accepted_prediction_tokens"),
+            ("completion_tokens_details", "rejected_prediction_tokens"),
+        )
+    )
+    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
+    return Usage(prompt, completion, cached, accepted + rejected, accepted)
+
+
+def _count(raw: Mapping[str, Any], name: str) -> int:
+    count = raw.get(name)
+    return count if isinstance(count, int) else 0  # a wrong count spoils no answer
 
 
 def _read_health(raw: dict[str, Any], endpoint: Endpoint) -> Health:
@@ -298,13 +316,17 @@ def _object(response: httpx.Response, endpoint: Endpoint) -> dict[str, Any]:
     return value
 
 
-def _refusal(status: int, content: bytes, endpoint: Endpoint) -> RequestRefused | EngineMismatch:
+def _refusal(status: int, content: bytes, endpoint: Endpoint) -> EngineError:
     """The error for a bad status, with the server's own sentence where it has one."""
+    code = None
     try:
         failure = json.loads(content)["error"]
         message = str(failure["message"] if isinstance(failure, dict) else failure)
+        code = failure.get("code") if isinstance(failure, dict) else None
     except (ValueError, KeyError, TypeError):
         message = ""
+    if status == 503 and code == LEAVING:
+        return EngineLeaving(message)
     if status == 426:
         return EngineMismatch(message or f"{endpoint} speaks another protocol version.", "Restart the engine.")
     if status in (404, 405) and not message:

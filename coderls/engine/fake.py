@@ -47,7 +47,10 @@ class FakeRule:
 
 @dataclass(frozen=True, slots=True)
 class FakeScript:
-    """What the fake model says, and how slowly. `load_ms`: how long it takes until it is loaded."""
+    """What the fake model says, and how slowly. `load_ms`: how long it takes until it is loaded.
+
+    `speculates`: whether drafted tokens may be verified; it is off, for tests that count steps.
+    """
 
     rules: tuple[FakeRule, ...] = ()
     default: str = "pass"
@@ -55,6 +58,7 @@ class FakeScript:
     prefill_token_ms: float = 0.0
     load_ms: float = 0.0
     load_error: str = ""
+    speculates: bool = False
     context_length: int = 8192
     slots: tuple[int, ...] = field(default=(2048, 8192, 8192))
 
@@ -118,6 +122,7 @@ class FakeRunner:
 
     def __init__(self, script: FakeScript, tokenizer: Tokenizer, name: str = "fake") -> None:
         self._script = script
+        self.speculates = script.speculates
         self._tokenizer = tokenizer
         self._special = {text: tokenizer.special[text] for text in SPECIAL}
         stop = (self._special[END],)
@@ -141,6 +146,7 @@ class FakeRunner:
         self.runs += 1
         if should_stop is not None and should_stop():
             raise RunStopped("The run of the model was stopped.")
+        self._take_time(batch)
         return [self._work(work) for work in batch]
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -152,14 +158,19 @@ class FakeRunner:
         """As `Runner.close`."""
         self._memory = []
 
+    def _take_time(self, batch: Sequence[Work]) -> None:
+        """Tokens that are chosen side by side take the time of one; drafted ones that of each, as on a processor."""
+        chosen = max((len(work.samples) for work in batch), default=0)
+        filled = sum(len(work.tokens) - len(work.samples) for work in batch)
+        delay = self._script.token_ms * chosen + self._script.prefill_token_ms * filled
+        if delay:
+            time.sleep(delay / 1000)
+
     def _work(self, work: Work) -> tuple[Sample, ...]:
         memory = self._memory[work.slot]
         if work.start > len(memory) or work.start + len(work.tokens) > self.slot_lengths[work.slot]:
             raise RuntimeError(f"slot {work.slot} cannot be written at {work.start}")
         memory[work.start :] = work.tokens
-        delay = self._script.token_ms if len(work.tokens) == 1 else self._script.prefill_token_ms * len(work.tokens)
-        if delay:
-            time.sleep(delay / 1000)
         first = len(memory) - len(work.samples) + 1
         return tuple(self._sample(memory[: first + index], spec) for index, spec in enumerate(work.samples))
 

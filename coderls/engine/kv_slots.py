@@ -1,7 +1,8 @@
 """Which tokens are in which KV slot, and which slot a request gets. Bookkeeping only: no tensors here.
 
 A slot holds the KV of one run of tokens. A new request goes on from the slot that shares the longest prefix with
-it, exact to the token. A prefix that must stay (its slot is in use, or holds much that the request would destroy)
+it, exact to the token, and that was computed the same way: keys of a sequence with YaRN (`long`) are other numbers than
+those of one without. A prefix that must stay (its slot is in use, or holds much that the request would destroy)
 is copied to another slot. Slots have several lengths; the smallest that fits is taken, the least recently used first.
 """
 
@@ -24,6 +25,7 @@ class Grant:
 class _Slot:
     length: int
     tokens: list[int] = field(default_factory=list)
+    long: bool = False
     in_use: bool = False
     last_used: int = 0
 
@@ -61,10 +63,28 @@ class KvSlots:
         """The tokens whose KV is in `slot`."""
         return self._slots[slot].tokens
 
-    def acquire(self, tokens: Sequence[int], room: int) -> Grant | None:
+    def holds(self, slot: int, tokens: Sequence[int], *, long: bool) -> bool:
+        """Whether exactly these tokens, computed in this way, are in `slot`."""
+        entry = self._slots[slot]
+        return entry.tokens == list(tokens) and entry.long == long
+
+    @property
+    def in_use(self) -> frozenset[int]:
+        """The slots that somebody holds."""
+        return frozenset(number for number, slot in enumerate(self._slots) if slot.in_use)
+
+    def length(self, slot: int) -> int:
+        """Room of one slot, in tokens."""
+        return self._slots[slot].length
+
+    def has_free(self, room: int) -> bool:
+        """Whether a slot with room for `room` tokens is free."""
+        return any(not slot.in_use and slot.length >= room for slot in self._slots)
+
+    def acquire(self, tokens: Sequence[int], room: int, *, long: bool = False) -> Grant | None:
         """A slot for `tokens` (at least one) with room for `room`, or None while all that fit are in use.
 
-        At least the last token is left to compute, since its logits are needed.
+        At least the last token is left to compute, since its logits are needed. `long`: see `Work.long`.
         """
         if not tokens:
             raise ValueError("a request needs at least one token")
@@ -72,13 +92,14 @@ class KvSlots:
         free = [number for number, slot in enumerate(self._slots) if not slot.in_use and slot.length >= room]
         if not free:
             return None
-        shared = [common_prefix(slot.tokens, wanted) for slot in self._slots]
+        shared = [common_prefix(slot.tokens, wanted) if slot.long == long else 0 for slot in self._slots]
         target = self._target(free, shared)
         source = max(range(len(shared)), key=lambda number: (shared[number], number == target))
         cached = shared[source]
         self._clock += 1
         slot = self._slots[target]
         slot.tokens = wanted[:cached]
+        slot.long = long
         slot.in_use = True
         slot.last_used = self._clock
         return Grant(target, cached, None if source == target else source)

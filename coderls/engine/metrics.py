@@ -29,6 +29,16 @@ class Metrics:
             "coderls_cached_tokens", "Tokens of prompts that were in the KV cache", registry=registry
         )
         self.completion_tokens = Counter("coderls_completion_tokens", "Tokens chosen", registry=registry)
+        self.drafted_tokens = Counter("coderls_drafted_tokens", "Drafted tokens that were verified", registry=registry)
+        self.accepted_tokens = Counter(
+            "coderls_accepted_tokens", "Drafted tokens that are in an output", registry=registry
+        )
+        self.together = Histogram(
+            "coderls_batch_size",
+            "Generations in one model run",
+            buckets=(1.0, 2.0, 4.0, 8.0, 16.0),
+            registry=registry,
+        )
         self.steps = Counter("coderls_steps", "Model runs", ["kind"], registry=registry)
         self.step_seconds = Histogram(
             "coderls_step_seconds", "Time of one model run", ["kind"], buckets=_SECONDS, registry=registry
@@ -42,9 +52,9 @@ class Metrics:
         self.queue = Gauge("coderls_queue", "Requests that wait or run", registry=registry)
         self.prefill_rate = Gauge("coderls_prefill_tokens_per_second", "Prefill speed, measured", registry=registry)
 
-    def step(self, tokens: int, seconds: float) -> None:
-        """Note one model run over `tokens` tokens."""
-        kind = "decode" if tokens == 1 else "prefill"
+    def step(self, kind: str, generations: int, seconds: float) -> None:
+        """Note one model run of `generations`; `kind` is "prefill", "decode" or, with drafts, "verify"."""
+        self.together.observe(generations)
         self.steps.labels(kind).inc()
         self.step_seconds.labels(kind).observe(seconds)
 

@@ -1,22 +1,25 @@
 """OpenAI's JSON: request bodies are read into our values here, and our values are written as theirs.
 
 A wrong field is refused by name. What the engine cannot do is refused too, rather than silently left out; fields
-that change nothing about the output (`user`, `metadata`, ...) are ignored.
+that change nothing about the output (`metadata`, `service_tier`, ...) are ignored.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
-from coderls.errors import CoderlsError, RequestRefused
+from coderls.engine.api import LEAVING, Chunk, GenerationRequest, Priority, Sampling, Usage
+from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 
 MOST_CANDIDATES = 16
 MOST_STOPS = 64
 MOST_LOGPROBS = 20
+MOST_DRAFTS = 16
+LONGEST_DRAFTS = 32_768  # characters of all drafts together
+LONGEST_NAME = 256
 
 
 class FieldRefused(RequestRefused):
@@ -37,6 +40,7 @@ class Asked:
     stream: bool
     include_usage: bool
     usage_so_far: bool = False
+    user: str = ""
 
 
 class Fields:
@@ -102,6 +106,16 @@ class Fields:
             raise FieldRefused("stop", f"a string or a list of at most {MOST_STOPS} non-empty strings", value)
         return tuple(stops)
 
+    def drafts(self) -> tuple[str, ...]:
+        """`drafts`: texts that the output may be."""
+        value = self.raw("drafts")
+        if value is None:
+            return ()
+        whole = isinstance(value, list) and len(value) <= MOST_DRAFTS and all(isinstance(text, str) for text in value)
+        if not whole or sum(map(len, value)) > LONGEST_DRAFTS:
+            raise FieldRefused("drafts", f"at most {MOST_DRAFTS} strings of {LONGEST_DRAFTS} characters in all", value)
+        return tuple(dict.fromkeys(text for text in value if text))
+
     def refuse(self, *names: str) -> None:
         """These would change the output, and are not supported: refused unless absent, empty or zero."""
         for name in names:
@@ -123,12 +137,15 @@ def read_completion(body: Mapping[str, Any]) -> Asked:
 def read_chat(body: Mapping[str, Any]) -> tuple[Asked, list[dict[str, Any]]]:
     """The body of /v1/chat/completions: the request (its prompt is still empty) and the messages."""
     fields = Fields(body)
-    fields.refuse("tools", "functions", "audio", "prediction")
+    fields.refuse("tools", "functions", "audio")
     if fields.raw("response_format") not in (None, {"type": "text"}):
         raise FieldRefused("response_format", 'absent or {"type": "text"}', fields.raw("response_format"))
     limit = fields.whole("max_completion_tokens", 1, 1 << 20, fields.whole("max_tokens", 1, 1 << 20))
     top = fields.whole("top_logprobs", 0, MOST_LOGPROBS, 0)
     asked = _asked(fields, (), limit, top if fields.flag("logprobs") else None)
+    predicted = _prediction(fields.raw("prediction"))
+    if predicted:
+        asked = replace(asked, request=replace(asked.request, drafts=(*asked.request.drafts, predicted)))
     return asked, _messages(fields.raw("messages"))
 
 
@@ -153,11 +170,13 @@ def _asked(fields: Fields, prompt: tuple[int, ...] | str, max_tokens: int | None
         logprobs=logprobs,
         required_prefix=fields.text("required_prefix", "") or "",
         priority=Priority(priority or 0),
+        drafts=fields.drafts(),
     )
     usage = bool((options or {}).get("include_usage"))
     # vLLM's name for counts in every event: a client that stops a generation early has them all the same.
     so_far = bool((options or {}).get("continuous_usage_stats"))
-    return Asked(fields.text("model"), request, max_tokens, fields.flag("stream"), usage, so_far)
+    user = (fields.text("user", "") or "")[:LONGEST_NAME]
+    return Asked(fields.text("model"), request, max_tokens, fields.flag("stream"), usage, so_far, user)
 
 
 def _is_ids(value: Any) -> bool:
@@ -183,17 +202,30 @@ def _messages(value: Any) -> list[dict[str, Any]]:
 def _message(entry: Any, name: str) -> dict[str, Any]:
     if not isinstance(entry, dict) or not isinstance(entry.get("role"), str):
         raise FieldRefused(name, "an object with role and content", entry)
-    content = entry.get("content")
+    return {"role": entry["role"], "content": _content(entry.get("content"), f"{name}.content")}
+
+
+def _content(content: Any, name: str) -> str:
+    """A text, or the joined texts of a list of parts."""
     if isinstance(content, list):
         parts = [
             part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content
         ]
         if not all(isinstance(part, str) for part in parts):
-            raise FieldRefused(f"{name}.content", "text, or parts of type text", content)
+            raise FieldRefused(name, "text, or parts of type text", content)
         content = "".join(str(part) for part in parts)
     if not isinstance(content, str):
-        raise FieldRefused(f"{name}.content", "text, or parts of type text", content)
-    return {"role": entry["role"], "content": content}
+        raise FieldRefused(name, "text, or parts of type text", content)
+    return content
+
+
+def _prediction(value: Any) -> str:
+    """OpenAI's predicted output of a chat: most of the answer is expected to be this text."""
+    if value is None:
+        return ""
+    if not isinstance(value, dict) or value.get("type") != "content":
+        raise FieldRefused("prediction", 'an object of type "content"', value)
+    return _content(value.get("content"), "prediction.content")[:LONGEST_DRAFTS]
 
 
 # Answers
@@ -203,16 +235,23 @@ def error_body(error: CoderlsError, status: int) -> dict[str, Any]:
     """An error as OpenAI writes it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     code = {404: "model_not_found", 503: "unavailable"}.get(status)
+    if isinstance(error, EngineLeaving):
+        code = LEAVING
     return {"error": {"message": str(error), "type": kind, "param": getattr(error, "param", None), "code": code}}
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """Token counts, with those that came from the cache."""
+    """Token counts, with those that came from the cache and from drafts."""
+    rejected = usage.drafted_tokens - usage.accepted_tokens
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {
+            "accepted_prediction_tokens": usage.accepted_tokens,
+            "rejected_prediction_tokens": rejected,
+        },
     }
 
 

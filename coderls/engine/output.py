@@ -39,6 +39,10 @@ class OutputText:
         """What of the required prefix has still to come."""
         return self._required[len(self._data) :]
 
+    def bytes_of(self, token: int) -> bytes:
+        """The bytes of a token."""
+        return self._token_bytes[token]
+
     def add(self, sample: Sample) -> tuple[Piece, bool]:
         """Take one token. Returns what became final, and whether a stop string was completed."""
         before = len(self._data)

@@ -197,7 +197,12 @@ class _Server(uvicorn.Server):
         await self._leave.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End what runs with an error first: uvicorn waits for its connections."""
+        """End what runs with an error first: uvicorn waits for its connections.
+
+        Before that nobody listens any more: who comes now starts the next engine, which waits for the end of this one.
+        """
+        for server in self.servers:
+            server.close()
         await asyncio.to_thread(self._worker.stop)
         await super().shutdown(sockets)
 
