@@ -68,19 +68,23 @@ def check_coderls() -> Finding:
 
 
 def check_torch(facts: TorchFacts, settings: EngineSettings, *, driver: bool | None = None) -> list[Finding]:
-    """PyTorch, the device that it will use, and flash-attn. Another engine needs none of them."""
+    """PyTorch, the device that it will use, and kernels for attention. Another engine needs none of them."""
     needed: Status = "warn" if settings.url else "fail"
     if facts.problem:
         todo = "Install it (`pip install 'torch>=2.11'` in the environment of coderls), or see the README for CUDA."
         return [Finding("torch", needed, f"PyTorch cannot be imported: {facts.problem}", todo)]
     found = [_torch_itself(facts, needed), _device(facts, settings, has_nvidia_driver() if driver is None else driver)]
-    if not facts.cards:
-        found.append(Finding("flash-attn", "ok", "not used: it needs a CUDA card"))
-    elif facts.flash_attn:
-        found.append(Finding("flash-attn", "ok", "installed"))
-    else:
-        found.append(Finding("flash-attn", "ok", "not installed; attention runs through PyTorch's own kernels"))
+    found.append(Finding("attention", "ok", _attention(facts)))
     return found
+
+
+def _attention(facts: TorchFacts) -> str:
+    """What the engine can choose from; it takes what passes its self-test on the card, and says which it took."""
+    if not facts.cards:
+        return "PyTorch's own kernels; others need a CUDA card"
+    if not facts.attention:
+        return "PyTorch's own kernels; neither Triton nor a FlashAttention package is installed"
+    return f"{', '.join(facts.attention)} and PyTorch's own kernels; the engine tests them at its start"
 
 
 def _torch_itself(facts: TorchFacts, needed: Status) -> Finding:
@@ -202,7 +206,9 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
         return failed("engine", health)
     name = f"coderls {health.version}" if health.version else f"at {endpoint}"
     speed = f", reads {health.prefill_tokens_per_s:,.0f} tokens/s" if health.prefill_tokens_per_s else ""
-    detail = f"{name}, {health.model}, {health.state}{f' on {health.device}' if health.device else ''}{speed}"
+    where = f" on {health.device}" if health.device else ""
+    kernels = f", attention by {health.attention}" if health.attention else ""
+    detail = f"{name}, {health.model}, {health.state}{where}{kernels}{speed}"
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
     if health.state == "failed":
         return Finding("engine", "fail", f"{detail}: {health.detail}", "Its log says why; restart the editor.", facts)

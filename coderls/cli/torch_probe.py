@@ -19,7 +19,10 @@ facts = {
     "threads": torch.get_num_threads(),
     "cpu": torch.backends.cpu.get_cpu_capability(),
     "built_for_cuda": torch.version.cuda,
-    "flash_attn": importlib.util.find_spec("flash_attn") is not None,
+    "attention": [
+        name for name in ("fa3_fwd_interface", "flash_attn_interface", "flash_attn", "triton")
+        if importlib.util.find_spec(name) is not None
+    ],
     "cards": [],
 }
 if cuda:
@@ -47,13 +50,16 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class TorchFacts:
-    """PyTorch as it is installed; `problem` says why it cannot be used ("" when it can)."""
+    """PyTorch as it is installed; `problem` says why it cannot be used ("" when it can).
+
+    `attention`: modules with attention kernels that are installed.
+    """
 
     version: str = ""
     threads: int = 0
     cpu: str = ""
     built_for_cuda: str = ""
-    flash_attn: bool = False
+    attention: tuple[str, ...] = ()
     cards: tuple[Card, ...] = ()
     problem: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +88,7 @@ def probe_torch(python: str = sys.executable, timeout_s: float = TIMEOUT_S) -> T
         threads=raw["threads"],
         cpu=raw["cpu"],
         built_for_cuda=raw["built_for_cuda"] or "",
-        flash_attn=raw["flash_attn"],
+        attention=tuple(raw["attention"]),
         cards=cards,
         raw=raw,
     )

@@ -20,7 +20,7 @@ class ModelInfo:
     """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation.
 
     `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
-    0: none has to.
+    0: none has to. `attention` names the backend that was chosen.
     """
 
     name: str
@@ -32,6 +32,7 @@ class ModelInfo:
     weight_bytes: int = 0
     kv_bytes_per_token: int = 0
     plain_context: int = 0
+    attention: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,10 @@ def test_an_old_torch() -> None:
 
 
 def test_torch_on_the_cpu() -> None:
-    torch, device, flash = checks.check_torch(TORCH, OURS, driver=False)
+    torch, device, attention = checks.check_torch(TORCH, OURS, driver=False)
     told(torch, "ok", "2 threads")
     told(device, "ok", "cpu")
-    told(flash, "ok", "needs a CUDA card")
+    told(attention, "ok", "need a CUDA card")
 
 
 def test_a_card_that_torch_cannot_use() -> None:
@@ -73,6 +74,9 @@ def test_a_card_that_torch_cannot_use() -> None:
 def test_torch_on_a_card() -> None:
     told(checks.check_torch(CUDA, OURS, driver=True)[1], "ok", "NVIDIA H100, 80 GB, compute capability 9.0, bfloat16")
     told(checks.check_torch(CUDA, EngineSettings(device="cpu"), driver=True)[1], "ok", "cpu")
+    told(checks.check_torch(CUDA, OURS, driver=True)[2], "ok", "neither Triton nor a FlashAttention package")
+    more = replace(CUDA, attention=("fa3_fwd_interface", "triton"))
+    told(checks.check_torch(more, OURS, driver=True)[2], "ok", "fa3_fwd_interface, triton and PyTorch's own")
     old = TorchFacts(version="2.13.0", cards=(Card("Tesla", 16_000_000_000, (7, 0), False),))
     told(checks.check_torch(old, OURS, driver=True)[1], "ok", "no bfloat16")
 
@@ -173,6 +177,8 @@ def health(**changes: object) -> Health:
 def test_engine() -> None:
     told(checks.check_engine(None, ENDPOINT), "ok", "not running")
     told(checks.check_engine(health(), ENDPOINT), "ok", "nano, ready on cpu, reads 1,200 tokens/s")
+    triton = health(device="cuda:0", attention="triton for up to 16 tokens, sdpa for more")
+    told(checks.check_engine(triton, ENDPOINT), "ok", "on cuda:0, attention by triton for up to 16 tokens")
     told(checks.check_engine(health(state="failed", detail="No space."), ENDPOINT), "fail", "No space.")
     told(checks.check_engine(health(version="0.0.1"), ENDPOINT), "warn", "0.0.1")
     told(checks.check_engine(health(version=""), Endpoint(url="http://a:1", foreign=True)), "ok", "http://a:1")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from coderls.engine.api import Sampling
-from coderls.engine.model.attention.sdpa import SdpaAttention
+from coderls.engine.model.attention.choose import choose_attention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
 from coderls.engine.model.device import choose_device, choose_dtypes, untested
@@ -96,8 +96,8 @@ def _load(
         model = load_qwen2(
             path, config, device=device, dtype=dtype, context_length=plan.slots[0], progress=_part(progress, 0.0, 0.9)
         )
-        runner = TorchRunner(model, name, plan.slots, dtype)
-        runner.warm_up(_part(progress, 0.9, 1.0))
+        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.95))
+        runner.warm_up(_part(progress, 0.95, 1.0))
     except (RuntimeError, MemoryError) as error:
         if is_device_fault(error):
             raise device_lost(device, error) from error
@@ -113,15 +113,23 @@ def _load(
 class TorchRunner:
     """A loaded model with its KV slots: see `coderls.engine.runner.Runner`. Called from one thread only."""
 
-    def __init__(self, model: Qwen2, name: str, slot_lengths: Sequence[int], dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: Qwen2,
+        name: str,
+        slot_lengths: Sequence[int],
+        dtype: torch.dtype,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> None:
         config = model.config
         self._model = model
         self._slot_lengths = tuple(slot_lengths)
         self._device = model.embedding.device
         self._cache = allocate(config, self._slot_lengths, self._device, dtype)
-        attention = SdpaAttention(self._cache)
+        chosen = choose_attention(self._cache, config.heads, progress)
+        log.info("Attention: %s", chosen.summary)
         #: Tried in order. Ways that are faster for some batches go before the eager one (`add_forward`).
-        self._forwards: list[Forward] = [EagerForward(model, self._cache, attention)]
+        self._forwards: list[Forward] = [EagerForward(model, self._cache, chosen.attention)]
         self.prefill_tokens_per_s = 0.0
         self.decode_tokens_per_s = 0.0
         self._info = ModelInfo(
@@ -134,6 +142,7 @@ class TorchRunner:
             weight_bytes=model.weight_bytes,
             kv_bytes_per_token=config.kv_values_per_token * dtype.itemsize,
             plain_context=config.plain_context,
+            attention=chosen.attention.name,
         )
 
     @property
