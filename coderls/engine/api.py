@@ -1,7 +1,7 @@
 """What goes over the wire between the front and an engine, as frozen values.
 
 The protocol is OpenAI's completions API (https://platform.openai.com/docs/api-reference/completions)
-with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`.
+with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`, `drafts`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from enum import IntEnum
 #: Raised when front and engine would misunderstand each other; part of the socket's name.
 PROTOCOL_VERSION = 1
 PROTOCOL_HEADER = "x-coderls-protocol"
+#: Health's state, and an error code, of an engine on its way out: the client is to find or start another.
+LEAVING = "leaving"
 
 
 class Priority(IntEnum):
@@ -40,6 +42,8 @@ class GenerationRequest:
     `stop` strings end the output before themselves; `stop_token_ids` end it silently.
     `max_tokens` 0 only computes the prompt, so that a later request finds it in the cache.
     `logprobs`: how many alternatives to report for each token, or None for no log-probabilities.
+    `drafts`: texts that the output may be (after `required_prefix`) or repeat in parts, such as what was shown here
+    before or accepted lately. They change nothing but the speed.
     """
 
     prompt: tuple[int, ...] | str
@@ -51,15 +55,21 @@ class GenerationRequest:
     logprobs: int | None = None
     required_prefix: str = ""
     priority: Priority = Priority.INTERACTIVE
+    drafts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts; `cached_tokens` of the prompt came from the KV cache."""
+    """Token counts; `cached_tokens` of the prompt came from the KV cache.
+
+    `drafted_tokens` were verified instead of computed one by one, and `accepted_tokens` of them are in the output.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `/health` says. `state`: "building", "loading", "ready" or "failed"; `fraction` 0..1 while loading.
+    """What `/health` says. `state`: "building", "loading", "ready", "failed" or "leaving"; `fraction` 0..1 meanwhile.
 
     `features` names our own fields that this engine understands; the front uses no others.
     `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
