@@ -35,10 +35,19 @@ def read_bindings(
     last_line = data.count(b"\n") + 1
     for node, type_ in named.values():
         end_line = _end_line(scopes, node.start_byte)
-        if type_ or end_line is not None:
+        name = _name(language, text_of(data, node))
+        if name and (type_ or end_line is not None):
             line = node.start_point[0] + first_line
-            found.append(Binding(text_of(data, node), type_, line, (end_line or last_line) + first_line))
+            found.append(Binding(name, type_, line, (end_line or last_line) + first_line))
     return tuple(sorted(found, key=lambda item: item.line))
+
+
+def _name(language: Language, text: str) -> str:
+    """The name that is bound; "" for what is no variable."""
+    if language.declared is None:
+        return text
+    declared = language.declared(text)
+    return declared.name if declared and not declared.is_function else ""
 
 
 def _selves(language: Language, outline: Outline, first_line: int) -> list[Binding]:

@@ -20,6 +20,10 @@ _MAX_LINES = 12
 _NO_BODY = re.compile(r"[\s;]*(?:\bend)?[\s;]*$")
 _SELF_TYPE = re.compile(r"\b(?:Self|self|this|static)\b(?!\.)")
 _LAST_NAME = re.compile(r"^.*[.:\\]", re.DOTALL)
+#: Bytes of a value that its type is read from.
+_MAX_VALUE = 1_200
+#: What a declarator with parameters makes of a constant or attribute.
+_FUNCTION_KINDS = {"constant": "function", "attribute": "method"}
 _VERSION = re.compile(r"v\d+")
 _VERSION_END = re.compile(r"\.v\d+$")
 
@@ -38,6 +42,8 @@ class Node(Protocol):
 
 
 Captures = Mapping[str, Sequence[Node]]
+#: Where parameters of a name are, and what gives their types.
+Parameters = dict[str, list[tuple[int, Captures]]]
 
 
 @dataclass(slots=True)
@@ -56,8 +62,9 @@ class _Found:
     end_line: int
     owner: str = ""
     bases: tuple[str, ...] = ()
-    type: str = ""
+    returned: str = ""
     hoisted: bool = False
+    typings: tuple[Captures, ...] = ()
 
 
 def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -> Outline:
@@ -66,7 +73,7 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
     bases: dict[int, dict[str, None]] = {}
     imports: dict[Import, None] = {}
     rows: set[int] = set()
-    parameters: dict[str, list[tuple[int, str]]] = {}
+    parameters: Parameters = {}
     for captures in matches:
         if not _as_required(data, captures):
             continue
@@ -75,9 +82,10 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
             names.update((_LAST_NAME.sub("", text_of(data, node).partition("<")[0]), None) for node in captures["base"])
         elif "param" in captures:
             node = captures["param"][0]
-            parameters.setdefault(text_of(data, node), []).append((node.start_byte, type_of(language, data, captures)))
-        elif "name" in captures or "wrapper" in captures:
-            _add(found, _definition(language, data, captures))
+            parameters.setdefault(text_of(data, node), []).append((node.start_byte, captures))
+        elif "name" in captures or "wrapper" in captures or "declarator" in captures:
+            if item := _definition(language, data, captures):
+                _add(found, item)
         else:
             imports.update((entry, None) for entry in _imports(language, data, captures))
             for nodes in captures.values():
@@ -86,18 +94,15 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
         if item.kind == "class":
             item.bases = tuple(bases.get(item.start, ()))
     ordered = sorted(found.values(), key=lambda item: (item.start, -item.end, item.kind != "wrapper"))
-    for items in parameters.values():
-        items.sort()
     return Outline(_nest(language, data, ordered, parameters), tuple(imports), tuple(sorted(rows)))
 
 
 def _as_required(data: bytes, captures: Captures) -> bool:
-    """A capture `@must.be.self` has to read `self`."""
-    return all(
-        text_of(data, nodes[0]) == name.removeprefix("must.be.")
-        for name, nodes in captures.items()
-        if name.startswith("must.be.")
-    )
+    """A capture `@must.be.self` has to read `self`; `@must.be.a-b` has to read `a` or `b`."""
+    for name, nodes in captures.items():
+        if name.startswith("must.be.") and text_of(data, nodes[0]) not in name[len("must.be.") :].split("-"):
+            return False
+    return True
 
 
 def _add(found: dict[tuple[str, int], _Found], new: _Found) -> None:
@@ -106,30 +111,43 @@ def _add(found: dict[tuple[str, int], _Found], new: _Found) -> None:
     if old is None:
         found[key] = new
         return
+    typings = old.typings + new.typings
     if new.kind == old.kind:
         old.body = max(old.body, new.body)
     elif KINDS.index(new.kind) < KINDS.index(old.kind):
         found[key] = new
-    found[key].type = old.type or new.type
+    found[key].typings = typings
 
 
-def _definition(language: Language, data: bytes, captures: Captures) -> _Found:
+def _definition(language: Language, data: bytes, captures: Captures) -> _Found | None:
     kind = next(kind for kind in KINDS if kind in captures)
     node = captures[kind][0]
-    body, owner = captures.get("body"), captures.get("owner")
+    body = captures.get("body")
     end_row, end_column = node.end_point
-    return _Found(
-        name=sys.intern(text_of(data, captures["name"][0]).strip("\"':@")) if kind != "wrapper" else "",
+    found = _Found(
+        name="",
         kind=kind,
         start=node.start_byte,
         end=node.end_byte,
         body=body[0].start_byte if body else -1,
         start_line=node.start_point[0],
         end_line=end_row + (1 if end_column else 0),
-        owner=text_of(data, owner[0]) if owner else "",
-        type=type_of(language, data, captures),
         hoisted="hoisted" in captures,
     )
+    if "declarator" in captures and language.declared is not None:
+        declared = language.declared(text_of(data, captures["declarator"][0]))
+        if declared is None:
+            return None
+        found.name, found.owner, found.returned = sys.intern(declared.name), declared.owner, declared.returned
+        if declared.is_function or declared.owner:
+            found.kind = _FUNCTION_KINDS.get(kind, kind) if not declared.owner else "method"
+    elif kind != "wrapper":
+        found.name = sys.intern(text_of(data, captures["name"][0]).strip("\"':@"))
+    if "owner" in captures:
+        found.owner = text_of(data, captures["owner"][0])
+    if "typed" in captures or "value" in captures:
+        found.typings = (captures,)
+    return found
 
 
 def type_of(language: Language, data: bytes, captures: Captures) -> str:
@@ -138,18 +156,26 @@ def type_of(language: Language, data: bytes, captures: Captures) -> str:
     if captures.get("typed"):
         found = written_types.annotation(text_of(data, captures["typed"][0]))
     if not found and captures.get("value"):
-        found = written_types.expression(text_of(data, captures["value"][0]), language.transparent_calls)
+        found = written_types.expression(_beginning(data, captures["value"][0]), language.transparent_calls)
     elif not found and captures.get("each"):
-        way = written_types.expression(text_of(data, captures["each"][0]), language.transparent_calls)
+        way = written_types.expression(_beginning(data, captures["each"][0]), language.transparent_calls)
         found = written_types.element(way)
     if "member" in captures:
         found = written_types.member(found, text_of(data, captures["member"][0]))
     return sys.intern(found)
 
 
-def _nest(
-    language: Language, data: bytes, ordered: Sequence[_Found], parameters: Mapping[str, Sequence[tuple[int, str]]]
-) -> tuple[Definition, ...]:
+def _beginning(data: bytes, node: Node) -> str:
+    """As much of a value, which may be a long table, as its type is read from."""
+    return data[node.start_byte : min(node.end_byte, node.start_byte + _MAX_VALUE)].decode("utf-8", "replace")
+
+
+def _typed(language: Language, data: bytes, item: _Found) -> str:
+    returned = written_types.annotation(item.returned)
+    return returned or next((found for captures in item.typings if (found := type_of(language, data, captures))), "")
+
+
+def _nest(language: Language, data: bytes, ordered: Sequence[_Found], parameters: Parameters) -> tuple[Definition, ...]:
     """Put members into their classes; leave out what is local to a function."""
     definitions: list[Definition] = []
     # What is around the current item, and its index in `definitions` (-1: it is not there).
@@ -163,19 +189,20 @@ def _nest(
             wrapper, _ = around.pop()
             item.start, item.start_line = wrapper.start, wrapper.start_line
         outer, parent = around[-1] if around else (None, -1)
-        indent = None
+        indent, function = None, None
         if item.hoisted and outer and outer.kind in ("function", "method"):
             # `self.x = ...` in a method is a member of the class around it.
             indent = _indent(data, outer.start)
-            item.type = _of_parameter(item, outer, parameters)
+            function = outer
             outer, parent = next((pair for pair in reversed(around) if pair[0].kind == "class"), (None, -1))
         if outer and outer.body == item.body >= 0:  # `typedef struct a {...} b`: the first name is enough
             continue
         kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
         if item.kind == "attribute":
             known = attributes.get((parent, item.name), -1)
-            if known >= 0 and item.type and not definitions[known].type:
-                definitions[known] = replace(definitions[known], type=item.type)
+            if known >= 0 and not definitions[known].type:
+                type_ = _member_type(language, data, item, function, parameters)
+                definitions[known] = replace(definitions[known], type=type_)
             kept = kept and outer is not None and known < 0 and members.get(parent, 0) < _MAX_ATTRIBUTES
             if kept:
                 attributes[parent, item.name] = len(definitions)
@@ -185,7 +212,8 @@ def _nest(
         around.append((item, len(definitions) if kept else -1))
         if kept:
             text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
-            definitions.append(_finish(item, text, outer, parent))
+            type_ = _member_type(language, data, item, function, parameters)
+            definitions.append(_finish(item, text, type_, outer, parent))
     return tuple(definitions)
 
 
@@ -195,15 +223,16 @@ def _beside(one: _Found, other: _Found) -> bool:
     return together and one.kind in ("constant", "attribute")
 
 
-def _of_parameter(item: _Found, function: _Found, parameters: Mapping[str, Sequence[tuple[int, str]]]) -> str:
-    """The type of `self.x = x`, where `x` is a parameter of the function around it."""
-    for start, type_ in parameters.get(item.type[1:], ()) if item.type.startswith("=") else ():
-        if function.start <= start < item.start:
-            return type_
-    return item.type
+def _member_type(language: Language, data: bytes, item: _Found, function: _Found | None, parameters: Parameters) -> str:
+    """The type of an item; for `self.x = x`, where `x` is a parameter of the function around it, that of `x`."""
+    found = _typed(language, data, item)
+    for start, captures in parameters.get(found[1:], ()) if function and found.startswith("=") else ():
+        if function and function.start <= start < item.start:
+            return type_of(language, data, captures)
+    return found
 
 
-def _finish(item: _Found, text: str, outer: _Found | None, parent: int) -> Definition:
+def _finish(item: _Found, text: str, type_: str, outer: _Found | None, parent: int) -> Definition:
     inside = outer is not None and outer.kind == "class"
     owner = item.owner or (outer.name if outer and inside else "")
     return Definition(
@@ -215,7 +244,7 @@ def _finish(item: _Found, text: str, outer: _Found | None, parent: int) -> Defin
         parent=parent,
         owner=sys.intern(owner.rpartition("::")[2]),
         bases=item.bases,
-        type=_SELF_TYPE.sub(owner, item.type) if owner else item.type,
+        type=_SELF_TYPE.sub(owner, type_) if owner and type_ else type_,
     )
 
 

@@ -26,7 +26,7 @@ _BEFORE_VALUE = re.compile(r"(?:(?:await|yield|move|return|throw)\b|&mut\b|&|\*|
 _NEW = re.compile(r"new\b\s*(?=[\w$\\])")
 _NAME = re.compile(r"\\?[@$#]{0,2}[^\W\d]\w*")
 _JOIN = re.compile(r"\s*(?:\?\.|!\.|&\.|\.(?!\.)|\?->|->|::|\\)\s*(?=[@$#\\]*[^\W\d])")
-_CAST = re.compile(r"\s+(?:as|satisfies)\s+(?!const\b)([^;)]+)$")
+_CAST = re.compile(r"\s(?:as|satisfies)\s+(?!const\b)([^;)]+)$")
 _REST = re.compile(r"\s*(?:$|;|\?\?|\|\||or\b|if\b)")
 _ASSERTED = re.compile(r"\.\(([^()]+)\)\s*$")
 _CAST_TO = re.compile(r"\(\s*([A-Z]\w*(?:[.:]{1,2}\w+)*(?:<[^()]*>)?[\s*&]*|[a-z]\w*\s*\*+\s*)\)\s*[\w(@$\"]")
@@ -57,6 +57,8 @@ def expression(text: str, transparent: frozenset[str] = frozenset()) -> str:
     `transparent` names calls that give back what they are called on, about: Rust's `unwrap`.
     """
     text = text[:_MAX_EXPRESSION].strip()
+    if not text or text[0] in "\"'`[{0123456789-":
+        return ""
     if cast := _CAST.search(text) or _ASSERTED.search(text) or _CAST_TO.match(text) or _ALLOCATED.match(text):
         return annotation(cast.group(1))
     if made := _MADE_BY_TYPE.match(text):

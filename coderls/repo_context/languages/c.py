@@ -5,31 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from coderls.repo_context.languages.language import ALL, Files, Import, Language, nearest, normal, parent_folder
+from coderls.repo_context.languages.language import (
+    ALL,
+    Declared,
+    Files,
+    Import,
+    Language,
+    nearest,
+    normal,
+    parent_folder,
+)
 
 _SOURCES = (".c", ".cpp", ".cc", ".cxx", ".c++", ".inl", ".ipp", ".m", ".mm")
 _TYPEDEF = re.compile(r"typedef\s+(struct|union|enum)\b\s*(\w*)$")
 _HEADERS = (".h", ".hpp", ".hh", ".hxx", ".h++")
 
 
-def _declared(inner: str, *, cpp: bool) -> str:
-    """`inner` as it stands in a declaration, or behind up to two `*`, or a `&`."""
-    once = f"(pointer_declarator declarator: {inner})"
-    forms = [inner, once, f"(pointer_declarator declarator: {once})"]
-    if cpp:
-        forms += [f"(reference_declarator {inner})", f"(pointer_declarator declarator: (reference_declarator {inner}))"]
-    return f"[{' '.join(forms)}]"
-
-
-def _query(*, cpp: bool) -> str:
-    function = _declared("(function_declarator declarator: (identifier) @name)", cpp=cpp)
-    variable = _declared("[(identifier) @name (array_declarator declarator: (identifier) @name)]", cpp=cpp)
-    field = _declared("[(field_identifier) @name (array_declarator declarator: (field_identifier) @name)]", cpp=cpp)
-    callback = "(function_declarator declarator: (parenthesized_declarator (pointer_declarator declarator: {})))"
-    return f"""
-(function_definition type: (_)? @typed declarator: {function} body: (compound_statement) @body) @function
-(declaration type: (_)? @typed declarator: {function}) @function
-(declaration type: (_) @typed declarator: [(init_declarator declarator: {variable}) {variable}]) @constant
+_C = """
+(function_definition type: (_)? @typed declarator: (_) @declarator body: (compound_statement) @body) @function
+(declaration type: (_) @typed declarator: [(identifier) (pointer_declarator) (array_declarator)
+  (function_declarator)] @declarator) @constant
+(declaration type: (_) @typed declarator: (init_declarator declarator: (_) @declarator)) @constant
+(field_declaration type: (_) @typed declarator: (_) @declarator) @attribute
 (struct_specifier name: (type_identifier) @name body: (_) @body) @class
 (union_specifier name: (type_identifier) @name body: (_) @body) @class
 (enum_specifier name: (type_identifier) @name body: (_) @body) @class
@@ -37,61 +34,59 @@ def _query(*, cpp: bool) -> str:
 (enum_specifier !name body: (enumerator_list (enumerator name: (identifier) @name) @constant))
 (type_definition type: [(struct_specifier body: (_) @body) (union_specifier body: (_) @body)
   (enum_specifier body: (_) @body)] declarator: (type_identifier) @name) @class
-(type_definition type: (_) @typed declarator: {_declared("(type_identifier) @name", cpp=cpp)}) @type
-(type_definition declarator: {callback.format("(type_identifier) @name")}) @type
-(field_declaration type: (_) @typed declarator: {field}) @attribute
-(field_declaration declarator: {callback.format("(field_identifier) @name")}) @attribute
+(type_definition type: (_) @typed declarator: (_) @declarator) @type
 (preproc_def name: (identifier) @name value: (_)) @constant
 (preproc_function_def name: (identifier) @name) @constant
 
 (preproc_include path: [(string_literal) (system_lib_string)]) @import
 """
 
-
-_BASE = """[(type_identifier) @base (template_type) @base (qualified_identifier) @base]"""
-_METHOD = _declared("(function_declarator declarator: [(field_identifier) (operator_name)] @name)", cpp=True)
-_OWNER = "scope: [(namespace_identifier) @owner (template_type name: (type_identifier) @owner)]"
-_OUTSIDE = _declared(
-    f"""(function_declarator declarator: [
-    (qualified_identifier {_OWNER} name: [(identifier) (destructor_name) (operator_name)] @name)
-    (qualified_identifier name: (qualified_identifier {_OWNER}
-      name: [(identifier) (destructor_name) (operator_name)] @name))])""",
-    cpp=True,
-)
-
-_CPP = f"""
+_CPP = """
+(declaration !type declarator: (function_declarator) @declarator) @constant
+(declaration type: (_) @typed declarator: (reference_declarator) @declarator) @constant
 (class_specifier name: (type_identifier) @name body: (_) @body) @class
-([(class_specifier (base_class_clause {_BASE})) (struct_specifier (base_class_clause {_BASE}))] @derived)
+([(class_specifier (base_class_clause [(type_identifier) (template_type) (qualified_identifier)] @base))
+  (struct_specifier (base_class_clause [(type_identifier) (template_type) (qualified_identifier)] @base))] @derived)
 (namespace_definition name: (_) @name body: (_) @body) @namespace
 (template_declaration) @wrapper
 (alias_declaration name: (type_identifier) @name type: (_) @typed) @type
-(function_definition type: (_)? @typed declarator: {_METHOD} body: (compound_statement) @body) @method
-(field_declaration type: (_)? @typed declarator: {_METHOD}) @method
-(function_definition type: (_)? @typed declarator: {_OUTSIDE} body: (compound_statement) @body) @method
-(function_definition declarator: (function_declarator declarator: [(identifier) (field_identifier)] @name
-  (trailing_return_type (_) @typed))) @function
-(field_declaration declarator: (function_declarator declarator: (field_identifier) @name
-  (trailing_return_type (_) @typed))) @function
 """
 
-
-def _variables(*, cpp: bool) -> str:
-    parameter = _declared("[(identifier) @param (array_declarator declarator: (identifier) @param)]", cpp=cpp)
-    local = _declared("[(identifier) @local (array_declarator declarator: (identifier) @local)]", cpp=cpp)
-    text = f"""
+_VARIABLES = """
 [(function_definition) (for_statement) (field_declaration)] @scope
 (declaration declarator: (function_declarator)) @scope
-(parameter_declaration type: (_) @typed declarator: {parameter})
-(declaration type: (_) @typed declarator: {local})
-(declaration type: (_) @typed declarator: (init_declarator declarator: {local} value: (_) @value))
+(parameter_declaration type: (_) @typed declarator: (_) @param)
+(declaration type: (_) @typed declarator: [(identifier) (pointer_declarator) (array_declarator)] @local)
+(declaration type: (_) @typed declarator: (init_declarator declarator: (_) @local value: (_) @value))
 """
-    if cpp:
-        text += f"""
+
+_CPP_VARIABLES = """
 [(lambda_expression) (for_range_loop)] @scope
-(optional_parameter_declaration type: (_) @typed declarator: {parameter})
-(for_range_loop type: (_) @typed declarator: {_declared("(identifier) @local", cpp=True)} right: (_) @each)
+(optional_parameter_declaration type: (_) @typed declarator: (_) @param)
+(for_range_loop type: (_) @typed declarator: (_) @local right: (_) @each)
 """
-    return text
+
+_MARKS = r"(?:[\s*&]|\b(?:const|volatile|restrict|__restrict)\b)*"
+_OPERATOR = r"operator(?:\s*(?:\(\)|\[\]|[^\s\w(]+)|\s+[\w:]+[\s*&]*)"
+_DECLARED = re.compile(
+    rf"{_MARKS}(?:\(\s*\*{_MARKS}(?P<callback>\w+)[^()]*\)"
+    rf"|(?P<scope>(?:\w+\s*(?:<[^()]*?>)?\s*::\s*)*)(?P<name>{_OPERATOR}|~?[^\W\d]\w*)\s*(?P<call>\()?)"
+)
+_RETURNED = re.compile(r"\)[^()]*->(.+)$", re.DOTALL)
+
+
+def declared(text: str) -> Declared | None:
+    """What the declarator `text` declares: `*const names[3]`, `(*callback)(int)`, `Shape::area() const -> Area`."""
+    match = _DECLARED.match(text)
+    if match is None:
+        return None
+    if match["callback"]:
+        return Declared(match["callback"])
+    if not match["call"]:
+        return Declared(match["name"])
+    scope = re.sub(r"<.*>|\s", "", match["scope"]).strip(":")
+    returned = _RETURNED.search(text)
+    return Declared(match["name"].strip(), scope.rpartition("::")[2], True, returned.group(1) if returned else "")
 
 
 def signature(text: str, name: str) -> str:
@@ -129,28 +124,31 @@ def partners(path: str, files: Files) -> Sequence[str]:
     return nearest([found for other in others for found in files.ending(name + other)], path)[:1]
 
 
-def _language(name: str, extensions: tuple[str, ...], grammar: str, *, cpp: bool) -> Language:
+def _language(name: str, extensions: tuple[str, ...], query: str, variables: str, self_name: str) -> Language:
     return Language(
         name=name,
         ids=(name,),
         extensions=extensions,
-        grammar=(grammar, "language"),
-        query=_query(cpp=cpp) + (_CPP if cpp else ""),
+        grammar=(f"tree_sitter_{name}", "language"),
+        query=query,
         resolve=resolve,
         read_import=read_import,
         import_words=("include",),
         function_end=";",
         members_end="};",
         signature=signature,
+        declared=declared,
         partners=partners,
-        variables=_variables(cpp=cpp),
+        variables=variables,
+        self_name=self_name,
     )
 
 
-C = _language("c", (".c", ".h"), "tree_sitter_c", cpp=False)
+C = _language("c", (".c", ".h"), _C, _VARIABLES, "")
 CPP = _language(
     "cpp",
     (".cpp", ".cc", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".h++", ".inl", ".ipp"),
-    "tree_sitter_cpp",
-    cpp=True,
+    _C + _CPP,
+    _VARIABLES + _CPP_VARIABLES,
+    "this",
 )

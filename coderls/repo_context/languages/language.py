@@ -5,6 +5,7 @@ Its `query` and `variables` (what is local to functions, read of the open file o
 These captures have a meaning:
 
     @class @function @method @constant @type @attribute @namespace      a definition (the node to show)
+    @declarator what `declared` finds the name in, where it is not a node of its own
     @name       its name                @body    the part that is left out of its signature
     @derived @base                           a class (a node that is a @class elsewhere) and one of its bases
     @owner      the type that a method outside of it belongs to
@@ -15,7 +16,7 @@ These captures have a meaning:
     @param @local                            a parameter (which `self.x = x` is looked up by), a variable of a function
     @scope      what a parameter or local variable ends with
     @wrapper    what belongs to the definition inside it, such as its decorators
-    @must.be.X  has to read X, or the match does not count (queries have no predicates)
+    @must.be.X-Y  has to read X or Y, or the match does not count (queries have no predicates)
     @typed      the type of a definition, parameter or variable as it is written: an annotation, a return type
     @value      the expression that it gets instead;  @each   the one that it is an element of
     @member     what of that type or value a variable gets: `const { name } = value`
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 #: `Import.name` of an import that brings in everything.
 ALL = "*"
@@ -45,6 +46,15 @@ class Import:
     module: str
     name: str
     alias: str
+
+
+class Declared(NamedTuple):
+    """What a declarator says: C writes names among `*`, `[]`, scopes and parameters."""
+
+    name: str
+    owner: str = ""
+    is_function: bool = False
+    returned: str = ""
 
 
 class Files(Protocol):
@@ -121,6 +131,8 @@ class Language:
     members_begin: str = " {"
     members_end: str = "}"
     namespace_end: str = "}"
+    #: Reads declarators, where a name is not a node of its own.
+    declared: Callable[[str], Declared | None] | None = None
     #: Mends the signature of the definition of a name, which has lost its body.
     signature: Callable[[str, str], str] = as_written
     #: Namespaces in namespaces are known as `A.B`.

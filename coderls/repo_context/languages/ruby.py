@@ -10,16 +10,7 @@ from collections.abc import Sequence
 
 from coderls.repo_context.languages.language import ALL, Files, Import, Language, nearest, normal, parent_folder
 
-#: Calls in a class whose symbols name methods.
-_MAKERS = ("attr_reader", "attr_accessor", "attr_writer", "has_many", "has_one", "belongs_to", "scope", "delegate",
-           "define_method")  # fmt: skip
-_LOADERS = ("require", "require_relative", "autoload", "load")
-_MIXERS = ("include", "extend", "prepend")
-_CONSTANT = "[(constant) (scope_resolution)]"
-
-QUERY = "\n".join(
-    [
-        """
+QUERY = """
 (module name: [(constant) @name (scope_resolution name: (_) @name)] body: (_)? @body) @namespace
 (class name: [(constant) @name (scope_resolution name: (_) @name)] body: (_)? @body) @class
 (method name: (_) @name body: (_)? @body) @function
@@ -28,22 +19,18 @@ QUERY = "\n".join(
 (assignment left: (constant) @name right: (_) @value) @constant
 (assignment left: (instance_variable) @name right: (_) @value) @attribute @hoisted
 (operator_assignment left: (instance_variable) @name right: (_) @value) @attribute @hoisted
+(call method: (identifier)
+    @must.be.attr_reader-attr_accessor-attr_writer-has_many-has_one-belongs_to-scope-delegate-define_method
+  arguments: (argument_list (simple_symbol) @name)) @attribute
 (class superclass: (superclass [(constant) (scope_resolution)] @base)) @derived
+(class body: (body_statement (call method: (identifier) @must.be.include-extend-prepend
+  arguments: (argument_list [(constant) (scope_resolution)] @base)))) @derived
+
 (class superclass: (superclass [(constant) (scope_resolution)] @import))
-""",
-        *(
-            f"(call method: (identifier) @must.be.{word} arguments: (argument_list (simple_symbol) @name)) @attribute"
-            for word in _MAKERS
-        ),
-        *(f"(call !receiver method: (identifier) @must.be.{word}) @import" for word in _LOADERS),
-        *(
-            f"(class body: (body_statement (call method: (identifier) @must.be.{word} "
-            f"arguments: (argument_list {_CONSTANT} @base)))) @derived\n"
-            f"(call method: (identifier) @must.be.{word} arguments: (argument_list {_CONSTANT} @import))"
-            for word in _MIXERS
-        ),
-    ]
-)
+(call method: (identifier) @must.be.include-extend-prepend
+  arguments: (argument_list [(constant) (scope_resolution)] @import))
+(call !receiver method: (identifier) @must.be.require-require_relative-autoload-load) @import
+"""
 
 VARIABLES = """
 [(method) (singleton_method) (do_block) (block) (lambda)] @scope
@@ -51,9 +38,7 @@ VARIABLES = """
 (keyword_parameter name: (identifier) @param value: (_) @value)
 (assignment left: (identifier) @local right: (_) @value)
 (operator_assignment left: (identifier) @local right: (_) @value)
-(call receiver: (_) @each method: (identifier) @must.be.each
-  block: (_ parameters: (block_parameters . (identifier) @local)))
-(call receiver: (_) @each method: (identifier) @must.be.map
+(call receiver: (_) @each method: (identifier) @must.be.each-map-flat_map-select-reject-find-each_with_index-sort_by
   block: (_ parameters: (block_parameters . (identifier) @local)))
 (for pattern: (identifier) @local value: (in (_) @each))
 (rescue exceptions: (exceptions . (_) @typed) variable: (exception_variable (identifier) @local))

@@ -18,12 +18,13 @@ typedef unsigned long ulong_t;
 enum { ANON_A = 1, ANON_B };
 enum color { RED, GREEN };
 union value { int i; float f; };
-struct ops { int (*open)(const char *path); list_t items[4]; unsigned flags : 3; };
+struct ops { int (*open)(const char *path); list_t items[4], grid[2][2]; unsigned flags : 3; };
 int list_add(list_t *list, const char *name);
 list_t *list_new(void);
 extern const struct ops default_ops;
 static int counter = 0;
 static const char *names[] = {"a"};
+extern int table[3];
 #ifdef X
 static inline list_t *first(list_t *l) { return l; }
 #endif
@@ -54,7 +55,7 @@ typedef enum mode_t mode_t;
 enum mode_t  | class mode_t
 FAST  | constant FAST of mode_t
 SLOW  | constant SLOW of mode_t
-typedef int (*visit_fn)(list_t *list, void *data);  | type visit_fn
+typedef int (*visit_fn)(list_t *list, void *data);  | type visit_fn -> int
 typedef unsigned long ulong_t;  | type ulong_t -> unsignedlong
 ANON_A = 1  | constant ANON_A
 ANON_B  | constant ANON_B
@@ -65,13 +66,16 @@ union value  | class value
 int i;  | attribute i of value -> int
 float f;  | attribute f of value -> float
 struct ops  | class ops
-int (*open)(const char *path);  | attribute open of ops
+int (*open)(const char *path);  | attribute open of ops -> int
+list_t items[4], grid[2][2];  | attribute items of ops -> list_t
+list_t items[4], grid[2][2];  | attribute grid of ops -> list_t
 unsigned flags : 3;  | attribute flags of ops -> unsigned
 int list_add(list_t *list, const char *name);  | function list_add -> int
 list_t *list_new(void);  | function list_new -> list_t
 extern const struct ops default_ops;  | constant default_ops -> ops
 static int counter = 0;  | constant counter -> int
 static const char *names[] = {"a"};  | constant names -> char
+extern int table[3];  | constant table -> int
 static inline list_t *first(list_t *l);  | function first -> list_t
 char **argv_of(int n);  | function argv_of -> char\
 """)
@@ -84,26 +88,21 @@ def test_imports():
 def test_bindings():
     assert bound("src/list.c", SOURCE) == snapshot(
         [
-            "this: list_t [5-6]",
-            "this: pair_t [6-7]",
-            "this: mode_t [7-8]",
-            "list: list_t [8-30]",
-            "this: color [11-12]",
-            "this: value [12-13]",
-            "this: ops [13-14]",
+            "list: list_t [8-31]",
             "path: char [13-14]",
             "list: list_t [14-15]",
             "name: char [14-15]",
-            "default_ops: ops [16-30]",
-            "counter: int [17-30]",
-            "names: char [18-30]",
-            "l: list_t [20-21]",
-            "n: int [22-29]",
-            "o: ops [23-29]",
-            "l: list_t [24-29]",
-            "other: list_t [24-29]",
-            "i: int [25-26]",
-            "p: pair_t [26-29]",
+            "default_ops: ops [16-31]",
+            "counter: int [17-31]",
+            "names: char [18-31]",
+            "table: int [19-31]",
+            "l: list_t [21-22]",
+            "n: int [23-30]",
+            "o: ops [24-30]",
+            "l: list_t [25-30]",
+            "other: list_t [25-30]",
+            "i: int [26-27]",
+            "p: pair_t [27-30]",
         ]
     )
 

@@ -70,6 +70,7 @@ def test_definitions():
 namespace geo::deep  | namespace geo::deep
 class Shape : public Base<int>, private ns::Other, public virtual T3  | class Shape (Base, Other, T3)
 explicit Shape(int sides, Conf* conf = nullptr);  | method Shape of Shape
+virtual ~Shape();  | method ~Shape of Shape
 virtual double area() const = 0;  | method area of Shape -> double
 std::string &name();  | method name of Shape -> std::string
 const Conf* conf() const;  | method conf of Shape -> Conf
@@ -79,7 +80,7 @@ auto later() -> Foo;  | method later of Shape -> Foo
 bool operator==(const Shape& o) const;  | method operator== of Shape -> bool
 template <typename T> T cast(T a);  | method cast of Shape -> T
 std::vector<Item> items_;  | attribute items_ of Shape -> std::vector<Item>
-int (*callback)(int);  | attribute callback of Shape
+int (*callback)(int);  | attribute callback of Shape -> int
 enum class Kind  | class Kind of Shape
 A  | attribute A of Kind
 B = 2  | attribute B of Kind

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (code in strings)
 from __future__ import annotations
 
 import pytest
