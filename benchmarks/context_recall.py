@@ -111,7 +111,7 @@ def measure(points: PointFile, count: Count, *, baselines: bool, limit: int, cop
         chosen = list(points.points[:limit])
         if copies:
             _plant_copies(root, chosen)
-        index = RepositoryIndex([root])
+        index = RepositoryIndex([root], keep=False)
         try:
             index.build()
             return _measure(points.name, root, index, chosen, count, baselines=baselines)

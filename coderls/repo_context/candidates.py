@@ -1,61 +1,79 @@
-"""Definitions of other files that a completion may need: behind the imports, and of names near the cursor.
+"""Definitions of other files that a completion may need, and the ways on which each was found.
 
-Every retriever looks at a bounded number of things, so that a strange repository cannot make it slow.
+Every retriever looks at a bounded number of things, so that a strange repository cannot make it slow, and ends when
+its time is up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from coderls.repo_context.files import Shelf
 from coderls.repo_context.languages import by_path
-from coderls.repo_context.languages.language import ALL, Import, Language
-from coderls.repo_context.outline import Definition
+from coderls.repo_context.languages.language import ALL, Import
+from coderls.repo_context.outline import Binding, Definition
+from coderls.repo_context.receivers import Receiver, find_receivers, own_classes
+from coderls.repo_context.scope import Ref, Scope
+from coderls.repo_context.surroundings import Surroundings
 
-#: How often a name is followed from one file's imports to the next.
-MAX_HOPS = 3
-_MAX_CANDIDATES = 4_000
+_MAX_CANDIDATES = 3_000
 _MAX_IMPORTS = 400
-_MAX_NEAR_NAMES = 150
+_MAX_NEAR_NAMES = 200
 _MAX_SIBLINGS = 60
+_MAX_RECEIVERS = 24
+_MAX_WHOLE_FILE = 400
 #: Shorter signatures are alike by chance (characters).
 _TELLING = 24
-
-Near = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Definition number `index` of `path`; `weight` says how close the way to it is, `source` which way that was."""
-
-    path: str
-    index: int
-    definition: Definition
-    source: str
-    weight: float
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """The file that asks: `near` are the names around the cursor with their closeness, from 0 to 1."""
+    """Who asks: a scope of the open file, what is around its cursor at `line`, and the types of variables there.
+
+    `idle` are the names that the file imports and does not use yet: one of them is likely wanted now.
+    """
+
+    scope: Scope
+    around: Surroundings
+    line: int
+    bindings: Sequence[Binding] = ()
+    idle: Mapping[str, float] = field(default_factory=dict)
+    expected: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """Definition number `index` of `path`; `ways` are the retrievers that found it, with their strength up to 1."""
 
     path: str
-    language: Language
-    imports: Sequence[Import]
-    near: Near
+    index: int
+    definition: Definition
+    ways: dict[str, float]
 
 
-def find(shelf: Shelf, asker: Asker) -> list[Candidate]:
-    """All candidates for `asker`, each definition once, in a fixed order. Its own file is never among them."""
-    finder = _Finder(shelf, asker)
-    for entry in asker.imports[:_MAX_IMPORTS]:
-        finder.follow(entry)
-    if asker.language.shares_folder:
-        finder.add_siblings()
-    finder.add_bases()
-    finder.add_members()
-    finder.add_near_names()
+def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
+    """All candidates, each definition once, in a fixed order. The open file's own are never among them.
+
+    Retrievers that would begin after `limit_s` seconds are left out.
+    """
+    finder = _Finder(asker)
+    deadline = time.monotonic() + limit_s
+    for retrieve in (
+        finder.imports,
+        finder.own_lineage,
+        finder.receivers,
+        finder.near_names,
+        finder.held,
+        finder.expected_names,
+        finder.siblings,
+        finder.bases,
+        finder.members,
+    ):
+        if time.monotonic() > deadline:
+            break
+        retrieve()
     return list(finder.found.values())
 
 
@@ -75,130 +93,172 @@ def copies_of(own: Sequence[Definition], shelf: Shelf) -> Callable[[str], bool]:
 
 
 class _Finder:
-    def __init__(self, shelf: Shelf, asker: Asker) -> None:
-        self.shelf = shelf
+    def __init__(self, asker: Asker) -> None:
         self.asker = asker
-        self.found: dict[tuple[str, int], Candidate] = {}
+        self.scope = asker.scope
+        self.shelf = asker.scope.shelf
+        self.language = asker.scope.language
+        self.near = asker.around.names
+        self.found: dict[Ref, Candidate] = {}
 
-    def follow(self, entry: Import) -> None:
-        """Candidates behind one import."""
-        paths = self.shelf.resolve(self.asker.language, entry.module, self.asker.path)
+    def add(self, ref: Ref, way: str, strength: float) -> None:
+        """Note that `way` leads to a definition; of two strengths on one way the larger counts."""
+        candidate = self.found.get(ref)
+        if candidate is None:
+            path, index = ref
+            if path == self.scope.path or len(self.found) >= _MAX_CANDIDATES:
+                return
+            definition = self.scope.definitions(path)[index]
+            if definition.kind == "namespace":
+                return
+            candidate = self.found[ref] = Candidate(path, index, definition, {})
+        if candidate.ways.get(way, 0.0) < strength:
+            candidate.ways[way] = strength
+
+    def imports(self) -> None:
+        """What the imports of the file name: single definitions, or whole modules."""
+        for entry in self.scope.own.imports[:_MAX_IMPORTS]:
+            self._follow(entry)
+
+    def _follow(self, entry: Import) -> None:
+        scope = self.scope
+        paths = self.shelf.resolve(self.language, entry.module, scope.path)
         if entry.name == ALL:
-            for path in paths:
-                self.add_whole_file(path, 1.0, "import", unused=0.1)
-        elif not entry.name:
-            for path in paths:
-                self.add_whole_file(path, 1.0, "module", unused=0.1)
-        elif not self.add_name(paths, entry.name, entry.alias, MAX_HOPS):
-            self.add_submodule(entry.module, entry.name, self.asker.path)
-
-    def add(self, path: str, index: int, source: str, weight: float) -> None:
-        key = (path, index)
-        old = self.found.get(key)
-        if old.weight >= weight if old else len(self.found) >= _MAX_CANDIDATES:
+            self._add_whole_files(paths, "star", 0.3)
             return
-        if path == self.asker.path:
+        alias = entry.alias or entry.module.rpartition(".")[2].rpartition("/")[2]
+        near = self.near.get(alias.partition(".")[0] if not entry.name else alias, 0.0)
+        idle = self.asker.idle.get(entry.alias, 0.0)
+        if not entry.name:
+            self._add_module(paths, near, idle)
             return
-        self.found[key] = Candidate(path, index, self.shelf.definitions(path)[index], source, weight)
+        found = scope.exported(paths, entry.name, entry.alias)
+        for ref in found:
+            self.add(ref, "import", 1.0)
+            if near:
+                self.add(ref, "import used", near)
+            if idle:
+                self.add(ref, "import idle", idle)
+            self._add_instance(ref, max(0.1, near, idle))
+        if not found and (modules := scope.modules(scope.path, entry.alias)):
+            self._add_module(modules, near, idle)
 
-    def add_name(self, paths: Iterable[str], name: str, alias: str, hops: int, weight: float = 1.0) -> bool:
-        """The definitions of `name` in `paths`, or where those files have it from."""
+    def _add_instance(self, ref: Ref, strength: float) -> None:
+        """What is in an imported namespace, and the members of an imported object."""
+        scope, definition = self.scope, self.scope.definition(ref)
+        if definition.kind == "namespace":
+            for number in scope.members(ref):
+                self.add((ref[0], number), "module", strength)
+        elif definition.kind == "constant" and definition.type:
+            for class_ref in scope.classes_of(definition.type, ref[0]):
+                for (path, index), distance in scope.lineage(class_ref):
+                    for number in scope.members((path, index)):
+                        self.add((path, number), "instance", strength * 0.8**distance)
+
+    def _add_module(self, paths: Sequence[str], near: float, idle: float) -> None:
+        self._add_whole_files(paths, "module", max(0.1, near))
+        if idle:
+            self._add_whole_files(paths, "module idle", idle)
+        for path in paths[:2]:  # what it has from elsewhere, as packages have all: only what is named here
+            outline = self.scope.outline(path)
+            for entry in outline.imports[:_MAX_IMPORTS] if outline else ():
+                if entry.name == ALL:
+                    language = by_path(path)
+                    for inner in self.shelf.resolve(language, entry.module, path)[:1] if language else ():
+                        self._add_whole_files([inner], "module", max(0.1, 0.5 * near))
+                elif entry.alias in self.near or near > 0.2:
+                    for ref in self.scope.exported([path], entry.alias):
+                        self.add(ref, "module", max(0.1, near))
+
+    def _add_whole_files(self, paths: Sequence[str], way: str, strength: float) -> None:
         for path in paths:
-            indices = _top_level(self.shelf, path, name, alias)
-            for index in indices:
-                self.add(path, index, "import", weight)
-            if indices or (hops > 1 and self._add_reexport(path, name, hops, weight)):
-                return True
-        return False
+            for index, definition in enumerate(self.scope.definitions(path)[:_MAX_WHOLE_FILE]):
+                if not definition.owner:
+                    self.add((path, index), way, strength)
 
-    def _add_reexport(self, path: str, name: str, hops: int, weight: float) -> bool:
-        language = by_path(path)
-        outline = self.shelf.outlines.get(path)
-        if language is None or outline is None:
-            return False
-        for entry in outline.imports[:_MAX_IMPORTS]:
-            if entry.name == ALL or (entry.name and entry.alias == name):
-                paths = self.shelf.resolve(language, entry.module, path)
-                wanted = name if entry.name == ALL else entry.name
-                if self.add_name(paths, wanted, name, hops - 1, weight):
-                    return True
-                if entry.name != ALL and self.add_submodule(entry.module, entry.name, path):
-                    return True
-        return False
+    def own_lineage(self) -> None:
+        """Members of the bases of the class around the cursor: what `self` has, and what may be overridden."""
+        for depth, ref in enumerate(own_classes(self.scope, self.asker.around)[:2]):
+            for base, distance in self.scope.lineage(ref)[1:]:
+                self.add(base, "own base", 0.7**distance)
+                for number in self.scope.members(base):
+                    self.add((base[0], number), "own", 0.8 ** (distance - 1) * 0.5**depth)
 
-    def add_submodule(self, module: str, name: str, importer: str) -> bool:
-        """`from package import name`, where `name` is a module."""
-        join = self.asker.language.join
-        paths = self.shelf.resolve(self.asker.language, join(module, name), importer) if join else ()
-        for path in paths:
-            self.add_whole_file(path, 1.0, "module", unused=0.1)
-        return bool(paths)
+    def held(self) -> None:
+        """Members of the objects that the class around the cursor holds."""
+        scope = self.scope
+        for own in own_classes(scope, self.asker.around)[:1]:
+            self_name = [Binding(scope.language.self_name, scope.definition(own).name, 0, 1 << 30)]
+            for (path, index), distance in scope.lineage(own):
+                for number in scope.members((path, index)):
+                    held = scope.definitions(path)[number]
+                    if held.kind != "attribute" or not held.type:
+                        continue
+                    strength = (
+                        max(0.1, self.near.get(held.name, 0.0), self.asker.idle.get(held.name, 0.0)) * 0.8**distance
+                    )
+                    for ref in scope.classes_of(held.type, path, self_name if path == scope.path else ()):
+                        for (above, base), up in scope.lineage(ref):
+                            for member in scope.members((above, base)):
+                                self.add((above, member), "held", strength * 0.8**up)
 
-    def add_whole_file(self, path: str, weight: float, source: str, *, unused: float) -> None:
-        """Everything at the top of a file: with full weight what is named near the cursor."""
-        for index, definition in enumerate(self.shelf.definitions(path)):
-            if not definition.owner and definition.kind != "namespace":
-                used = definition.name in self.asker.near
-                self.add(path, index, source, weight if used else unused * weight)
+    def receivers(self) -> None:
+        """Members of the types of objects near the cursor."""
+        own = set(own_classes(self.scope, self.asker.around))
+        for receiver in find_receivers(self.scope, self.asker.around, self.asker.bindings, self.asker.line)[
+            :_MAX_RECEIVERS
+        ]:
+            if receiver.ref not in own:
+                self._add_receiver(receiver)
 
-    def add_siblings(self) -> None:
-        """Files of the same folder, for languages in which they see each other."""
-        folder = self.asker.path.rpartition("/")[0]
-        siblings = [path for path in self.shelf.inside(folder) if by_path(path) is self.asker.language]
-        for path in siblings[:_MAX_SIBLINGS]:
-            self.add_whole_file(path, 0.9, "folder", unused=0.05)
+    def _add_receiver(self, receiver: Receiver) -> None:
+        way = "receiver" if receiver.sure == 1.0 else "namesake"
+        for (path, index), distance in self.scope.lineage(receiver.ref):
+            strength = receiver.near * 0.8**distance
+            self.add((path, index), way + " type", strength)
+            for number in self.scope.members((path, index)):
+                self.add((path, number), way, strength)
 
-    def add_bases(self) -> None:
-        """Base classes of the classes found so far, one step up."""
-        for candidate in [item for item in self.found.values() if item.definition.bases and item.weight > 0.5]:
-            paths = [candidate.path]
-            if self.asker.language.shares_folder:
-                paths += self.shelf.inside(candidate.path.rpartition("/")[0])[:_MAX_SIBLINGS]
-            for base in candidate.definition.bases[:8]:
-                self.add_name(paths, base, base, 2, candidate.weight * 0.4)
-
-    def add_members(self) -> None:
-        """Members of the classes found so far."""
-        owners: dict[str, dict[str, float]] = {}
-        for candidate in self.found.values():
-            if candidate.definition.kind in ("class", "type"):
-                classes = owners.setdefault(candidate.path, {})
-                classes[candidate.definition.name] = max(candidate.weight, classes.get(candidate.definition.name, 0.0))
-        for path, classes in owners.items():
-            for index, definition in enumerate(self.shelf.definitions(path)):
-                weight = classes.get(definition.owner) if definition.owner else None
-                if weight is not None:
-                    self.add(path, index, "member", weight * _member_weight(definition))
-
-    def add_near_names(self) -> None:
+    def near_names(self) -> None:
         """Definitions of names near the cursor, however they came here: the fewer there are, the likelier."""
-        family = self.asker.language.resolve
-        nearest = sorted(self.asker.near.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NEAR_NAMES]
-        for name, _ in nearest:
-            paths = [path for path in self.shelf.defining(name) if path != self.asker.path]
+        nearest = sorted(self.near.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NEAR_NAMES]
+        self._add_by_name(nearest, "near")
+
+    def expected_names(self) -> None:
+        """Definitions of names that stand where other files have similar code."""
+        self._add_by_name(sorted(self.asker.expected.items(), key=lambda item: (-item[1], item[0])), "similar")
+
+    def _add_by_name(self, names: Sequence[tuple[str, float]], way: str) -> None:
+        family = self.language.resolve
+        for name, strength in names:
+            paths = [path for path in self.shelf.defining(name) if path != self.scope.path]
             for path in paths:
                 language = by_path(path)
                 if language is None or language.resolve is not family:
                     continue
                 for index in self.shelf.places(path, name):
-                    self.add(path, index, "near", 0.8 / len(paths))
+                    self.add((path, index), way, strength / len(paths) ** 0.5)
 
+    def siblings(self) -> None:
+        """Files of the same folder, for languages in which they see each other."""
+        if not self.language.shares_folder:
+            return
+        folder = self.scope.path.rpartition("/")[0]
+        paths = [path for path in self.shelf.inside(folder) if by_path(path) is self.language]
+        self._add_whole_files([path for path in paths[:_MAX_SIBLINGS] if path != self.scope.path], "folder", 1.0)
 
-def _top_level(shelf: Shelf, path: str, name: str, alias: str) -> list[int]:
-    """Indices of what `name` can mean from outside. A default export is the one called as the importer calls it."""
-    definitions = shelf.definitions(path)
-    if name != "default":
-        return [i for i in shelf.places(path, name) if not definitions[i].owner]
-    own = [index for index in shelf.places(path, alias) if not definitions[index].owner]
-    kinds = ("class", "function")
-    return (
-        own or [i for i, definition in enumerate(definitions) if definition.kind in kinds and not definition.owner][:1]
-    )
+    def bases(self) -> None:
+        """Classes above those that are named or used."""
+        ways = ("import", "module", "receiver type", "namesake type")
+        for ref, candidate in list(self.found.items()):
+            if candidate.definition.bases and any(candidate.ways.get(way, 0.0) > 0.3 for way in ways):
+                for above, distance in self.scope.lineage(ref)[1:4]:
+                    self.add(above, "base", 0.6**distance)
 
-
-def _member_weight(definition: Definition) -> float:
-    if definition.name in ("__init__", "constructor", "new"):
-        return 0.6
-    if definition.name.startswith(("_", "#")):
-        return 0.12
-    return 0.3 if definition.kind == "attribute" else 0.45
+    def members(self) -> None:
+        """Members of the classes that were found by their names."""
+        for ref, candidate in list(self.found.items()):
+            if candidate.definition.kind in ("class", "type") and not candidate.definition.owner:
+                used = self.near.get(candidate.definition.name, 0.0)
+                for number in self.scope.members(ref):
+                    self.add((ref[0], number), "member", max(0.1, used))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from coderls.document import Piece, Snippet
+from coderls.repo_context.compact import compact
 from coderls.repo_context.files import Shelf
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import Language
@@ -18,6 +20,8 @@ _BRACES = 4
 #: So many candidates that do not fit any more are passed over before packing ends.
 _MAX_MISSES = 40
 _SHORT_LINE = 16
+#: From this likelihood on a signature is shown with all that it says.
+_WORTH_ALL = 0.25
 
 
 def pack(
@@ -32,67 +36,121 @@ def pack(
     """Snippets of at most `budget` tokens, headings included; the most relevant file comes last.
 
     Nothing whose first line stands in `near`, the text around the cursor, is shown again, and nothing of a
-    file that is a copy of the open one.
+    file that is a copy of the open one. Long signatures are in short at first; where room is left, they are whole.
     """
-    chosen: dict[str, dict[int, Piece]] = {}
-    left, misses = budget, 0
+    packer = _Packer(shelf, budget, count)
+    misses = 0
     for item in ranked:
-        path, index = item.candidate.path, item.candidate.index
-        shown = chosen.get(path, {})
-        if index in shown or is_copy(path) or _repeats(item.candidate.definition.text, near):
+        if is_copy(item.candidate.path) or _repeats(item.candidate.definition.text, near):
             continue
-        definitions = shelf.definitions(path)
-        wanted = [number for number in _with_parents(definitions, index) if number not in shown]
-        pieces = {number: _piece(definitions[number], item, path, count) for number in wanted}
-        cost = sum(piece.tokens for piece in pieces.values()) + (0 if shown else count(path) + _HEADING)
-        if cost > left:
+        if not packer.offer(item):
             misses += 1
             if misses > _MAX_MISSES:
                 break
-            continue
-        left -= cost
-        chosen.setdefault(path, {}).update(pieces)
-    return _write(chosen, shelf, count)
+    packer.write_out()
+    return packer.snippets()
 
 
-def _write(chosen: Mapping[str, Mapping[int, Piece]], shelf: Shelf, count: Callable[[str], int]) -> list[Snippet]:
-    snippets = []
-    for path, pieces in chosen.items():
-        language = by_path(path)
-        if language is None:
-            continue
-        indices = sorted(pieces)
-        best = max(pieces.values(), key=lambda piece: piece.score)
-        snippets.append(
-            Snippet(
-                path=path,
-                start_line=min(piece.start_line for piece in pieces.values()),
-                end_line=max(piece.end_line for piece in pieces.values()),
-                text=render(shelf.definitions(path), indices, language),
-                source=best.source,
-                score=best.score,
-                tokens=sum(piece.tokens for piece in pieces.values()) + count(path) + _HEADING,
-                pieces=tuple(pieces[index] for index in indices),
+@dataclass(slots=True)
+class _Shown:
+    text: str
+    piece: Piece
+    item: Ranked
+
+
+class _Packer:
+    def __init__(self, shelf: Shelf, budget: int, count: Callable[[str], int]) -> None:
+        self.shelf = shelf
+        self.left = budget
+        self.count = count
+        self.shown: dict[str, dict[int, _Shown]] = {}
+        self.short: list[tuple[str, int]] = []
+
+    def offer(self, item: Ranked) -> bool:
+        """Take a definition in, with what is around it; false when it does not fit."""
+        path, index = item.candidate.path, item.candidate.index
+        definitions, language = self.shelf.definitions(path), by_path(path)
+        shown = self.shown.get(path, {})
+        if index in shown or language is None:
+            return True
+        new: dict[int, _Shown] = {}
+        for number in _with_parents(definitions, index):
+            if number not in shown:
+                definition = definitions[number]
+                in_short = item.score < _WORTH_ALL and definition.kind not in CONTAINERS
+                text = compact(definition.text, language) if in_short else definition.text
+                new[number] = _Shown(text, self._piece(definition, text, item, language), item)
+        cost = sum(part.piece.tokens for part in new.values()) + (0 if shown else self.count(path) + _HEADING)
+        if cost > self.left:
+            return False
+        self.left -= cost
+        self.shown.setdefault(path, {}).update(new)
+        self.short += [(path, number) for number, part in new.items() if part.text != definitions[number].text]
+        return True
+
+    def write_out(self) -> None:
+        """Show what is in short as it is, the most likely first, while there is room."""
+        for path, number in self.short:
+            definition, language, part = self.shelf.definitions(path)[number], by_path(path), self.shown[path][number]
+            if language is None:
+                continue
+            whole = self._piece(definition, definition.text, part.item, language)
+            if whole.tokens - part.piece.tokens <= self.left:
+                self.left -= whole.tokens - part.piece.tokens
+                self.shown[path][number] = _Shown(definition.text, whole, part.item)
+
+    def snippets(self) -> list[Snippet]:
+        """One a file, in the order of its source."""
+        found = []
+        for path, parts in self.shown.items():
+            language = by_path(path)
+            if language is None:
+                continue
+            pieces = [parts[index].piece for index in sorted(parts)]
+            best = max(pieces, key=lambda piece: piece.score)
+            texts = {index: part.text for index, part in parts.items()}
+            found.append(
+                Snippet(
+                    path=path,
+                    start_line=min(piece.start_line for piece in pieces),
+                    end_line=max(piece.end_line for piece in pieces),
+                    text=render(self.shelf.definitions(path), texts, language),
+                    source=best.source,
+                    score=best.score,
+                    tokens=sum(piece.tokens for piece in pieces) + self.count(path) + _HEADING,
+                    pieces=tuple(pieces),
+                )
             )
+        return sorted(found, key=lambda snippet: (_step(snippet.score), snippet.path))
+
+    def _piece(self, definition: Definition, text: str, item: Ranked, language: Language) -> Piece:
+        """The lines of a signature, and what they cost."""
+        braces = _BRACES if language.members_end and definition.kind in CONTAINERS else 0
+        return Piece(
+            name=definition.name,
+            start_line=definition.start_line,
+            end_line=definition.start_line + definition.text.count("\n") + 1,
+            source=item.source,
+            score=round(item.score, 4),
+            tokens=self.count(text) + 1 + braces,
         )
-    return sorted(snippets, key=lambda snippet: (_step(snippet.score), snippet.path))
 
 
 def _step(score: float) -> int:
     """Scores in coarse steps: the order of files must not change with every key, or the engine's cache is lost."""
-    return sum(score >= limit for limit in (0.3, 0.8, 1.6))
+    return sum(score >= limit for limit in (0.05, 0.15, 0.4))
 
 
-def render(definitions: Sequence[Definition], indices: Sequence[int], language: Language) -> str:
-    """The signatures of `indices` (with their parents among them), classes closed as the language does it."""
+def render(definitions: Sequence[Definition], texts: Mapping[int, str], language: Language) -> str:
+    """The signatures `texts` by index (with their parents among them), classes closed as the language does it."""
     lines: list[str] = []
     around: list[int] = []
-    shown_parents = {definitions[index].parent for index in indices}
-    for index in sorted(indices):
+    shown_parents = {definitions[index].parent for index in texts}
+    for index in sorted(texts):
         definition = definitions[index]
         while around and around[-1] != definition.parent:
             _close(definitions[around.pop()], language, lines)
-        text = definition.text
+        text = texts[index]
         outer = definitions[around[-1]] if around else None
         if (
             outer and outer.kind == "class" and _indent(text) <= _indent(outer.text)
@@ -112,7 +170,8 @@ def render(definitions: Sequence[Definition], indices: Sequence[int], language: 
 
 def _close(definition: Definition, language: Language, lines: list[str]) -> None:
     if language.members_end:
-        lines.append(_indent(definition.text) + (language.members_end if definition.kind == "class" else "}"))
+        end = language.members_end if definition.kind == "class" else language.namespace_end
+        lines.append(_indent(definition.text) + end)
 
 
 def _indent(text: str) -> str:
@@ -125,20 +184,6 @@ def _with_parents(definitions: Sequence[Definition], index: int) -> list[int]:
         wanted.append(index)
         index = definitions[index].parent
     return wanted
-
-
-def _piece(definition: Definition, item: Ranked, path: str, count: Callable[[str], int]) -> Piece:
-    """The lines of a signature, and what they cost."""
-    language = by_path(path)
-    braces = _BRACES if language is not None and language.members_end and definition.kind in CONTAINERS else 0
-    return Piece(
-        name=definition.name,
-        start_line=definition.start_line,
-        end_line=definition.start_line + definition.text.count("\n") + 1,
-        source=item.candidate.source,
-        score=round(item.score, 4),
-        tokens=count(definition.text) + 1 + braces,
-    )
 
 
 def _repeats(text: str, near: str) -> bool:

@@ -175,7 +175,10 @@ def test_the_most_relevant_file_comes_last(tmp_path: Path):
     index = RepositoryIndex([tmp_path])
     index.build()
     found = ask(
-        index, tmp_path, "main.py", "from a import near_one\nfrom b import far_away\n" + "\n" * 300 + "near_one($0"
+        index,
+        tmp_path,
+        "main.py",
+        "from a import near_one\nfrom b import far_away\nfar_away()\n" + "\n" * 300 + "near_one($0",
     )
     assert [snippet.path for snippet in found] == ["b.py", "a.py"]
     index.close()

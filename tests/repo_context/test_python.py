@@ -123,13 +123,15 @@ def saw(wood): ...
 def test_a_small_budget_takes_what_is_near_the_cursor():
     files = {
         "models.py": MODELS,
-        "main.py": "from models import Response, LIMIT, unused\n" + "\n" * 200 + "print(r.headers, r.$0)\n",
+        "main.py": "from models import Response, LIMIT, unused\nprint(LIMIT, unused)\n"
+        + "\n" * 200
+        + "def show(r: Response):\n    print(r.headers, r.$0)\n",
     }
     assert check(files, budget=34) == snapshot("""\
 == models.py
-class Base: ...
 @decorated
 class Response(Base):
+    code: int
     self.headers = headers or {}
 """)
     assert check(files, budget=8) == ""

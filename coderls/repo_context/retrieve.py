@@ -1,0 +1,88 @@
+"""From a cursor to snippets: look around, find, rank, pack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from coderls.document import Document, Snippet
+from coderls.repo_context.candidates import Asker, copies_of, find
+from coderls.repo_context.files import Shelf
+from coderls.repo_context.languages.language import Import, Language
+from coderls.repo_context.outline import Binding, Outline
+from coderls.repo_context.pack import pack
+from coderls.repo_context.parse import bindings
+from coderls.repo_context.rank import rank
+from coderls.repo_context.scope import Scope
+from coderls.repo_context.surroundings import look_around, near_text
+from coderls.repo_context.view import View
+
+#: Types of variables are looked for in so many lines before and after the cursor.
+_LINES_BEFORE, _LINES_AFTER = 150, 30
+#: More imports that nothing uses are a list of names for others, as packages have.
+_MAX_IDLE = 12
+_NOTHING = Outline((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A cursor in an open document; `path` is its place in the workspace folder of `shelf`."""
+
+    document: Document
+    offset: int
+    path: str
+    language: Language
+    view: View | None
+
+
+def retrieve(query: Query, shelf: Shelf, *, budget: int, count: Callable[[str], int]) -> list[Snippet]:
+    """What other files define that the code at the cursor may need: at most `budget` tokens by `count`."""
+    asker = ask(query, shelf)
+    return pack(
+        rank(find(asker), asker),
+        shelf,
+        budget=budget,
+        count=count,
+        near=near_text(query.document.text, query.offset),
+        is_copy=copies_of(asker.scope.own.definitions, shelf),
+    )
+
+
+def ask(query: Query, shelf: Shelf) -> Asker:
+    """What is known of the cursor before anything is looked for."""
+    document, offset = query.document, query.offset
+    own = query.view.outline if query.view else _NOTHING
+    line = document.line_of(offset)
+    return Asker(
+        scope=Scope(shelf, query.path, query.language, own),
+        around=look_around(document.text, offset),
+        line=line,
+        bindings=_bindings(query, line),
+        idle=idle_imports(document.text, own.imports) | _idle_members(document.text, own),
+    )
+
+
+def _bindings(query: Query, line: int) -> Sequence[Binding]:
+    """Typed variables at the cursor, from the lines around it: a long file is not parsed for each key."""
+    starts, text = query.document.line_starts, query.document.text
+    first, last = max(0, line - _LINES_BEFORE), line + _LINES_AFTER
+    end = starts[last] if last < len(starts) else len(text)
+    return bindings(query.language, text[starts[first] : end], first_line=first, limit_s=0.02)
+
+
+def _idle_members(text: str, own: Outline) -> dict[str, float]:
+    """Attributes that the file declares and does not use yet."""
+    held = {item.name for item in own.definitions if item.kind == "attribute" and item.type}
+    idle = [name for name in held if text.count(name) == 1]
+    return {name: 1.0 / len(idle) for name in idle} if len(idle) <= _MAX_IDLE else {}
+
+
+def idle_imports(text: str, imports: Sequence[Import]) -> dict[str, float]:
+    """Imported names that the file does not use yet, each with its share of the chance that it is wanted now."""
+    idle = []
+    for entry in imports:
+        name = entry.alias.partition(".")[0]
+        if name and text.count(name) <= 3 and len(re.findall(rf"\b{re.escape(name)}\b", text)) <= 1:
+            idle.append(entry.alias)
+    return {name: 1.0 / len(idle) for name in idle} if 0 < len(idle) <= _MAX_IDLE else {}
