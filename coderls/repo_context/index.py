@@ -150,6 +150,11 @@ class RepositoryIndex:
                 notes=(*self._workspace.notes, *(note for store in self._intake.stores for note in store.notes)),
             )
 
+    def finds(self, name: str) -> bool:
+        """Whether a file is known that defines `name`, and not so many that it says nothing."""
+        with self._lock:
+            return any(shelf.defining(name) for shelf in self._shelves)
+
     def why(self, path: Path) -> Verdict:
         """Whether this file is in the index now, and if not, why."""
         return verdict(self._intake, path)
