@@ -21,7 +21,8 @@ POINTS = (1, 2, 4, 8, 16, 32, 64)  # tokens of a run whose cost is kept; between
 _FORGET = 0.98  # weight of everything before, at each new observation
 _PRIOR_WEIGHT = 4.0  # observations that the first guess counts as
 _FOLLOW = 0.2  # how fast a cost follows what is measured, on a logarithmic scale
-_DRIFT = 0.02  # how fast costs that are not measured follow those that are
+_DRIFT = 0.02  # how fast costs that are not measured any more follow those that are
+_FRESH = 32  # notes of others after which a cost counts as not measured any more
 
 
 class Acceptance:
@@ -65,6 +66,7 @@ class Costs:
         self._known = bool(known)
         self._base = list(accumulate((_between(known, point) for point in POINTS), max))
         self._factors = [0.0] * len(POINTS)  # logarithms
+        self._ages = [_FRESH] * len(POINTS)  # notes of others since the last of its own
 
     def of(self, tokens: int) -> float:
         """Seconds of a run over `tokens` tokens."""
@@ -80,10 +82,13 @@ class Costs:
         near = {place} if POINTS[place] == tokens else {place - 1, place}
         for one in near:
             self._factors[one] += _FOLLOW * change
+            self._ages[one] = 0
         # A cost that was once measured too high is never used, and so never measured again: let it come back.
         followed = sum(self._factors[one] for one in near) / len(near)
         for other in set(range(len(POINTS))) - near:
-            self._factors[other] += _DRIFT * (followed - self._factors[other])
+            self._ages[other] += 1
+            if self._ages[other] > _FRESH:
+                self._factors[other] += _DRIFT * (followed - self._factors[other])
 
 
 def _between(known: Sequence[tuple[int, float]], tokens: int) -> float:

@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
+from coderls.engine.draft_lengths import Costs
 from coderls.engine.fake import END, FakeRule, FakeRunner, FakeScript, write_fake_model
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
@@ -337,3 +340,156 @@ def test_the_end_token_is_not_text_and_frozen_values_stay_apart(bench: Bench) ->
     chunks = bench.ask("def f():\n    ", logprobs=0)
     assert end not in [token for chunk in chunks for token in chunk.token_ids]
     assert replace(bench.worker.health, state="x").state == "x"
+
+
+def cheap_drafts(bench: Bench) -> None:
+    """From here on verifying costs nothing, so that every draft is tried."""
+    costs = bench.worker._rounds._speculation.costs = Costs({1: 1.0, 16: 1.0})
+    costs.note = lambda *_: None
+
+
+def test_expected_text_is_verified_in_one_run_and_changes_nothing(make: Callable[..., Bench]) -> None:
+    bench = make(speculates=True)
+    cheap_drafts(bench)
+    before = bench.runner.runs
+    chunks = bench.ask("def f():\n    ", drafts=("wrong", "return 1\n\nrest"), logprobs=1)
+    usage = chunks[-1].usage
+    size = len(bench.tokenizer.encode("return 1\n\nrest"))
+    assert text(chunks) == "return 1\n\nrest"
+    assert bench.runner.runs - before == 1, "the prompt with the whole draft"
+    assert (usage.completion_tokens, usage.accepted_tokens) == (size + 1, size)
+    assert usage.drafted_tokens >= size
+    assert sum(len(chunk.token_ids) for chunk in chunks) == sum(len(chunk.logprobs) for chunk in chunks) == size
+    lines = bench.metrics.text().decode()
+    assert f"coderls_accepted_tokens_total {size}.0" in lines
+    assert 'coderls_steps_total{kind="verify"}' in lines or 'coderls_steps_total{kind="prefill"}' in lines
+
+
+def test_what_was_said_here_before_comes_faster_the_second_time(make: Callable[..., Bench]) -> None:
+    bench = make(speculates=True)
+    cheap_drafts(bench)
+    first = bench.ask("def f():\n    ")
+    runs = bench.runner.runs
+    again = bench.ask("def f():\n    ")
+    assert text(again) == text(first)
+    assert bench.runner.runs - runs == 1, "even its end was known"
+    healed = bench.ask("def f():\n    ", required_prefix="ret")
+    assert text(healed) == "urn 1\n\nrest"
+    assert healed[-1].usage.accepted_tokens > 0
+
+
+def test_a_draft_never_leads_beyond_the_tokens_that_were_asked_for(make: Callable[..., Bench]) -> None:
+    bench = make(speculates=True)
+    cheap_drafts(bench)
+    for most in range(1, 6):
+        chunks = bench.ask("long", max_tokens=most, drafts=("y" * 300,))
+        assert (text(chunks), chunks[-1].finish_reason) == ("y" * most, "length")
+        assert chunks[-1].usage.completion_tokens == most
+    stopped = bench.ask("def f():\n    ", drafts=("return 1\n\nrest",), stop=("\n",))
+    assert text(stopped) == "return 1"
+
+
+def ids(chunks: list[Chunk], index: int) -> list[int]:
+    return [token for chunk in chunks if chunk.index == index for token in chunk.token_ids]
+
+
+SAID = st.text("ab €\n", max_size=12)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    says=st.lists(st.tuples(SAID, SAID), min_size=1, max_size=3),
+    drafts=st.lists(SAID, max_size=3),
+    n=st.integers(1, 3),
+    ends=st.tuples(st.sampled_from(["", "b\n", "€"]), st.sampled_from(["", "a", "aa", "€"])),
+)
+def test_drafts_and_company_change_no_output(
+    make: Callable[..., Bench], says: list, drafts: list[str], n: int, ends: tuple[str, str]
+) -> None:
+    """With drafts, in any company, each answer is the one that comes without drafts and alone."""
+    rules = [{"after": f"{number}:", "say": list(said)} for number, said in enumerate(says)]
+    script = FakeScript(tuple(FakeRule(rule["after"], tuple(rule["say"])) for rule in rules))
+    plain, fast = (make(rules=script.rules, speculates=speculates) for speculates in (False, True))
+    cheap_drafts(fast)
+    stop, required = ends
+    options = {
+        "n": n,
+        "sampling": Sampling(temperature=1.0, seed=3),
+        "stop": (stop,) if stop else (),
+        "required_prefix": required,
+        "max_tokens": 9,
+    }
+    prompts = [f"{number}:" for number in range(len(says))]
+    alone = [plain.ask(prompt, **options) for prompt in prompts]
+    waiting = [fast.submit(prompt, drafts=tuple(drafts), **options)[1] for prompt in prompts * 2]
+    together = [finish(events, n) for events in waiting]
+    for expected, found in zip(alone * 2, together, strict=True):
+        for index in range(n):
+            assert text(found, index) == text(expected, index)
+            assert ids(found, index) == ids(expected, index)
+        assert found[-1].usage.completion_tokens == expected[-1].usage.completion_tokens
+
+
+def test_candidates_run_as_one_batch(make: Callable[..., Bench]) -> None:
+    bench = make(slots=(512,) * 3)
+    runs = bench.runner.runs
+    chunks = bench.ask("dice = ", n=3, sampling=Sampling(temperature=1.0, seed=0))
+    longest = max(len(bench.tokenizer.encode(word)) for word in ("one", "two", "three")) + 1
+    assert bench.runner.runs - runs <= longest + 1
+    assert [text(chunks, index) for index in range(3)] == ["one", "two", "three"]
+
+
+class Faulty(Gate):
+    """A runner whose work on the slots of some prompts fails: as a result, or as the end of the whole batch."""
+
+    def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
+        results = super().run(batch, should_stop)
+        poisoned = [self._tokenizer.decode(self._memory[work.slot]).startswith("bad") for work in batch]
+        if self.raises and any(poisoned):
+            raise MemoryError
+        return [EngineError("bad") if bad else result for bad, result in zip(poisoned, results, strict=True)]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_one_that_fails_in_a_batch_fails_alone(make: Callable[..., Bench], raises: bool) -> None:
+    bench = make(slots=(512,) * 4)
+    bench.runner.__class__ = Faulty
+    bench.runner.raises = raises
+    bench.runner.held = queue.SimpleQueue()
+    waiting = [bench.submit(prompt, max_tokens=20)[1] for prompt in ("long", "bad", "euro = ")]
+    gate, bench.runner.held = bench.runner.held, None
+    gate.put(None)
+    assert text(finish(waiting[0])) == "y" * 20
+    with pytest.raises(EngineError, match="not enough memory" if raises else "bad"):
+        finish(waiting[1])
+    assert text(finish(waiting[2])) == "'€😀'"
+    assert bench.worker.busy == 0
+    assert text(bench.ask("def f():\n    ", max_tokens=1)) == "return"
+
+
+def test_a_long_prompt_is_given_up_when_somebody_comes_and_goes_on_afterwards(make: Callable[..., Bench]) -> None:
+    bench = make(slots=(4096, 4096))
+    bench.worker._rounds.pace.rate = 20_000  # so a lone chunk has several thousand tokens
+    bench.runner.held = queue.SimpleQueue()
+    _, slow = bench.submit("z" * 3000, max_tokens=4)
+    _, fast = bench.submit("def f():\n    ", max_tokens=1)
+    gate, bench.runner.held = bench.runner.held, None
+    gate.put(None)
+    assert text(finish(fast)) == "return"
+    assert text(finish(slow)) == "pass"
+    assert bench.worker.busy == 0
+
+
+def test_clients_take_turns_however_many_requests_they_send(make: Callable[..., Bench]) -> None:
+    bench = make(slots=(512, 512))
+    bench.runner.held = queue.SimpleQueue()
+    flood = [bench.submit("long", max_tokens=200)[1] for _ in range(20)]
+    request = GenerationRequest("def f():\n    ", max_tokens=1)
+    events: queue.SimpleQueue = queue.SimpleQueue()
+    bench.worker.submit(Job(request, tuple(bench.tokenizer.encode("def f():\n    ")), events.put, "another"))
+    gate, bench.runner.held = bench.runner.held, None
+    gate.put(None)
+    assert text(finish(events)) == "return"
+    assert sum(waiting.qsize() >= 200 for waiting in flood) < 10, "it did not wait for the flood"
+    for waiting in flood:
+        assert text(finish(waiting)) == "y" * 200
