@@ -208,14 +208,22 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
     speed = f", reads {health.prefill_tokens_per_s:,.0f} tokens/s" if health.prefill_tokens_per_s else ""
     where = f" on {health.device}" if health.device else ""
     kernels = f", attention by {health.attention}" if health.attention else ""
-    detail = f"{name}, {health.model}, {health.state}{where}{kernels}{speed}"
+    memory = _memory(health)
+    detail = f"{name}, {health.model}, {health.state}{where}{kernels}{speed}{memory and f', {memory}'}"
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
+    facts |= {"memory": dict(health.memory), "ways": list(health.ways), "context_length": health.context_length}
     if health.state == "failed":
         return Finding("engine", "fail", f"{detail}: {health.detail}", "Its log says why; restart the editor.", facts)
     if health.version and health.version != coderls.__version__:
         todo = f"It was started by another version than {coderls.__version__}. It leaves when nobody uses it."
         return Finding("engine", "warn", detail, todo, facts)
     return Finding("engine", "ok", detail, facts=facts)
+
+
+def _memory(health: Health) -> str:
+    """What the engine planned its memory for."""
+    parts = ", ".join(f"{name} {amount / _GB:.1f}" for name, amount in health.memory.items() if amount >= 0.05 * _GB)
+    return f"{sum(health.memory.values()) / _GB:.1f} GB planned ({parts})" if parts else ""
 
 
 def check_grammars() -> Finding:

@@ -6,7 +6,8 @@ with fields of our own that other engines may ignore: `required_prefix`, `priori
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 #: Raised when front and engine would misunderstand each other; part of the socket's name.
@@ -97,6 +98,7 @@ class Health:
     `features` names our own fields that this engine understands; the front uses no others.
     `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
     `prefill_tokens_per_s` is the best measured so far: the context budget follows it.
+    `ways`: how steps of the model are run; `memory`: what of the device's memory is for what, in bytes.
     """
 
     protocol: int
@@ -108,6 +110,8 @@ class Health:
     version: str = ""
     device: str = ""
     attention: str = ""
+    ways: tuple[str, ...] = ()
+    memory: Mapping[str, int] = field(default_factory=dict)
     context_length: int = 0
     prefill_tokens_per_s: float = 0.0
     features: tuple[str, ...] = ()

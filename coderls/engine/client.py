@@ -301,7 +301,8 @@ def _read_health(raw: dict[str, Any], endpoint: Endpoint) -> Health:
     known = {name.name for name in fields(Health)}
     values = {name: value for name, value in raw.items() if name in known}
     try:
-        return Health(**{**values, "features": tuple(values.get("features") or ())})
+        lists = {name: tuple(values.get(name) or ()) for name in ("features", "ways")}
+        return Health(**{**values, **lists})
     except TypeError as error:
         raise EngineMismatch(f"{endpoint} says something else than an engine would.", "Check the address.") from error
 

@@ -7,8 +7,8 @@ which tokens are in them: `kv_slots.py` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from coderls.engine.api import Sampling
@@ -20,7 +20,8 @@ class ModelInfo:
     """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation.
 
     `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
-    0: none has to. `attention` names the backend that was chosen.
+    0: none has to. `attention` names the backend that was chosen; `ways` the ways to run a step, the first that takes
+    it first; `memory`: bytes of `device` by what they are for, as planned.
     """
 
     name: str
@@ -33,6 +34,8 @@ class ModelInfo:
     kv_bytes_per_token: int = 0
     plain_context: int = 0
     attention: str = ""
+    ways: tuple[str, ...] = ()
+    memory: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,8 @@ class Worker:
             model_path=str(loaded.path),
             device=info.device,
             attention=info.attention,
+            ways=info.ways,
+            memory=info.memory,
             context_length=min(info.context_length, rounds.scheduler.slots.longest),
         )
         self._report("ready", "", 1.0)

@@ -27,12 +27,14 @@ class Batch:
     """`ids` int64 [3, total]: the tokens, and each one's row of the rotary tables and of the KV cache.
 
     They are made on the host; `to` moves them. `spans` says whose they are, in order; for the last `wanted[i]` tokens
-    of span i logits are wanted. `between` is called before each layer of a long pass, and ends it by raising.
+    of span i logits are wanted: those in `rows` (int64, by their place in the batch; None: all).
+    `between` is called before each layer of a long pass, and ends it by raising.
     """
 
     ids: Tensor
     spans: tuple[Span, ...]
     wanted: tuple[int, ...]
+    rows: Tensor | None = None
     between: Callable[[], None] | None = None
 
     @property
@@ -52,7 +54,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same, its `ids` on `device`."""
-        return self if self.ids.device == device else replace(self, ids=self.ids.to(device))
+        if self.ids.device == device:
+            return self
+        return replace(self, ids=self.ids.to(device), rows=None if self.rows is None else self.rows.to(device))
 
     @property
     def ends(self) -> tuple[Span, ...]:
@@ -60,17 +64,6 @@ class Batch:
         return tuple(
             Span(span.slot, span.end, wanted) for span, wanted in zip(self.spans, self.wanted, strict=True) if wanted
         )
-
-    def end_rows(self) -> Tensor | None:
-        """Which of the tokens become logits, by their place in `tokens`: int64, where `ids` is; None: all of them."""
-        if all(wanted == span.count for span, wanted in zip(self.spans, self.wanted, strict=True)):
-            return None
-        rows: list[int] = []
-        after = 0
-        for span, wanted in zip(self.spans, self.wanted, strict=True):
-            after += span.count
-            rows.extend(range(after - wanted, after))
-        return torch.tensor(rows, dtype=torch.long).to(self.ids.device)
 
 
 def make_batch(
@@ -90,9 +83,24 @@ def make_batch(
         rope_rows.extend(rope.rows(work.start, count, long=work.long))
         first = cache.offsets[work.slot] + work.start
         kv_rows.extend(range(first, first + count))
+    spans = tuple(Span(work.slot, work.start + len(work.tokens), len(work.tokens)) for work in works)
+    last = tuple(wanted) if wanted is not None else tuple(len(work.samples) for work in works)
     return Batch(
         ids=torch.tensor([tokens, rope_rows, kv_rows], dtype=torch.long),
-        spans=tuple(Span(work.slot, work.start + len(work.tokens), len(work.tokens)) for work in works),
-        wanted=tuple(wanted) if wanted is not None else tuple(len(work.samples) for work in works),
+        spans=spans,
+        wanted=last,
+        rows=_end_rows(spans, last),
         between=between,
     )
+
+
+def _end_rows(spans: Sequence[Span], wanted: Sequence[int]) -> Tensor | None:
+    """`Batch.rows`."""
+    if all(count == span.count for span, count in zip(spans, wanted, strict=True)):
+        return None
+    rows: list[int] = []
+    after = 0
+    for span, count in zip(spans, wanted, strict=True):
+        after += span.count
+        rows.extend(range(after - count, after))
+    return torch.tensor(rows, dtype=torch.long)

@@ -75,7 +75,7 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
         rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
         cache.layers[number].index_copy_(0, kv_rows, heads[:, config.heads :])
         queries = heads[:, : config.heads]
-        if number == last and (rows := batch.end_rows()) is not None:
+        if number == last and (rows := batch.rows) is not None:
             # Nothing attends to the last layer's output: only the rows that become logits go on.
             if not len(rows):
                 return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,9 +19,10 @@ from coderls.engine.model.config import ModelConfig, read_config
 from coderls.engine.model.device import choose_device, choose_dtypes, untested
 from coderls.engine.model.faults import device_lost, is_device_fault, is_out_of_memory
 from coderls.engine.model.forwards import EagerForward, Forward, run_first, stop_between
+from coderls.engine.model.graphs import capture_graphs, records_steps
 from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.linear import packing_works
-from coderls.engine.model.memory import free_bytes, free_cached_memory, plan_memory
+from coderls.engine.model.memory import free_bytes, free_cached_memory, graph_bytes, plan_memory
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose
 from coderls.engine.model.weights import load_qwen2
@@ -82,12 +84,15 @@ def _load(
     """Plan the memory, load the weights, and get everything ready."""
     copies_head = config.tied_head and device.type == "cpu" and packing_works(dtype)
     weights = (config.parameters + copies_head * config.vocab_size * config.hidden_size) * dtype.itemsize
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # of this thread, which is the only one that runs the model
     plan = plan_memory(
         config,
         device,
         dtype.itemsize,
         weights=weights,
         wanted=context_length,
+        graphs=graph_bytes(config) if records_steps(device) else 0,
         limit=limit,
         free=free_bytes(device),
     )
@@ -96,8 +101,10 @@ def _load(
         model = load_qwen2(
             path, config, device=device, dtype=dtype, context_length=plan.slots[0], progress=_part(progress, 0.0, 0.9)
         )
-        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.95))
-        runner.warm_up(_part(progress, 0.95, 1.0))
+        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93))
+        runner.record_steps(_part(progress, 0.93, 0.97))
+        runner.describe(plan.parts())
+        runner.warm_up(_part(progress, 0.97, 1.0))
     except (RuntimeError, MemoryError) as error:
         if is_device_fault(error):
             raise device_lost(device, error) from error
@@ -129,7 +136,9 @@ class TorchRunner:
         chosen = choose_attention(self._cache, config.heads, progress)
         log.info("Attention: %s", chosen.summary)
         #: Tried in order. Ways that are faster for some batches go before the eager one (`add_forward`).
-        self._forwards: list[Forward] = [EagerForward(model, self._cache, chosen.attention)]
+        self._attention = chosen.attention
+        self._eager = EagerForward(model, self._cache, chosen.attention)
+        self._forwards: list[Forward] = [self._eager]
         self.prefill_tokens_per_s = 0.0
         self.decode_tokens_per_s = 0.0
         self._info = ModelInfo(
@@ -166,7 +175,9 @@ class TorchRunner:
     def _run_sound(self, works: Sequence[Work], should_stop: Callable[[], bool] | None) -> list[Result]:
         """The results of works without a fault; what is too large for the memory together runs one by one."""
         try:
-            return self._choose(works, self._forward(works, should_stop=should_stop))
+            results = self._choose(works, self._forward(works, should_stop=should_stop))
+            self._finish()  # so that errors and time are this run's
+            return results
         except (RuntimeError, MemoryError) as error:
             if is_device_fault(error):
                 raise device_lost(self._device, error) from error
@@ -194,7 +205,7 @@ class TorchRunner:
         logits = self._forward([work], [len(work.tokens)])
         if logits is None:
             raise EngineError("The model returned no logits.")
-        return logits
+        return logits.clone()  # those of a recorded step are overwritten by the next
 
     def gives_numbers(self) -> bool:
         """Whether a prompt of many different tokens gives logits that are all numbers."""
@@ -214,9 +225,17 @@ class TorchRunner:
         if (way := make(self._model, self._cache)) is not None:
             self._forwards.insert(0, way)
 
+    def record_steps(self, progress: Callable[[str, float], None] | None = None) -> None:
+        """Record CUDA graphs where there is a card for them, and use those that agree with the eager pass."""
+        self.add_forward(lambda model, cache: capture_graphs(model, cache, self._attention, self._eager, progress))
+
+    def describe(self, memory: Mapping[str, int]) -> None:
+        """Say in `info` how steps run, and what the memory is for."""
+        self._info = replace(self._info, ways=tuple(way.name for way in self._forwards), memory=memory)
+
     def close(self) -> None:
         """Give the memory back. The runner cannot be used afterwards."""
-        del self._model, self._cache, self._forwards
+        del self._model, self._cache, self._attention, self._eager, self._forwards
         gc.collect()
         free_cached_memory(self._device)
 
@@ -243,8 +262,6 @@ class TorchRunner:
         """Seconds for `count` tokens in slot 0."""
         began = time.perf_counter()
         self.run([Work(0, at, [i % self._info.vocab_size for i in range(count)], samples)])
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
         return max(time.perf_counter() - began, 1e-6)
 
     def _forward(
@@ -255,6 +272,13 @@ class TorchRunner:
     ) -> Tensor | None:
         between = None if should_stop is None else stop_between(should_stop, self._device)
         return run_first(self._forwards, make_batch(works, self._cache, self._model.rope, wanted, between))
+
+    def _finish(self) -> None:
+        """Wait for the device."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
 
     def _choose(self, works: Sequence[Work], logits: Tensor | None) -> list[Result]:
         """The samples of each piece of work, whose rows of `logits` come in order."""

@@ -45,7 +45,8 @@ def written(cache: KvCache, spans: list[Span]) -> None:
         [Span(0, 17, 1), Span(1, 4, 4)],
     ],
 )
-def test_lengths_on_the_device(cache: KvCache, spans: list[Span], queries: int) -> None:
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_lengths_on_the_device(cache: KvCache, spans: list[Span], queries: int, at_the_end: bool) -> None:
     spans = [Span(span.slot, span.end, min(span.count, queries)) for span in spans]
     written(cache, spans)
     asked = torch.randn(sum(span.count for span in spans), 2, 64)
@@ -55,8 +56,9 @@ def test_lengths_on_the_device(cache: KvCache, spans: list[Span], queries: int) 
     filled = torch.zeros(sequences * queries, 2, 64)
     mine: list[int] = []
     for number, span in enumerate(spans):
-        table[number] = torch.tensor([number * queries, span.count, span.end, cache.offsets[span.slot]])
-        mine += range(number * queries, number * queries + span.count)
+        first = number * queries + (queries - span.count if at_the_end else 0)
+        table[number] = torch.tensor([first, span.count, span.end, cache.offsets[span.slot]])
+        mine += range(first, first + span.count)
     filled[mine] = asked
     found = GatheredAttention(cache).plan_on_device(table, queries)(filled, 0)
     assert found.isfinite().all(), "also of what is nobody's"

@@ -27,17 +27,17 @@ class GatheredAttention(SdpaAttention):
         self.most_positions = min(most_positions, max(cache.lengths))
 
     def plan_on_device(self, table: Tensor, queries: int) -> Attend:
-        """See `GraphAttention.plan_on_device`; sequence i has the query rows from `i * queries` on."""
+        """See `GraphAttention.plan_on_device`; the rows of sequence i are within `queries` from `i * queries` on."""
         device, sequences = table.device, len(table)
-        _, counts, ends, starts = table.long().unbind(1)
+        firsts, counts, ends, starts = table.long().unbind(1)
         positions = torch.arange(self.most_positions, device=device)
         rows = (starts[:, None] + positions).clamp(max=self._cache.scratch).flatten()
-        number = torch.arange(queries, device=device)
-        places = (ends - counts)[:, None] + number
-        seen = positions <= places[:, :, None]  # [sequences, queries, positions]
-        real = number < counts[:, None]
+        # Which of the sequence's queries a row is; [sequences, queries].
+        number = torch.arange(sequences * queries, device=device).view(sequences, queries) - firsts[:, None]
+        real = (number >= 0) & (number < counts[:, None])
+        seen = positions <= ((ends - counts)[:, None] + number)[:, :, None]  # [sequences, queries, positions]
         # A query that is nobody's sees the first position, so that its softmax is one of numbers.
-        mask = torch.where(real[:, :, None], seen, positions == 0)[:, None]
+        mask = torch.where(real[:, :, None], seen, positions == 0)
         unread = (positions >= ends[:, None])[:, :, None, None]
 
         def attend(asked: Tensor, layer: int) -> Tensor:
@@ -45,8 +45,16 @@ class GatheredAttention(SdpaAttention):
             found = self._cache.layers[layer][rows].view(sequences, self.most_positions, -1, head_dim)
             # What was never written may be NaN, which a weight of zero does not remove.
             keys, values = found.masked_fill(unread, 0).transpose(1, 2).chunk(2, dim=1)
-            asked = asked.reshape(sequences, queries, heads, head_dim).transpose(1, 2)
-            out = F.scaled_dot_product_attention(asked, keys, values, attn_mask=mask, enable_gqa=True)
-            return out.transpose(1, 2).reshape(sequences * queries, heads * head_dim)
+            # The query heads of one KV head become rows of one product: [sequences, kv_heads, group * queries, dim].
+            group = heads // keys.shape[1]
+            packed = asked.reshape(sequences, queries, -1, group, head_dim).permute(0, 2, 3, 1, 4)
+            out = F.scaled_dot_product_attention(
+                packed.reshape(sequences, -1, group * queries, head_dim),
+                keys,
+                values,
+                attn_mask=mask.repeat(1, group, 1)[:, None],
+            )
+            out = out.view(sequences, -1, group, queries, head_dim).permute(0, 3, 1, 2, 4)
+            return out.reshape(sequences * queries, heads * head_dim)
 
         return attend
