@@ -7,16 +7,31 @@ all products of a 135M model in bfloat16, two cores: 22 ms plain, 12 ms packed; 
 In float32 the packed form is faster too (one row 45 against 66 microseconds), but sums in an order whose error
 against float64 was up to four times that of the plain product; in bfloat16 it was never larger. More than twice is
 not taken, so float32 stays plain.
+
+A quantized weight is read in fewer bytes, and that pays for few rows only: prompts go through the bfloat16 weight
+beside it, where the memory has room for one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from coderls.engine.model.quantize import Int4Weight, Int8Weight, QuantizedWeight, quantize
+
+#: `x` [rows, in] to [rows, out]: a product that reads a quantized weight as it is.
+Product = Callable[[Tensor], Tensor]
+
+
+#: On a CPU. Beyond, products in bfloat16 take less time than the reading of the quantized weight saves.
+FEW_ROWS = 4
+#: torch's int4 product takes multiples of so many outputs.
+_INT4_ROWS = 16
 
 
 class Linear(Protocol):
@@ -62,11 +77,129 @@ class PackedLinear:
         return y
 
 
+class QuantizedLinear:
+    """A weight in int8 or int4 for up to `few_rows` rows, and what the others go through.
+
+    `wide` is the same layer at full width; without one the weight is made wide at each call, which long prompts hardly
+    feel. `product` reads the quantized weight itself; without one (a device or dtype that has none) every call widens.
+    """
+
+    def __init__(
+        self,
+        weight: QuantizedWeight,
+        bias: Tensor | None = None,
+        *,
+        wide: Linear | None = None,
+        product: Product | None = None,
+        few_rows: int = 0,
+    ) -> None:
+        self.weight = weight
+        self.bias = bias
+        self.wide = wide
+        self.few_rows = few_rows if product else 0
+        self._product = product
+
+    def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        if self._product is not None and x.shape[0] <= self.few_rows:
+            y = self._product(x)
+            if self.bias is not None:
+                y.add_(self.bias)
+        elif self.wide is not None:
+            return self.wide(x, add)
+        else:
+            y = F.linear(x, self.weight.dequantize(x.dtype), self.bias)
+        return y if add is None else y.add_(add)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the weight in all its forms."""
+        packed = getattr(self._product, "nbytes", 0)
+        return self.weight.nbytes + packed + (0 if self.wide is None else self.wide.nbytes)
+
+
+class CpuInt8Product:
+    """torch's own product with int8 rows. It reads the tensors of the format as they are.
+
+    It and its int4 sister are fast in bfloat16 only (in float32 twenty times slower), on processors without bfloat16
+    arithmetic too: there the rows are rounded for it.
+    """
+
+    def __init__(self, weight: Int8Weight) -> None:
+        self._weight = weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = torch._weight_int8pack_mm(x.bfloat16(), self._weight.q, self._weight.scale)
+        return y.to(x.dtype)
+
+
+class CpuInt4Product:
+    """torch's own product with int4 groups, on a copy of the weight in its blocked layout.
+
+    The copy is made at the first call: what runs whole steps by itself (`native`) never needs it.
+    """
+
+    def __init__(self, weight: Int4Weight) -> None:
+        self._weight = weight
+        self._group = weight.group
+        self._packed: Tensor | None = None
+        self._scales_and_zeros: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._packed is None or self._scales_and_zeros is None:
+            numbers = self._weight.numbers().to(torch.int32)
+            self._packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
+            self._scales_and_zeros = torch.stack((self._weight.scale, self._weight.zero), -1)
+        y: Tensor = _INT4_PRODUCT(x.bfloat16(), self._packed, self._group, self._scales_and_zeros)
+        return y.to(x.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copy."""
+        parts = (self._packed, self._scales_and_zeros)
+        return sum(part.nbytes for part in parts if part is not None)
+
+
 def make_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
     """The fastest form for the device that `weight` is on."""
     if weight.device.type == "cpu" and packing_works(weight.dtype):
         return PackedLinear(weight, bias)
     return PlainLinear(weight, bias)
+
+
+def make_quantized(weight: QuantizedWeight, bias: Tensor | None = None, wide: Linear | None = None) -> QuantizedLinear:
+    """A quantized layer with the product that this device has for it, if that passed its test here."""
+    group = weight.group if isinstance(weight, Int4Weight) else 0
+    fits = group == 0 or weight.shape[0] % _INT4_ROWS == 0
+    if weight.scale.device.type == "cpu" and fits and quantized_products_work(group):
+        return QuantizedLinear(weight, bias, wide=wide, product=_cpu_product(weight), few_rows=FEW_ROWS)
+    return QuantizedLinear(weight, bias, wide=wide)
+
+
+def _cpu_product(weight: QuantizedWeight) -> Product:
+    return CpuInt8Product(weight) if isinstance(weight, Int8Weight) else CpuInt4Product(weight)
+
+
+@lru_cache(maxsize=8)
+def quantized_products_work(group: int) -> bool:
+    """Whether torch's product with int8 rows (`group` 0) or int4 groups is there, and agrees with the wide one.
+
+    Tried, not guessed.
+    """
+    weight = (torch.arange(64 * 128, dtype=torch.float32) * 0.37).sin().view(64, 128).bfloat16()
+    quantized = quantize(weight, 4, group) if group else quantize(weight, 8)
+    try:
+        product = _cpu_product(quantized)
+        return all(
+            torch.allclose(
+                product(weight[:rows]).float(),
+                F.linear(weight[:rows].float(), quantized.dequantize()),
+                atol=0.05,
+                rtol=0.02,
+            )
+            for rows in (1, 3, 5)
+        )
+    except (RuntimeError, NotImplementedError, AttributeError):
+        return False
 
 
 @lru_cache(maxsize=4)
@@ -93,6 +226,8 @@ def packing_works(dtype: torch.dtype) -> bool:
         return False
     return True
 
+
+_INT4_PRODUCT = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
 if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
     _LINEAR = torch.ops.mkldnn._linear_pointwise.default

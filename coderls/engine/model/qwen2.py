@@ -16,7 +16,7 @@ from coderls.engine.model.attention import Attention
 from coderls.engine.model.batch import Batch
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.kv import KvCache
-from coderls.engine.model.linear import Linear, PlainLinear
+from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
 from coderls.engine.model.rope import RopeTables, rotate
 
 
@@ -49,9 +49,10 @@ class Qwen2:
     @property
     def weight_bytes(self) -> int:
         """Memory of all weights; a tied head that is the embedding itself is counted once."""
-        shared = isinstance(self.head, PlainLinear) and self.head.weight is self.embedding
+        wide = self.head.wide if isinstance(self.head, QuantizedLinear) else self.head
+        shared = self.embedding.nbytes if isinstance(wide, PlainLinear) and wide.weight is self.embedding else 0
         products = [p for layer in self.layers for p in (layer.qkv, layer.attention_out, layer.gate_up, layer.mlp_out)]
-        return self.embedding.nbytes + (0 if shared else self.head.nbytes) + sum(p.nbytes for p in products)
+        return self.embedding.nbytes + self.head.nbytes - shared + sum(p.nbytes for p in products)
 
 
 def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) -> Tensor | None:

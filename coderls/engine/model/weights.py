@@ -9,14 +9,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from coderls.engine.model.config import ModelConfig
-from coderls.engine.model.linear import make_linear
+from coderls.engine.model.linear import Linear, PlainLinear, make_linear, make_quantized
+from coderls.engine.model.quantize import QuantizedWeight
 from coderls.engine.model.qwen2 import Layer, Qwen2
 from coderls.engine.model.rope import rope_tables
 from coderls.errors import ModelBroken
@@ -50,6 +51,17 @@ class Checkpoint:
         return whole
 
 
+class Narrow(Protocol):
+    """The quantized weights of a checkpoint: see `quantized_file.py`."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether the weights are wanted at full width too."""
+
+    def weight(self, product: str, device: torch.device) -> QuantizedWeight:
+        """The weight of a product by its name in `product_parts`. Raises ModelBroken."""
+
+
 def load_qwen2(
     folder: Path,
     config: ModelConfig,
@@ -57,32 +69,42 @@ def load_qwen2(
     device: torch.device,
     dtype: torch.dtype,
     context_length: int,
+    narrow: Narrow | None = None,
     progress: Progress | None = None,
 ) -> Qwen2:
     """Load the weights of `folder` to `device` in `dtype`, with rotary tables for `context_length` positions.
 
-    `progress` gets what is being done and the fraction done, 0 to 1. Raises ModelBroken.
+    `narrow`: the same weights quantized, for all products. `progress` gets what is being done and the fraction done, 0
+    to 1. Raises ModelBroken.
     """
     checkpoint = open_checkpoint(folder, config)
+    parts = product_parts(config)
     report = progress or (lambda _detail, _fraction: None)
 
     def read(*names: str) -> Tensor:
         return checkpoint.fused(names, device, dtype)
 
+    def product(name: str, bias: Tensor | None = None, known: Tensor | None = None) -> Linear:
+        """`known`: the weight, where it is in memory already."""
+        if narrow is None:
+            return make_linear(read(*parts[name]) if known is None else known, bias)
+        wide: Linear | None = None
+        if narrow.wide:
+            wide = make_linear(read(*parts[name]) if known is None else known, bias)
+        elif known is not None:
+            wide = PlainLinear(known, bias)  # costs no memory
+        return make_quantized(narrow.weight(name, device), bias, wide)
+
     def read_layer(index: int) -> Layer:
         report("loading weights", (index + 0.5) / (config.layers + 1))
-        at = f"model.layers.{index}."
-        attention = at + "self_attn."
+        at, here = f"model.layers.{index}.", f"layers.{index}."
         return Layer(
             attention_norm=read(at + "input_layernorm.weight"),
-            qkv=make_linear(
-                read(*(f"{attention}{part}_proj.weight" for part in "qkv")),
-                read(*(f"{attention}{part}_proj.bias" for part in "qkv")),
-            ),
-            attention_out=make_linear(read(attention + "o_proj.weight")),
+            qkv=product(here + "qkv", read(*(f"{at}self_attn.{part}_proj.bias" for part in "qkv"))),
+            attention_out=product(here + "attention_out"),
             mlp_norm=read(at + "post_attention_layernorm.weight"),
-            gate_up=make_linear(read(at + "mlp.gate_proj.weight", at + "mlp.up_proj.weight")),
-            mlp_out=make_linear(read(at + "mlp.down_proj.weight")),
+            gate_up=product(here + "gate_up"),
+            mlp_out=product(here + "mlp_out"),
         )
 
     report("loading weights", 0.0)
@@ -93,11 +115,27 @@ def load_qwen2(
             embedding=embedding,
             layers=tuple(read_layer(index) for index in range(config.layers)),
             norm=read(_NORM),
-            head=make_linear(embedding if config.tied_head else read(_HEAD)),
+            head=product("head", known=embedding if config.tied_head else None),
             rope=rope_tables(config, context_length, device),
         )
     report("loading weights", 1.0)
     return model
+
+
+def product_parts(config: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """For every product of the model, the checkpoint's weights that lie one below the other in it."""
+    layer = {
+        "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        "attention_out": ("self_attn.o_proj",),
+        "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+        "mlp_out": ("mlp.down_proj",),
+    }
+    parts = {
+        f"layers.{index}.{product}": tuple(f"model.layers.{index}.{name}.weight" for name in names)
+        for index in range(config.layers)
+        for product, names in layer.items()
+    }
+    return {**parts, "head": (_EMBEDDING if config.tied_head else _HEAD,)}
 
 
 def open_checkpoint(folder: Path, config: ModelConfig) -> Checkpoint:
