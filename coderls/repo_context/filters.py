@@ -44,7 +44,8 @@ def name_reason(path: str) -> Reason | None:
 
 def text_reason(text: str) -> Reason | None:
     """Why a text is not one that people write."""
-    if _GENERATED.search(text, 0, _HEAD):
+    head = text[:_HEAD]
+    if "generated" in head.lower() and _GENERATED.search(head):
         return Reason.GENERATED
     if len(text) > _HEAD and len(text) / (text.count("\n") + 1) > _LONG_LINES:
         return Reason.MINIFIED
