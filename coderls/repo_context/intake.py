@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,17 @@ from coderls.repo_context.languages import by_id, by_path
 from coderls.repo_context.languages.language import Import
 from coderls.repo_context.outline import Outline, to_bytes
 from coderls.repo_context.parse import outline
-from coderls.repo_context.store import OUTLINE, SETTINGS, Content, Row, Store, database_path, key_of, names_of
+from coderls.repo_context.store import (
+    OUTLINE,
+    SETTINGS,
+    Content,
+    Row,
+    Store,
+    database_path,
+    drop_unused,
+    key_of,
+    names_of,
+)
 from coderls.repo_context.view import View
 from coderls.repo_context.workspace import Workspace
 
@@ -45,8 +56,10 @@ class Intake:
         self.left_out: list[dict[str, Reason]] = [{} for _ in workspace.folders]
         #: By folder: whether its files are known, read or not.
         self.listed = [False for _ in workspace.folders]
-        #: Files whose records are lost: they have to be read again.
-        self.lost: deque[Path] = deque(maxlen=10_000)
+        #: Told of files whose records are lost: they have to be read again. Called with the lock, must not wait.
+        self.on_lost: Callable[[Path], None] = lambda path: None
+        if cache is not None:
+            drop_unused(cache)
         self.stores = [Store(database_path(cache, folder) if cache else None) for folder in workspace.folders]
         self.shelves = tuple(
             Shelf(store.outline, partial(self._note_lost, number)) for number, store in enumerate(self.stores)
@@ -157,7 +170,7 @@ class Intake:
             text = self.stores[number].text(content.key)
             if text is None:
                 self._lost_keys.add(content.key)
-                self.lost.append(self.workspace.folders[number] / path)
+                self.on_lost(self.workspace.folders[number] / path)
                 return
             with self.lock:
                 shelf.put_settings(path, text)
@@ -181,7 +194,7 @@ class Intake:
         key = self.shelves[number].key(path)
         if key is not None and key not in self._lost_keys:
             self._lost_keys.add(key)
-            self.lost.append(self.workspace.folders[number] / path)
+            self.on_lost(self.workspace.folders[number] / path)
 
 
 def _content(path: str, key: bytes, data: bytes) -> tuple[Content, bytes]:

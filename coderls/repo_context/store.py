@@ -87,6 +87,16 @@ def database_path(cache: Path, folder: Path) -> Path:
     return cache / f"{blake2b(name, digest_size=12).hexdigest()}.sqlite"
 
 
+def drop_unused(cache: Path, days: float = 90.0) -> None:
+    """Remove the databases of folders that nobody opened for so long."""
+    try:
+        for file in cache.glob("*.sqlite"):
+            if time.time() - file.stat().st_mtime > days * 86_400:
+                _remove(file)
+    except OSError as error:
+        logger.info("The folder %s cannot be tidied: %s", cache, error)
+
+
 class Store:
     """The records of one workspace folder. May be used by any threads. `file` None: in memory only."""
 
@@ -207,6 +217,7 @@ class Store:
                 self._writer = self._connect(file)
                 self._prepare(self._writer)
                 self._reader = self._connect(file)
+                os.utime(file)  # it is in use: see `drop_unused`
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
                 if again or not _is_damage(error):

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: The worker waits until nothing was typed for so long, or for so many times what parsing the document takes.
 _QUIET_S = 0.02
-_QUIET_COSTS = 5.0
-_LONGEST_QUIET_S = 0.25
+_QUIET_COSTS = 2.0
+_LONGEST_QUIET_S = 0.15
 #: ... but at most this long: somebody may type for minutes.
 _LONGEST_WAIT_S = 2.0
 #: Given to other threads after each file: a parse holds the interpreter's lock.
@@ -46,6 +46,7 @@ class Upkeep:
         self._last_change = self._first_change = 0.0
         self._quiet_s = _QUIET_S
         self._closed = False
+        intake.on_lost = self.note
 
     def note(self, change: Change) -> None:
         """Something changed. Returns at once."""
@@ -80,19 +81,7 @@ class Upkeep:
             worker.join(5.0)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while self._todo and (wait := self._due() - time.monotonic()) > 0:
-                    self._changed.wait(wait)
-                while self._intake.lost:
-                    self._todo[self._intake.lost.popleft()] = None
-                if not self._todo:
-                    for store in self._intake.stores:
-                        store.flush()
-                    self._worker = None
-                    self._changed.notify_all()
-                    return
-                batch = self._take()
+        while batch := self._wait():
             self._pause()
             try:
                 if len(batch) > 1:
@@ -102,6 +91,22 @@ class Upkeep:
             except Exception:  # one strange file must not end the worker: nothing would be taken in any more
                 logger.exception("A change could not be taken into the index.")
             time.sleep(_YIELD_S)
+
+    def _wait(self) -> list[Change]:
+        """What to do next, when it is time; nothing when there is nothing left and the worker ends."""
+        for again in (False, True):
+            with self._changed:
+                while self._todo and (wait := self._due() - time.monotonic()) > 0:
+                    self._changed.wait(wait)
+                if self._todo:
+                    return self._take()
+                if again:
+                    self._worker = None
+                    self._changed.notify_all()
+            if not again:  # outside of the lock: another server may be writing, and the event loop notes changes
+                for store in self._intake.stores:
+                    store.flush()
+        return []
 
     def _due(self) -> float:
         """When to begin: once typing pauses, and after a while even if it never does."""

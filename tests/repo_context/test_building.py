@@ -18,6 +18,9 @@ from coderls.repo_context import intake as intake_module
 from coderls.repo_context import upkeep as upkeep_module
 from coderls.repo_context.exclusion import Reason
 from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.intake import Intake
+from coderls.repo_context.languages.language import Language
+from coderls.repo_context.outline import Outline
 from coderls.repo_context.store import database_path
 from coderls.repo_context.workspace import Workspace
 from tests.repo_context.repository import ask, open_document, show, write
@@ -55,22 +58,23 @@ def age(root: Path) -> None:
 
 
 class Reads:
-    """Which files are read, in order."""
+    """Which files are read for what they define, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
         self.parsed = 0
-        read, parse = Workspace.read_bytes, intake_module.outline
+        take, parse = Intake.take_file, intake_module.outline
 
-        def counted(workspace: Workspace, number: int, inside: str):  # type: ignore[no-untyped-def]
-            self.paths.append(inside)
-            return read(workspace, number, inside)
+        def counted(intake: Intake, number: int, path: str) -> None:
+            if intake.open_at(number, path) is None:
+                self.paths.append(path)
+            take(intake, number, path)
 
-        def counted_parse(*args, **named):  # type: ignore[no-untyped-def]
+        def counted_parse(language: Language, text: str, **limits: float) -> Outline | None:
             self.parsed += 1
-            return parse(*args, **named)
+            return parse(language, text, **limits)
 
-        monkeypatch.setattr(Workspace, "read_bytes", counted)
+        monkeypatch.setattr(Intake, "take_file", counted)
         monkeypatch.setattr(intake_module, "outline", counted_parse)
 
     def since(self) -> tuple[list[str], int]:
@@ -202,7 +206,6 @@ def test_a_record_that_is_lost_is_read_again(shop: Path, reads: Reads):
     index = built(shop)
     reads.since()
     ask(index, shop, "main.py", MAIN)
-    index.refresh(shop / "unrelated.txt")  # the worker wakes
     assert index.settle(30)
     assert "price" in show(ask(index, shop, "main.py", MAIN))
     assert "shop/model.py" in reads.since()[0]

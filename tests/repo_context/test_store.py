@@ -19,7 +19,17 @@ from coderls.repo_context.languages.python import PYTHON
 from coderls.repo_context.outline import Outline, to_bytes
 from coderls.repo_context.parse import outline
 from coderls.repo_context.reading import Stamp
-from coderls.repo_context.store import OUTLINE, SETTINGS, VERSION, Content, Store, database_path, key_of, names_of
+from coderls.repo_context.store import (
+    OUTLINE,
+    SETTINGS,
+    VERSION,
+    Content,
+    Store,
+    database_path,
+    drop_unused,
+    key_of,
+    names_of,
+)
 
 OLD = 1_000_000_000
 
@@ -244,3 +254,14 @@ def test_each_folder_has_a_database_of_its_own_however_it_is_reached(tmp_path: P
 
 def test_the_same_bytes_in_another_language_are_another_content():
     assert key_of("c", b"int x;") != key_of("cpp", b"int x;")
+
+
+def test_databases_that_nobody_uses_are_removed_and_the_others_are_not(store: Store, file: Path):
+    other = file.with_name("other.sqlite")
+    Store(other).close()
+    os.utime(other, (1, 1))
+    os.utime(file, (1, 1))
+    Store(file).close()  # it is used again
+    drop_unused(file.parent)
+    assert (file.exists(), other.exists()) == (True, False)
+    drop_unused(file.parent / "gone")
