@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from coderls.errors import CoderlsError, EngineError
+from coderls.errors import CoderlsError, EngineError, EngineLeaving
 from coderls.session.ui import Client, Progress
 from coderls.settings import EngineSettings
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
+_LONGEST_ANSWER_S = 30.0
 
 #: How long a measured speed is believed, and how much faster the engine must be for longer prompts. Both are coarse:
 #: each change of the budget moves the window, and what the engine has cached is lost once.
@@ -51,6 +52,7 @@ class EngineLink:
         self._retry_at = 0.0
         self._used_at = 0.0
         self._proved = False
+        self._left: Engine | None = None  # the last that went of its own accord
         self._told = False
         self._speed_seen_at = float("-inf")
 
@@ -81,13 +83,18 @@ class EngineLink:
     def lost(self, engine: Engine, error: CoderlsError) -> None:
         """`engine` failed a request in a way that says it is gone: get it back.
 
-        One that never answered anything is not started again at once: it would fail at each keystroke.
+        One that never answered anything is not started again at once: it would fail at each keystroke. One that
+        leaves of its own accord is no failure.
         """
         if self.engine is not engine or self._settings is None:
             return  # somebody else noticed before
         idle = time.monotonic() - self._used_at
-        left_by_itself = 0 < self._settings.idle_exit_s <= idle
+        longest = self._settings.idle_exit_s
+        # Its idle time began with its last request, ours with the answer.
+        left_idle = longest > 0 and idle >= max(longest / 2, longest - _LONGEST_ANSWER_S)
+        left_by_itself = isinstance(error, EngineLeaving) or left_idle
         logger.warning("The engine is gone: %s", error)
+        self._left = engine if left_by_itself else None
         self._leave()
         if not self._proved and not left_by_itself:
             self._failed(f"The engine stopped at its first request. {error}")
@@ -96,6 +103,17 @@ class EngineLink:
             self._told = True
             self._client.show("warning", f"The engine stopped, and is started again. {error}")
         self._connect()
+
+    async def successor(self, engine: Engine) -> Engine | None:
+        """The engine that can be asked again what `engine` did not answer, because it left of its own accord.
+
+        Waits until it is there. None when there is none, and when `engine` did not leave in such a way.
+        """
+        if engine is not self._left:
+            return None
+        if self._connecting is not None:
+            await asyncio.wait([self._connecting])
+        return self.engine
 
     async def close(self) -> None:
         """Drop the connection; the engine process is left to others, and leaves when idle."""

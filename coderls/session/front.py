@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from coderls.fim.reuse import Memory, Place
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
+from coderls.session.tally import Tally
 from coderls.session.ui import Client
 from coderls.settings import Problem, Settings, parse_settings
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Ghost text that comes later than this helps nobody; it also ends requests to an engine that stalls.
 LONGEST_S = 30.0
+#: So long a text that was dismissed is not offered again at the same place.
+_SULKS_S = 60.0
 
 
 class Session:
@@ -48,6 +52,8 @@ class Session:
         self._memory: Memory[Completion] = Memory()
         self._answers: AnswerCache | None = None
         self._answered_by: object = None
+        self._tally = Tally(lambda uri: self.documents[uri].text if uri in self.documents else None)
+        self.paused = False
         self._initial: Any = None
         self._shown: set[Problem] = set()
 
@@ -70,6 +76,7 @@ class Session:
         self._generations.stop_all()
         self._index.close()
         await self._engine.close()
+        await asyncio.to_thread(self._tally.close)
 
     # Documents.
 
@@ -85,6 +92,7 @@ class Session:
         self.lost.discard(document.uri)
         self._changed_at[document.uri] = time.monotonic()
         self._generations.supersede(document.uri)
+        self._tally.changed(document)
         self._index.changed(document)
 
     def lose(self, uri: str) -> None:
@@ -109,6 +117,7 @@ class Session:
         self.lost.discard(uri)
         self._generations.stop(uri)
         self._memory.forget(uri)
+        self._tally.closed(uri)
         if document is not None:
             self._index.closed(document)
 
@@ -135,6 +144,7 @@ class Session:
         base, problems = parse_settings(_own_section(self._initial))
         before = self.settings
         self.settings, more = parse_settings(_own_section(pulled), base)
+        self._tally.enabled = self.settings.stats.enabled
         if self.settings != before:
             self._forget_answers()
         for problem in [*problems, *more]:
@@ -150,8 +160,11 @@ class Session:
         Failures are logged, and shown where the user can do something: an editor asks at every keystroke, and
         must not be answered with an error at each.
         """
-        if document.uri in self.lost:
+        if document.uri in self.lost or (self.paused and not invoked):
             return None
+        began = time.monotonic()
+        if invoked:
+            self._tally.rhythm.invoked()
         place = Place(document, offset)
         found = await self._recall(place, invoked)
         if found is None:
@@ -160,8 +173,20 @@ class Session:
                 found = await self._recall(place, invoked, from_start=True)
         if found is None or self.documents.get(document.uri) is not document:
             return None
+        milliseconds = (time.monotonic() - began) * 1000
+        found = replace(found, offer=self._tally.showing(found, invoked=invoked, milliseconds=milliseconds))
         self._last[document.uri] = found
         return found
+
+    def accepted(self, number: int) -> None:
+        """The user took the completion that was offer `number`."""
+        self._tally.accepted(number)
+
+    def rejected(self, number: int) -> None:
+        """The user dismissed it: the same text is not offered there again for a while."""
+        shown = self._tally.rejected(number)
+        if shown is not None:
+            self._memory.reject(shown, time.monotonic())
 
     async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> Completion | None:
         """What is left of an earlier completion here: no model, and no waiting for the user's delay."""
@@ -177,15 +202,18 @@ class Session:
         """A completion by the model, and remembered."""
         if not self.settings.completion.enabled:
             return None
-        if not invoked:
-            await self._until_typing_rests(place.document.uri)
+        if not invoked and not await self._until_typing_rests(place.document.uri):
+            return None
         engine = self._engine.wanted()
         if engine is None:
             return None
         with self._index.quiet():
             made = await self._ask(engine, place, invoked, heard)
-        if made is not None:
-            self._memory.add(made.shown)
+            if made is None and (successor := await self._engine.successor(engine)) is not None:
+                made = await self._ask(successor, place, invoked, heard)
+        if made is None or (not invoked and self._memory.rejected(made.shown, time.monotonic(), _SULKS_S)):
+            return None
+        self._memory.add(made.shown)
         return made
 
     def explain(self, uri: str) -> dict[str, Any] | None:
@@ -233,6 +261,7 @@ class Session:
             return None  # its connection was closed under this request: the options name another engine now
         if completion is not None:
             self._engine.worked(engine)
+            self._tally.rhythm.responded(completion.timings.total / 1000)
         return completion
 
     def _forget_answers(self) -> None:
@@ -240,10 +269,17 @@ class Session:
         self._memory.forget()
         self._answers = None
 
-    async def _until_typing_rests(self, uri: str) -> None:
-        """Wait for the rest of the user's delay after the last change; newer requests cancel this one meanwhile."""
-        ends = self._changed_at.get(uri, 0.0) + self.settings.completion.debounce_ms / 1000
-        await asyncio.sleep(max(0.0, ends - time.monotonic()))
+    async def _until_typing_rests(self, uri: str) -> bool:
+        """Wait for the rest of the delay after the last change; newer requests cancel this one meanwhile.
+
+        False: the user has had enough of answers for now. A delay that the user set is kept to, whatever they do.
+        """
+        now, fixed = time.monotonic(), self.settings.completion.debounce_ms
+        if fixed is None and self._tally.rhythm.rests(now):
+            return False
+        wait = self._tally.rhythm.delay(now) if fixed is None else fixed / 1000
+        await asyncio.sleep(max(0.0, self._changed_at.get(uri, float("-inf")) + wait - now))
+        return True
 
 
 def _path_in(folder: Path | None, document: Document) -> str:

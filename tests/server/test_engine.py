@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,28 @@ def test_a_killed_engine_comes_back_and_the_user_hears_of_it_once(home: Any) -> 
     # The document was not lost: it is edited, not opened again.
     front.change(uri, 5, [{"text": "marker = "}])
     assert text_of(front.wait(front.inline_request(uri, 0, 9))) == "found"
+
+
+def test_a_keystroke_while_the_engine_leaves_is_answered_by_the_next_one(home: Any) -> None:
+    """Nothing is lost, and nothing is said."""
+    said = "alpha(beta, gamma, delta, epsilon)"
+    script = FakeScript(rules=(FakeRule("slow = ", said),), token_ms=20.0)
+    front = home.started(script=script).ready()
+    engine = front.engine()
+    first = engine.pid
+    number = front.inline_request(*front.put("slow = $0\n"))
+    eventually(engine.working, "a running generation")
+    os.kill(first, signal.SIGTERM)
+    assert text_of(front.wait(number)) == said
+    assert front.engine().pid != first
+    assert front.shown() == []
+
+
+def test_the_first_keystroke_after_the_engine_left_because_it_was_idle_is_answered(home: Any) -> None:
+    front = home.started(options={"engine.idle_exit_s": 1}).ready()
+    eventually(lambda: not engine_processes(home.path), "an engine that leaves")
+    assert front.ghost("marker = $0\n") == "found"
+    assert front.shown() == []
 
 
 def test_an_engine_that_dies_in_the_middle_of_an_answer(home: Any) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from coderls.engine.api import PROTOCOL_VERSION, Health
+from coderls.errors import EngineLeaving
 from coderls.fim.model import FimModel
 from coderls.fim.templates import PREFIX_ONLY
 from coderls.session.engine_link import EngineLink
 from coderls.session.heavy import Engine
+from coderls.settings import EngineSettings
 
 HEALTH = Health(PROTOCOL_VERSION, "ready", "played", prefill_tokens_per_s=100.0)
 
@@ -23,6 +25,9 @@ class PlayedEngine:
     def __init__(self, health: Health) -> None:
         self.current = health
         self.asked = 0
+
+    async def aclose(self) -> None:
+        pass
 
     async def health(self) -> Health:
         self.asked += 1
@@ -45,6 +50,29 @@ async def test_prompts_grow_with_an_engine_that_turns_out_faster_and_do_not_shri
     link.worked(link.engine)
     await asyncio.gather(*link._closing)
     assert link.engine.model.prefill_tokens_per_s == expected
+
+
+async def test_an_engine_that_leaves_is_followed_by_another_and_that_is_no_failure() -> None:
+    link, _ = await connected(100.0)
+    left, link._settings = link.engine, EngineSettings()
+    assert left is not None
+    coming = asyncio.Event()
+
+    async def find(settings: EngineSettings) -> None:
+        await coming.wait()
+        link.engine, link._connecting = replace(left, health=replace(HEALTH, pid=2)), None
+
+    link._find_or_start = find
+    link.lost(left, EngineLeaving("It leaves."))  # the link has no client: a message would be an error
+    waiting = asyncio.ensure_future(link.successor(left))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    coming.set()
+    successor = await waiting
+    assert successor is link.engine
+    assert successor is not None
+    assert successor.health.pid == 2
+    assert await link.successor(successor) is None, "that one has not left"
 
 
 async def test_the_speed_is_not_asked_for_at_each_answer() -> None:
