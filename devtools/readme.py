@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from coderls.settings import OPTIONS, Settings
+from devtools.fits import fits_table
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- settings: made by devtools/readme.py -->", "<!-- end of settings -->"
+_SETTINGS = ("<!-- settings: made by devtools/readme.py -->", "<!-- end of settings -->")
+_FITS = ("<!-- what fits: made by devtools/readme.py -->", "<!-- end of what fits -->")
 
 
 def settings_table() -> str:
@@ -29,6 +31,8 @@ def _shown(value: Any) -> str:
         return "`true`" if value else "`false`"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if value is None:
+        return "`auto`"
     return "empty" if value in ("", (), []) else f"`{value}`"
 
 
@@ -41,10 +45,12 @@ def unlisted() -> list[str]:
 
 
 def main() -> None:
-    """Put the table into README.md."""
+    """Put the tables into README.md."""
     text = README.read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
-    README.write_text(pattern.sub(lambda _: f"{BEGIN}\n{settings_table()}\n{END}", text), encoding="utf-8")
+    for (begin, end), table in ((_SETTINGS, settings_table()), (_FITS, fits_table())):
+        pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
+        text = pattern.sub(lambda _, whole=f"{begin}\n{table}\n{end}": whole, text)  # type: ignore[misc]
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

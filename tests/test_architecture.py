@@ -115,6 +115,13 @@ def test_readme_lists_every_option() -> None:
     assert settings_table() in readme, "run `python -m devtools.readme` to bring the table up to date"
 
 
+def test_readme_says_what_fits_where() -> None:
+    from devtools.fits import fits_table
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert fits_table() in readme, "run `python -m devtools.readme` to bring the table up to date"
+
+
 def test_every_setting_is_an_option() -> None:
     from devtools.readme import unlisted
 

@@ -42,6 +42,7 @@ FAMILY = [
     Member("3B", 16, 2, 128, tied=True),
     Member("7B", 28, 4, 128, tied=False, hidden=256),
     Member("14B-32B", 40, 8, 128, tied=False, hidden=320),
+    Member("72B", 64, 8, 128, tied=False, hidden=256),
 ]
 SMALL = FAMILY[0]
 
