@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from coderls.engine.api import Chunk, GenerationRequest, Priority
+from coderls.engine.draft_lengths import Costs
 from coderls.engine.fake import write_fake_model
 from coderls.engine.healing import HealingIndex
 from coderls.engine.jobs import Job
@@ -49,14 +50,18 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return Tokenizer.from_file(write_fake_model(tmp_path_factory.mktemp("words")) / "tokenizer.json")
 
 
-@pytest.fixture
-def worker(folder: Path, tokenizer: Tokenizer) -> Iterator[Worker]:
+@pytest.fixture(params=["measured", "free"])
+def worker(request: pytest.FixtureRequest, folder: Path, tokenizer: Tokenizer) -> Iterator[Worker]:
+    """ "free": verifying is said to cost nothing, so that whatever can be drafted is."""
     made = Worker(lambda _: Loaded(runner_of(folder, LENGTHS), tokenizer, folder), model="tiny", metrics=Metrics())
     ready: queue.SimpleQueue[None] = queue.SimpleQueue()
     prepare = made._prepare
 
     def prepared(loaded: Loaded) -> None:
         prepare(loaded)
+        if request.param == "free":
+            costs = made._rounds._speculation.costs = Costs({1: 1.0, 16: 1.0})
+            costs.note = lambda *_: None
         ready.put(None)
 
     made._prepare = prepared
@@ -83,7 +88,9 @@ def judge(fresh: TorchRunner, index: HealingIndex, table: list[bytes], job: Job,
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_tokens_are_those_of_a_fresh_cache(seed: int, worker: Worker, folder: Path, tokenizer: Tokenizer) -> None:
+def test_tokens_are_those_of_a_fresh_cache(
+    seed: int, worker: Worker, folder: Path, tokenizer: Tokenizer, request: pytest.FixtureRequest
+) -> None:
     rng = random.Random(seed)
     fresh = runner_of(folder, (max(LENGTHS),))
     stems = [[rng.randrange(VOCAB) for _ in range(80)] for _ in range(3)]
@@ -93,15 +100,16 @@ def test_tokens_are_those_of_a_fresh_cache(seed: int, worker: Worker, folder: Pa
     def submit() -> None:
         stem = rng.choice(stems)
         prompt = stem[: rng.randrange(1, 80)] + [rng.randrange(VOCAB) for _ in range(rng.randrange(4))]
-        request = GenerationRequest(
+        asked = GenerationRequest(
             (),
             max_tokens=rng.choice((0, 1, 5, 24)),
             n=rng.choice((1, 1, 1, 3)),
             priority=rng.choice(list(Priority)),
             required_prefix=rng.choice(("", "", "ret", "sel", "é")),
+            drafts=rng.choice(((), ("return self",))),
         )
         events: queue.SimpleQueue = queue.SimpleQueue()
-        job = Job(request, tuple(prompt), events.put)
+        job = Job(asked, tuple(prompt), events.put)
         worker.submit(job)
         running.append((job, events))
 
@@ -143,3 +151,6 @@ def test_tokens_are_those_of_a_fresh_cache(seed: int, worker: Worker, folder: Pa
         for output in outputs.values():
             judge(fresh, index, table, job, output)
     assert sum(len(output) for _, outputs in answers for output in outputs.values()) > 200
+    if request.node.callspec.params["worker"] == "free":
+        assert sum(job.accepted for job, _ in answers) > 20
+        assert sum(job.drafted - job.accepted for job, _ in answers) > 20
