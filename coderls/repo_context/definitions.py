@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from coderls.repo_context import written_types
@@ -50,7 +51,8 @@ Parameters = dict[str, list[tuple[int, Captures]]]
 class _Found:
     """A definition on its way: bytes `start` to `end`, its signature ends before `body` (-1: it has none).
 
-    `kind` is "wrapper" for what belongs to the definition inside it, such as its decorators.
+    `kind` is "wrapper" for what belongs to the definition inside it, such as its decorators, and "returned" for what
+    a function gives back.
     """
 
     name: str
@@ -83,6 +85,18 @@ def read_outline(language: Language, data: bytes, matches: Iterable[Captures]) -
         elif "param" in captures:
             node = captures["param"][0]
             parameters.setdefault(text_of(data, node), []).append((node.start_byte, captures))
+        elif "returned" in captures:
+            node = captures["returned"][0]
+            found["", node.start_byte] = _Found(
+                name="",
+                kind="returned",
+                start=node.start_byte,
+                end=node.end_byte,
+                body=-1,
+                start_line=0,
+                end_line=0,
+                typings=(captures,),
+            )
         elif "name" in captures or "wrapper" in captures or "declarator" in captures:
             if item := _definition(language, data, captures):
                 _add(found, item)
@@ -180,8 +194,7 @@ def _nest(language: Language, data: bytes, ordered: Sequence[_Found], parameters
     definitions: list[Definition] = []
     # What is around the current item, and its index in `definitions` (-1: it is not there).
     around: list[tuple[_Found, int]] = []
-    attributes: dict[tuple[int, str], int] = {}
-    members: dict[int, int] = {}
+    members = _Members(definitions)
     for item in ordered:
         while around and (around[-1][0].end <= item.start or _beside(around[-1][0], item)):
             around.pop()
@@ -189,32 +202,56 @@ def _nest(language: Language, data: bytes, ordered: Sequence[_Found], parameters
             wrapper, _ = around.pop()
             item.start, item.start_line = wrapper.start, wrapper.start_line
         outer, parent = around[-1] if around else (None, -1)
+        if item.kind == "returned":
+            if parent >= 0 and not definitions[parent].type:
+                definitions[parent] = _returning(definitions[parent], _typed(language, data, item))
+            continue
         indent, function = None, None
         if item.hoisted and outer and outer.kind in ("function", "method"):
             # `self.x = ...` in a method is a member of the class around it.
-            indent = _indent(data, outer.start)
-            function = outer
+            indent, function = _indent(data, outer.start), outer
             outer, parent = next((pair for pair in reversed(around) if pair[0].kind == "class"), (None, -1))
         if outer and outer.body == item.body >= 0:  # `typedef struct a {...} b`: the first name is enough
             continue
+        type_ = partial(_member_type, language, data, item, function, parameters)
         kept = item.kind != "wrapper" and (outer is None or (outer.kind in CONTAINERS and parent >= 0))
-        if item.kind == "attribute":
-            known = attributes.get((parent, item.name), -1)
-            if known >= 0 and not definitions[known].type:
-                type_ = _member_type(language, data, item, function, parameters)
-                definitions[known] = replace(definitions[known], type=type_)
-            kept = kept and outer is not None and known < 0 and members.get(parent, 0) < _MAX_ATTRIBUTES
-            if kept:
-                attributes[parent, item.name] = len(definitions)
-                members[parent] = members.get(parent, 0) + 1
+        kept = kept and (item.kind != "attribute" or (outer is not None and members.add(parent, item.name, type_)))
         if language.joins_namespaces and item.kind == "namespace" and outer and outer.kind == "namespace":
             item.name = sys.intern(f"{outer.name}.{item.name}")
         around.append((item, len(definitions) if kept else -1))
         if kept:
             text = _signature(language, data, item, _indent(data, item.start) if indent is None else indent)
-            type_ = _member_type(language, data, item, function, parameters)
-            definitions.append(_finish(item, text, type_, outer, parent))
+            definitions.append(_finish(item, _at_top(text) if outer is None else text, type_(), outer, parent))
     return tuple(definitions)
+
+
+class _Members:
+    """The attributes of each class, by their names: each once, however often it is assigned."""
+
+    def __init__(self, definitions: list[Definition]) -> None:
+        self._definitions = definitions
+        self._known: dict[tuple[int, str], int] = {}
+        self._counts: dict[int, int] = {}
+
+    def add(self, parent: int, name: str, type_: Callable[[], str]) -> bool:
+        """Whether the next definition may be attribute `name` of `parent`; one that is known may get a type."""
+        known = self._known.get((parent, name))
+        if known is not None:
+            if not self._definitions[known].type:
+                self._definitions[known] = replace(self._definitions[known], type=type_())
+            return False
+        count = self._counts.get(parent, 0)
+        if count >= _MAX_ATTRIBUTES:
+            return False
+        self._known[parent, name] = len(self._definitions)
+        self._counts[parent] = count + 1
+        return True
+
+
+def _at_top(text: str) -> str:
+    """A signature without its indentation: it stands in an `if` or `try` of the module."""
+    indent = text[: len(text) - len(text.lstrip())]
+    return text.replace("\n" + indent, "\n").removeprefix(indent) if indent else text
 
 
 def _beside(one: _Found, other: _Found) -> bool:
@@ -230,6 +267,23 @@ def _member_type(language: Language, data: bytes, item: _Found, function: _Found
         if function and function.start <= start < item.start:
             return type_of(language, data, captures)
     return found
+
+
+def _returning(definition: Definition, way: str) -> Definition:
+    """A function without a written type, and what one of its `return`s gives back.
+
+    A local variable says nothing outside, so that only calls, members and the object itself count.
+    """
+    if definition.kind not in ("function", "method"):
+        return definition
+    owner = definition.owner
+    if way in ("=self", "=this"):
+        way = owner
+    elif way == "=cls()":
+        way = f"={owner}()" if owner else ""
+    elif "()" not in way and not way.startswith(("=self.", "=this.")):
+        way = ""
+    return replace(definition, type=sys.intern(way)) if way else definition
 
 
 def _finish(item: _Found, text: str, type_: str, outer: _Found | None, parent: int) -> Definition:

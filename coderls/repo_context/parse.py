@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,13 @@ _MAX_FAULT_NODES = 100_000
 UNKNOWN_FAULTS = 1_000_000_000
 #: A query takes time in the square of the children of an ERROR node: 10 ms for so many.
 _MAX_ERROR_CHILDREN = 2_000
+#: Matches begin no deeper in a tree: code ends at a hundred levels or so, `x.x.x.x` has as many as it is long, and a
+#: query takes time in the square of them.
+_MAX_DEPTH = 400
+#: So many brackets more that open than close are no code. Parsers look for a way out of them, and do not look at the
+#: clock meanwhile: 36,000 characters of `({[` took six seconds in Java.
+_MAX_UNCLOSED = 500
+_ROW_OF_LESS = re.compile(rb"(?:\w+\s*<\s*){100}")
 #: No file that people write has so many definitions and imports.
 _MAX_MATCHES = 50_000
 
@@ -110,6 +118,7 @@ def _matches(
         if left <= 0 or time.monotonic() > deadline:
             return
         cursor = tree_sitter.QueryCursor(query)
+        cursor.set_max_start_depth(_MAX_DEPTH)
         cursor.set_byte_range(start, min(start + _WINDOW, length))
         found = cursor.matches(tree.root_node)
         left -= len(found)
@@ -162,7 +171,7 @@ def _parse(
     language: Language, data: bytes, *, limit_s: float, old: tree_sitter.Tree | None = None
 ) -> tree_sitter.Tree | None:
     """A tree, or None: too long, too slow, or a grammar that does not load."""
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_BYTES or _is_hopeless(data):
         return None
     try:
         parser = tree_sitter.Parser(_grammar(language))
@@ -181,6 +190,16 @@ def _parse(
         return parser.parse(read, encoding="utf8", progress_callback=late)
     except (ValueError, ImportError, AttributeError):  # stopped by `late`; wheel missing; wheel too new or too old
         return None
+
+
+def _is_hopeless(data: bytes) -> bool:
+    if len(data) <= _SHORT:
+        return False
+    brackets = ((b"(", b")"), (b"[", b"]"), (b"{", b"}"))
+    if any(data.count(start) - data.count(end) > _MAX_UNCLOSED for start, end in brackets):
+        return True
+    # Comparisons use `<` alone: only a row of them is hopeless.
+    return data.count(b"<") - data.count(b">") > _MAX_UNCLOSED and _ROW_OF_LESS.search(data) is not None
 
 
 @cache

@@ -19,6 +19,7 @@ These captures have a meaning:
     @must.be.X-Y  has to read X or Y, or the match does not count (queries have no predicates)
     @typed      the type of a definition, parameter or variable as it is written: an annotation, a return type
     @value      the expression that it gets instead;  @each   the one that it is an element of
+    @returned   a `return` with its @value, for functions without a written type
     @member     what of that type or value a variable gets: `const { name } = value`
     @import     a whole import statement, which the language's `read_import` takes apart
     @import.inner                            the same inside of a module in the file; begins with INNER then

@@ -36,6 +36,8 @@ QUERY = """
 (function_call_expression function: (name) @must.be.define
   arguments: (arguments . (argument (string (string_content) @name)))) @constant
 (simple_parameter type: (_) @typed name: (variable_name (name) @param))
+(return_statement [(object_creation_expression) (member_call_expression) (scoped_call_expression)
+  (variable_name)] @value) @returned
 
 (namespace_use_declaration) @import
 [(require_once_expression) (require_expression) (include_once_expression) (include_expression)] @import

@@ -1,4 +1,4 @@
-"""Python: relative and package imports, `src/` layouts, several packages in one workspace."""
+"""Python: relative and package imports, `src/` layouts, stubs, namespace packages, packages of a monorepo."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ QUERY = """
 (class_definition superclasses: (argument_list (subscript value: [(identifier) (attribute)] @base))) @derived
 (function_definition name: (identifier) @name return_type: (type)? @typed body: (block) @body) @function
 (module (expression_statement (assignment left: (identifier) @name type: (type)? @typed right: (_)? @value)) @constant)
+(module (expression_statement (assignment left: (pattern_list (identifier) @name))) @constant)
+(module (if_statement consequence: (block (expression_statement (assignment left: (identifier) @name
+  right: (_) @value)) @constant)))
+(module (try_statement body: (block (expression_statement (assignment left: (identifier) @name
+  right: (_) @value)) @constant)))
 (module (type_alias_statement left: (type (identifier) @name)) @type)
 (class_definition body: (block (expression_statement (assignment left: (identifier) @name type: (type)? @typed
   right: (_)? @value)) @attribute))
 (assignment left: (attribute object: (identifier) @must.be.self attribute: (identifier) @name) type: (type)? @typed
   right: (_)? @value) @attribute @hoisted
+(return_statement [(call) (attribute) (identifier) (await)] @value) @returned
 (decorated_definition) @wrapper
 (typed_parameter (identifier) @param type: (type) @typed)
 (default_parameter name: (identifier) @param value: (_) @value)
@@ -68,6 +74,13 @@ def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
     return near[:1] if "/" in inner else [path for path in near if path.endswith("/__init__.py")][:1]
 
 
+def partners(path: str, files: Files) -> Sequence[str]:
+    """The stub of a module, the module of a stub."""
+    stem, _, extension = path.rpartition(".")
+    other = f"{stem}.py" if extension == "pyi" else f"{stem}.pyi"
+    return [other] if files.has(other) else []
+
+
 def _roots(folder: str) -> list[str]:
     """Folders that may be on the import path: the workspace, src, lib, then from the importer's folder up."""
     roots = ["", "src", "lib"]
@@ -99,6 +112,7 @@ PYTHON = Language(
     members_end="",
     join=join,
     comment="#",
+    partners=partners,
     variables=VARIABLES,
     self_name="self",
 )

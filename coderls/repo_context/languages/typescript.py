@@ -57,6 +57,7 @@ _SHARED = """
 (program (variable_declaration (variable_declarator name: (identifier) @name value: (_)? @value)) @constant)
 (assignment_expression left: (member_expression object: (this) property: (property_identifier) @name)
   right: (_) @value) @attribute @hoisted
+(return_statement [(call_expression) (member_expression) (new_expression) (await_expression) (this)] @value) @returned
 (export_statement "default" @name value: [(class body: (_) @body) (object) @body]) @class
 (export_statement "default" @name
   value: [(function_expression body: (_) @body) (arrow_function body: (_) @body)]) @function
