@@ -78,7 +78,8 @@ class Completion:
     """Replace `document.text[start:end]` by `text` (code points; start <= offset <= end).
 
     `reused` says how it came without the model: "" (it did not), "shown" (what is left of one that was shown) or
-    "cache" (the same was asked before); `usage` is then that of the first time.
+    "cache" (the same was asked before); `usage` is then that of the first time. `offer`: the number under which the
+    session knows what becomes of it.
     `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit. `logprob` is the
     mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `snippets` were offered
     for the prompt; `prompt.parts` says what is in it.
@@ -95,6 +96,8 @@ class Completion:
     document: Document
     snippets: tuple[Snippet, ...] = ()
     reused: str = ""
+    model: str = ""
+    offer: int = 0
 
     @property
     def shown(self) -> Shown[Completion]:
@@ -191,6 +194,7 @@ async def complete(
         document,
         tuple(snippets),
         "cache" if known else "",
+        fim.name,
     )
 
 

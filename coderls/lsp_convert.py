@@ -20,6 +20,9 @@ from coderls.document import Document, Edit
 if TYPE_CHECKING:
     from coderls.completion import Completion
 
+#: The command of an item: it was taken.
+ACCEPTED = "coderls.accepted"
+
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 _ENCODINGS: dict[str, Encoding] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32": "utf-32"}
 
@@ -180,6 +183,7 @@ def inline_items(document: Document, completion: Completion | None, encoding: En
                 # Editors show ghost text only where it begins with what it replaces, up to the cursor.
                 filter_text=completion.text,
                 range=range_of(document, completion.start, completion.end, encoding),
+                command=_accepted(completion),
             )
         ]
     )
@@ -211,8 +215,14 @@ def completion_items(
         filter_text=text,
         insert_text_format=lsp.InsertTextFormat.PlainText,
         text_edit=lsp.TextEdit(range_of(document, start, completion.end, encoding), text),
+        command=_accepted(completion),
     )
     return lsp.CompletionList(is_incomplete=True, items=[item])
+
+
+def _accepted(completion: Completion) -> lsp.Command | None:
+    """What the editor runs once the item is taken."""
+    return lsp.Command("coderls: taken", ACCEPTED, arguments=[completion.offer]) if completion.offer else None
 
 
 def _on_one_line(document: Document, completion: Completion) -> bool:

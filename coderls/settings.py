@@ -24,6 +24,7 @@ class EngineSettings:
     token: str = ""
     device: str = "auto"
     dtype: str = "auto"
+    weights: str = "auto"
     threads: int = 0
     context_length: int = 0
     memory_gb: float = 0.0
@@ -33,12 +34,16 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class CompletionSettings:
-    """When and how much to complete."""
+    """When and how much to complete. `debounce_ms` None: the delay follows how the user types."""
 
     enabled: bool = True
     max_tokens: int = 64
     multiline: str = "auto"
-    debounce_ms: int = 30
+    debounce_ms: int | None = None
+    in_comments: bool = False
+    in_strings: bool = False
+    exclude: tuple[str, ...] = ()
+    exclude_languages: tuple[str, ...] = ()
     prefix_tokens: int = 0
     suffix_tokens: int = 0
 
@@ -53,12 +58,20 @@ class ContextSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StatsSettings:
+    """Whether to count on this machine what became of completions."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one client."""
 
     engine: EngineSettings = field(default_factory=EngineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
+    stats: StatsSettings = field(default_factory=StatsSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,19 @@ def _whole(low: int, high: int) -> Callable[[Any], int]:
     return check
 
 
+def _delay(value: Any) -> int | None:
+    try:
+        return None if value in ("auto", None) else _whole(0, 5000)(value)
+    except ValueError as error:
+        raise ValueError(f"`auto` or {error}") from None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError("a list of strings")
+    return tuple(value)
+
+
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
         raise ValueError("a number of seconds, 0 or more")
@@ -133,6 +159,7 @@ def _url(value: Any) -> str:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+WEIGHTS = ("auto", "bfloat16", "int8", "int4")
 
 OPTIONS: tuple[Option, ...] = (
     Option("engine.model", "model name (`coderls models list`) or directory", _text),
@@ -140,6 +167,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("engine.token", "bearer token for `engine.url`", _text),
     Option("engine.device", "`auto`, `cpu`, `cuda` (NVIDIA and ROCm) or `mps` (Apple)", _one_of(*DEVICES)),
     Option("engine.dtype", "`auto`, `bfloat16`, `float16` (cards only) or `float32`", _one_of(*DTYPES)),
+    Option(
+        "engine.weights",
+        "`auto`, `bfloat16`, `int8` or `int4`: fewer bits are faster, and less exact",
+        _one_of(*WEIGHTS),
+    ),
     Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", _whole(0, 1024)),
     Option(
         "engine.context_length", "longest prompt with its output, in tokens; 0: what memory allows", _whole(0, 1 << 20)
@@ -150,7 +182,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("completion.enabled", "offer completions at all", _flag),
     Option("completion.max_tokens", "longest completion, in tokens", _whole(1, 4096)),
     Option("completion.multiline", "`auto` (by the syntax), `never` or `always`", _one_of("auto", "never", "always")),
-    Option("completion.debounce_ms", "wait after a keystroke before an automatic request", _whole(0, 5000)),
+    Option(
+        "completion.debounce_ms",
+        "milliseconds from a keystroke to its automatic request; `auto`: by your typing, and longer after rejections",
+        _delay,
+    ),
+    Option("completion.in_comments", "complete in comments without being asked by a key", _flag),
+    Option("completion.in_strings", "complete in strings without being asked by a key", _flag),
+    Option("completion.exclude", "files in which nothing is ever completed, as globs: `*.min.js`, `docs/**`", _texts),
+    Option("completion.exclude_languages", "languages in which nothing is ever completed: `markdown`", _texts),
     Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", _whole(0, 131072)),
     Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", _whole(0, 131072)),
     Option("context.enabled", "put definitions from other files of the repository into the prompt", _flag),
@@ -160,6 +200,7 @@ OPTIONS: tuple[Option, ...] = (
         "where they go: `before` the current file, or `after-suffix` (the layout of Qwen's published scores)",
         _one_of("before", "after-suffix"),
     ),
+    Option("stats.enabled", "count on this machine, without any text, what became of completions", _flag),
 )
 
 

@@ -183,7 +183,7 @@ def test_files_have_uris(path: PurePosixPath | PureWindowsPath, uri: str) -> Non
 
 
 def completion(text: str, start: int, end: int) -> Any:
-    return SimpleNamespace(text=text, start=start, end=end)
+    return SimpleNamespace(text=text, start=start, end=end, offer=0)
 
 
 def test_ghost_text_has_the_range_it_replaces() -> None:

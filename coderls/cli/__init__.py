@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("coderls.cli.models", "list, fetch, build, recommend or remove models"),
     "engine": ("coderls.cli.engine", "run the engine process (editors start it by themselves)"),
     "index": ("coderls.cli.index", "read a repository into the index, and say what is left out and why"),
+    "stats": ("coderls.cli.stats", "how completions fared: shown, taken, kept (it stays on this machine)"),
     "doctor": ("coderls.cli.doctor", "check this installation, and say what to do about each fault"),
 }
 

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcInvalidParams
@@ -29,8 +29,13 @@ from coderls.session import Session
 
 logger = logging.getLogger(__name__)
 
-#: The command that says what the last completion of a document was made from.
+#: Commands of `workspace/executeCommand`: what the last completion of a document was made from (its URI); a completion
+#: was taken or dismissed (the number of its offer, as the item's own command has it); no automatic completions (true),
+#: or again (false).
 EXPLAIN = "coderls.explain"
+ACCEPTED, REJECTED, PAUSE = lsp_convert.ACCEPTED, "coderls.rejected", "coderls.pause"
+
+Argument = TypeVar("Argument")
 
 
 class Server(LanguageServer):
@@ -101,7 +106,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         ),
         inline_completion_provider=lsp.InlineCompletionOptions(),
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
-        execute_command_provider=lsp.ExecuteCommandOptions([EXPLAIN]),
+        execute_command_provider=lsp.ExecuteCommandOptions([EXPLAIN, ACCEPTED, REJECTED, PAUSE]),
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
@@ -203,12 +208,23 @@ async def completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completion
 
 
 def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[str, Any] | None:
-    """`coderls.explain` with a document's URI: what its last completion was made from."""
-    if params.command != EXPLAIN:
+    given = params.arguments[0] if params.arguments else None
+    if params.command == EXPLAIN:
+        return ls.session.explain(_argument(params.command, given, str, "the URI of a document"))
+    if params.command in (ACCEPTED, REJECTED):
+        number = _argument(params.command, given, int, "the number of an offer")
+        (ls.session.accepted if params.command == ACCEPTED else ls.session.rejected)(number)
+    elif params.command == PAUSE:
+        ls.session.paused = _argument(params.command, given, bool, "true or false")
+    else:
         raise JsonRpcInvalidParams(f"There is no command {params.command!r:.60}.")
-    if not params.arguments or not isinstance(params.arguments[0], str):
-        raise JsonRpcInvalidParams(f"{EXPLAIN} needs the URI of a document as its argument.")
-    return ls.session.explain(params.arguments[0])
+    return None
+
+
+def _argument(command: str, given: Any, kind: type[Argument], what: str) -> Argument:
+    if not isinstance(given, kind) or (kind is int and isinstance(given, bool)):
+        raise JsonRpcInvalidParams(f"{command} needs {what} as its argument.")
+    return given
 
 
 def _snapshot(ls: Server, uri: str) -> Document:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,11 @@ from coderls.settings import CompletionSettings
 from tests.marked_text import at_cursor
 
 
-def check(marked: str, *, invoked: bool = False, name: str = "file.py", enabled: bool = True) -> str:
-    document, offset = at_cursor(marked, name=name)
-    return refusal(document, offset, invoked=invoked, settings=CompletionSettings(enabled=enabled))
+def check(
+    marked: str, language: str = "python", *, invoked: bool = False, name: str = "file.py", **options: Any
+) -> str:
+    document, offset = at_cursor(marked, language, name)
+    return refusal(document, offset, invoked=invoked, settings=CompletionSettings(**options))
 
 
 @pytest.mark.parametrize("marked", ["x = $0", "$0x = 1", "foo$0", "foo($0)", "語$0 = 1", "\n\n$0\nx", "a.$0b"])
@@ -57,3 +60,31 @@ def test_inside_a_line_end() -> None:
 def test_outside_the_text(offset: int) -> None:
     document = Document("file:///x.py", "python", 1, "abc")
     assert refusal(document, offset, invoked=True, settings=CompletionSettings()) == "the cursor is not in the text"
+
+
+@pytest.mark.parametrize("marked", ["# note $0\n", "x = 1  # $0", "# a\n# b$0\nx"])
+def test_comments(marked: str) -> None:
+    assert check(marked) == "the cursor is in a comment"
+    assert check(marked, invoked=True) == check(marked, in_comments=True) == ""
+
+
+@pytest.mark.parametrize("marked", ["x = 'a $0", "x = 'a $0'\n", '"""Say $0\n"""\n', "f('a', \"b $0\")"])
+def test_strings(marked: str) -> None:
+    assert check(marked) == "the cursor is in a string"
+    assert check(marked, invoked=True) == check(marked, in_strings=True) == ""
+
+
+@pytest.mark.parametrize("pattern", ["file.py", "*.py", "project/*.py", "project/**", "**/file.py", "f?le.py", "/*.py"])
+def test_excluded_files(pattern: str) -> None:
+    expected = "the file or its language is excluded by the options"
+    assert check("x = $0", exclude=("*.js", pattern), invoked=True) == expected
+
+
+@pytest.mark.parametrize("pattern", ["*.js", "ile.py", "project", "other/**", "project/x/*.py", "file.p"])
+def test_files_that_no_pattern_fits(pattern: str) -> None:
+    assert check("x = $0", exclude=(pattern,)) == ""
+
+
+def test_excluded_languages() -> None:
+    assert check("x = $0", "markdown", exclude_languages=("markdown",)).startswith("the file or its language")
+    assert check("x = $0", "python", exclude_languages=("markdown",)) == ""

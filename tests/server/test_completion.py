@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -16,11 +20,10 @@ CANCELLED = -32800
 def test_ghost_text(shared: Any) -> None:
     uri, line, character = shared.put("def add(a, b):\n    return $0\n\n\nprint(add(1, 2))\n")
     result = shared.wait(shared.inline_request(uri, line, character))
-    assert result == {
-        "items": [
-            {"insertText": "a + b", "filterText": "a + b", "range": span((line, character), (line, character))},
-        ]
-    }
+    [item] = result["items"]
+    command = item.pop("command")
+    assert item == {"insertText": "a + b", "filterText": "a + b", "range": span((line, character), (line, character))}
+    assert command["command"] == "coderls.accepted"
 
 
 ODD = "# \f page\n# \u2028 line separator\n# é漢😀\r# lone\r\n"
@@ -220,3 +223,36 @@ def test_a_request_joins_the_generation_that_says_what_was_typed(shared: Any) ->
     assert generations(engine) == ended
     shared.cancel(number)
     eventually(lambda: generations(engine) == ended + 1, "the end of the one generation")
+
+
+def test_what_became_of_completions_is_counted(home: Any) -> None:
+    """Taken whole, as the document tells; taken, as the item's command tells; and one that was dismissed."""
+    front = home.started().ready()
+    uri, line, character = front.put("def add(a, b):\n    return $0\n\n\nprint(add(1, 2))\n")
+    assert text_of(front.wait(front.inline_request(uri, line, character))) == "a + b"
+    front.change(uri, 2, [{"range": span((line, character), (line, character)), "text": "a + b"}])
+    items = [front.wait(front.inline_request(*front.put(f"# {name}\nmarker = $0\n", name)))["items"] for name in "xy"]
+    for command, [item] in zip(("coderls.accepted", "coderls.rejected"), items, strict=True):
+        front.call("workspace/executeCommand", {"command": command, "arguments": item["command"]["arguments"]})
+    uri = (home.path / "work" / "y").as_uri()
+    automatic = {"textDocument": {"uri": uri}, "position": position(1, 9), "context": {"triggerKind": 2}}
+    assert front.call("textDocument/inlineCompletion", automatic) == {"items": []}  # it was just dismissed
+    front.close()
+    command = [sys.executable, "-m", "coderls", "stats", "--json"]
+    done = subprocess.run(command, env=os.environ | home.environment(), capture_output=True, check=True, timeout=60)
+    summary = json.loads(done.stdout)
+    assert (summary["shown"], summary["accepted"], summary["rejected"]) == (3, 2, 1)
+    assert summary["by_language"] == {"python": [3, 2]}
+    assert b"add" not in (home.path / "cache" / "stats.sqlite").read_bytes(), "numbers only"
+
+
+def test_paused_and_switched_on_again(shared: Any) -> None:
+    uri, line, character = shared.put("# paused\nmarker = $0\n", "paused.py")
+    where = {"textDocument": {"uri": uri}, "position": position(line, character)}
+    shared.call("workspace/executeCommand", {"command": "coderls.pause", "arguments": [True]})
+    automatic = {**where, "context": {"triggerKind": 2}}
+    assert shared.call("textDocument/inlineCompletion", automatic) == {"items": []}
+    invoked = {**where, "context": {"triggerKind": 1}}
+    assert text_of(shared.call("textDocument/inlineCompletion", invoked)) == "found"
+    shared.call("workspace/executeCommand", {"command": "coderls.pause", "arguments": [False]})
+    assert text_of(shared.call("textDocument/inlineCompletion", automatic)) == "found"
