@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from coderls.repo_context.languages.language import Import
 
 #: Version of what `to_bytes` writes, and of what stands in it.
-FORMAT = 5
+FORMAT = 6
 #: Kinds of definitions. Where two patterns of a query find the same one, the first kind wins. What is in a
 #: namespace counts as if it stood by itself.
 KINDS = ("wrapper", "namespace", "class", "function", "method", "type", "constant", "attribute")

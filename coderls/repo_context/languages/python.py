@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 from coderls.repo_context.languages.language import Files, Language, nearest, parent_folder
 
@@ -36,6 +37,9 @@ QUERY = """
 (import_from_statement module_name: (_) @import.module (wildcard_import) @import.all)
 """
 
+#: Folders that are on the import path, whoever imports.
+_ROOTS = ("", "src", "lib")
+
 VARIABLES = """
 [(function_definition) (class_definition) (lambda)] @scope
 (assignment left: (identifier) @local type: (type)? @typed right: (_)? @value)
@@ -65,12 +69,15 @@ def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
         return _in(folder, inner, files)
     if not inner:
         return []
-    for root in _roots(folder):
+    standard = bare.partition(".")[0] in sys.stdlib_module_names
+    for root in _ROOTS if standard else (*_ROOTS, *_above(folder, files)):
         if found := _in(root, inner, files):
             return found
+    if standard:
+        return []
     # Elsewhere in the workspace: packages of a monorepo.
     near = nearest([*files.ending(f"{inner}.py"), *files.ending(f"{inner}/__init__.py")], importer)
-    # One plain name is too weak a sign outside of the roots: `import json` is not tests/json.py.
+    # One plain name is too weak a sign outside of the roots: `import yaml` is not tests/yaml.py.
     return near[:1] if "/" in inner else [path for path in near if path.endswith("/__init__.py")][:1]
 
 
@@ -81,13 +88,12 @@ def partners(path: str, files: Files) -> Sequence[str]:
     return [other] if files.has(other) else []
 
 
-def _roots(folder: str) -> list[str]:
-    """Folders that may be on the import path: the workspace, src, lib, then from the importer's folder up."""
-    roots = ["", "src", "lib"]
+def _above(folder: str, files: Files) -> Iterator[str]:
+    """Folders from the importer's up that scripts and tests are run in: a package is not on the import path."""
     while folder:
-        roots.append(folder)
+        if not files.has(f"{folder}/__init__.py"):
+            yield folder
         folder = parent_folder(folder)
-    return roots
 
 
 def _in(root: str, inner: str, files: Files) -> list[str]:

@@ -166,6 +166,7 @@ FILES = {
     "packages/other/other/__init__.py": "",
     "packages/other/other/inner.py": "",
     "tests/json.py": "",
+    "typing.py": "",
     "tests/helper.py": "",
 }
 
@@ -188,6 +189,9 @@ FILES = {
         ("main.py", "other.inner", "packages/other/other/inner.py"),
         ("main.py", "other", "packages/other/other/__init__.py"),
         ("main.py", "json", None),
+        ("tests/test_it.py", "json", None),
+        ("src/shop/main.py", "prices", None),
+        ("main.py", "typing", "typing.py"),
         ("main.py", "", None),
     ],
 )
