@@ -207,11 +207,17 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
     name = f"coderls {health.version}" if health.version else f"at {endpoint}"
     speed = f", reads {health.prefill_tokens_per_s:,.0f} tokens/s" if health.prefill_tokens_per_s else ""
     where = f" on {health.device}" if health.device else ""
+    weights = f" with {health.weights} weights" if health.weights else ""
     kernels = f", attention by {health.attention}" if health.attention else ""
     memory = _memory(health)
-    detail = f"{name}, {health.model}, {health.state}{where}{kernels}{speed}{memory and f', {memory}'}"
+    detail = f"{name}, {health.model}, {health.state}{where}{weights}{kernels}{speed}{memory and f', {memory}'}"
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
-    facts |= {"memory": dict(health.memory), "ways": list(health.ways), "context_length": health.context_length}
+    facts |= {
+        "memory": dict(health.memory),
+        "ways": list(health.ways),
+        "weights": health.weights,
+        "context_length": health.context_length,
+    }
     if health.state == "failed":
         return Finding("engine", "fail", f"{detail}: {health.detail}", "Its log says why; restart the editor.", facts)
     if health.version and health.version != coderls.__version__:

@@ -109,6 +109,7 @@ class Health:
     fraction: float = 0.0
     version: str = ""
     device: str = ""
+    weights: str = ""
     attention: str = ""
     ways: tuple[str, ...] = ()
     memory: Mapping[str, int] = field(default_factory=dict)

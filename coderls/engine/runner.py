@@ -20,8 +20,9 @@ class ModelInfo:
     """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation.
 
     `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
-    0: none has to. `attention` names the backend that was chosen; `ways` the ways to run a step, the first that takes
-    it first; `memory`: bytes of `device` by what they are for, as planned.
+    0: none has to. `weights` is their form ("bfloat16", "int8", "int4"); `attention` names the backend that was chosen;
+    `ways` the ways to run a step, the first that takes it first; `memory`: bytes of `device` by what they are for, as
+    planned.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ModelInfo:
     stop_ids: tuple[int, ...]
     device: str
     dtype: str
+    weights: str = ""
     weight_bytes: int = 0
     kv_bytes_per_token: int = 0
     plain_context: int = 0

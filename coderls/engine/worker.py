@@ -183,6 +183,7 @@ class Worker:
             model=info.name,
             model_path=str(loaded.path),
             device=info.device,
+            weights=info.weights,
             attention=info.attention,
             ways=info.ways,
             memory=info.memory,

@@ -17,6 +17,7 @@ from coderls.engine.model.batch import Batch
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
+from coderls.engine.model.quantize import Int4Weight
 from coderls.engine.model.rope import RopeTables, rotate
 
 
@@ -45,6 +46,14 @@ class Qwen2:
     norm: Tensor
     head: Linear
     rope: RopeTables
+
+    @property
+    def form(self) -> str:
+        """How the weights of the layers are held: "int8", "int4", or the dtype they are computed in."""
+        first = self.layers[0].gate_up
+        if isinstance(first, QuantizedLinear):
+            return "int4" if isinstance(first.weight, Int4Weight) else "int8"
+        return str(self.embedding.dtype).removeprefix("torch.")
 
     @property
     def weight_bytes(self) -> int:

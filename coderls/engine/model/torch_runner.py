@@ -18,11 +18,13 @@ from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
 from coderls.engine.model.device import choose_device, choose_dtypes, untested
 from coderls.engine.model.faults import device_lost, is_device_fault, is_out_of_memory
+from coderls.engine.model.forms import PLAIN, choose_form, form_bytes
 from coderls.engine.model.forwards import EagerForward, Forward, run_first, stop_between
 from coderls.engine.model.graphs import capture_graphs, records_steps
 from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.linear import packing_works
 from coderls.engine.model.memory import free_bytes, free_cached_memory, graph_bytes, plan_memory
+from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose
 from coderls.engine.model.weights import load_qwen2
@@ -40,6 +42,7 @@ def load_runner(
     name: str,
     device: str = "auto",
     dtype: str = "auto",
+    weights: str = "auto",
     threads: int = 0,
     context_length: int = 0,
     memory_gb: float = 0.0,
@@ -48,8 +51,9 @@ def load_runner(
 ) -> TorchRunner:
     """Load the model directory `path`. `context_length` 0: what the model has, less where memory is short.
 
-    `device` and `dtype`: see `device.py`; `threads` 0: torch's choice. `memory_gb` and `gpu_memory_gb`: the most memory
-    (10^9 bytes) to take on a processor or on a card; 0: what is free. `progress`: what, and fraction 0 to 1.
+    `device` and `dtype`: see `device.py`; `weights`: see `choose_form`, and auto leaves them as they are where float32
+    was asked for; `threads` 0: torch's choice. `memory_gb` and `gpu_memory_gb`: the most memory (10^9 bytes) to take on
+    a processor or on a card; 0: what is free. `progress`: what, and fraction 0 to 1.
     Raises ModelNotFound, ModelBroken, and EngineStartFailed for a device, dtype or memory that is not there.
     """
     config = read_config(path)
@@ -61,7 +65,15 @@ def load_runner(
     limit = int((memory_gb if where.type == "cpu" else gpu_memory_gb) * 1e9)
     for kind in choose_dtypes(dtype, where):
         runner = _load(
-            path, config, where, kind, name=name, context_length=context_length, limit=limit, progress=progress
+            path,
+            config,
+            where,
+            kind,
+            name=name,
+            weights="bfloat16" if (weights, dtype) == ("auto", "float32") else weights,
+            context_length=context_length,
+            limit=limit,
+            progress=progress,
         )
         if kind is not torch.float16 or runner.gives_numbers():
             return runner
@@ -77,29 +89,39 @@ def _load(
     dtype: torch.dtype,
     *,
     name: str,
+    weights: str,
     context_length: int,
     limit: int,
     progress: Callable[[str, float], None] | None,
 ) -> TorchRunner:
     """Plan the memory, load the weights, and get everything ready."""
-    copies_head = config.tied_head and device.type == "cpu" and packing_works(dtype)
-    weights = (config.parameters + copies_head * config.vocab_size * config.hidden_size) * dtype.itemsize
+    packs = device.type == "cpu" and packing_works(dtype)
+    free = free_bytes(device)
+    room = limit if free is None else min(free, limit or free)
+    form = choose_form(weights, path, config, device=device, itemsize=dtype.itemsize, free=room or None, packs=packs)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # of this thread, which is the only one that runs the model
     plan = plan_memory(
         config,
         device,
         dtype.itemsize,
-        weights=weights,
+        weights=form_bytes(config, form, dtype.itemsize, packs=packs),
         wanted=context_length,
         graphs=graph_bytes(config) if records_steps(device) else 0,
         limit=limit,
-        free=free_bytes(device),
+        free=free,
     )
     log.info("Memory: %s", plan)
     try:
+        narrow = None if form == PLAIN else obtain(path, config, form, _part(progress, 0.0, 0.5))
         model = load_qwen2(
-            path, config, device=device, dtype=dtype, context_length=plan.slots[0], progress=_part(progress, 0.0, 0.9)
+            path,
+            config,
+            device=device,
+            dtype=dtype,
+            context_length=plan.slots[0],
+            narrow=narrow,
+            progress=_part(progress, 0.0 if narrow is None else 0.5, 0.9),
         )
         runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93))
         runner.record_steps(_part(progress, 0.93, 0.97))
@@ -148,6 +170,7 @@ class TorchRunner:
             stop_ids=config.stop_ids,
             device=str(self._device),
             dtype=str(dtype).removeprefix("torch."),
+            weights=model.form,
             weight_bytes=model.weight_bytes,
             kv_bytes_per_token=config.kv_values_per_token * dtype.itemsize,
             plain_context=config.plain_context,

@@ -12,12 +12,10 @@ from torch.nn import functional as F
 from coderls.engine.model import linear
 from coderls.engine.model.linear import (
     FEW_ROWS,
-    PackedLinear,
     PlainLinear,
     QuantizedLinear,
     make_linear,
     make_quantized,
-    packing_works,
     quantized_products_work,
 )
 from coderls.engine.model.quantize import Int4Weight, QuantizedWeight, quantize
@@ -121,18 +119,6 @@ def test_memory_of_all_forms_is_counted(bits: int) -> None:
     layer(random(1, 64))
     copy = 32 * 32 + 2 * 2 * 32 * 2 if bits == 4 else 0  # torch's int4 product works on a copy of its own
     assert layer.nbytes == weight.nbytes + wide.nbytes + copy
-
-
-@pytest.mark.skipif(not packing_works(torch.bfloat16), reason="this processor or torch packs no bfloat16 weights")
-@pytest.mark.parametrize("rows", [1, 2, 7, 40])
-@pytest.mark.parametrize("added", [False, True])
-def test_packed_against_plain(rows: int, added: bool) -> None:
-    weight, bias = random(48, 96), random(48, seed=1)
-    x, add = random(rows, 96, seed=2), random(rows, 48, seed=3)
-    packed = PackedLinear(weight, bias)(x, add=add.clone() if added else None)
-    plain = PlainLinear(weight, bias)(x, add=add.clone() if added else None)
-    exact = x.double() @ weight.double().t() + bias.double() + (add.double() if added else 0)
-    check_error(packed, plain, exact)
 
 
 def test_quantized_without_product_widens() -> None:

@@ -33,7 +33,7 @@ def test_float32_logits(nano_dir: Path, prompt: list[int]) -> None:
 def test_bfloat16_errs_at_most_twice_as_much_as_transformers(nano_dir: Path, prompt: list[int]) -> None:
     exact = expected_logits(load(nano_dir, torch.float32), prompt)
     theirs = expected_logits(load(nano_dir, torch.bfloat16), prompt).float()
-    runner = load_runner(nano_dir, name="nano", device="cpu", dtype="bfloat16", context_length=512)
+    runner = load_runner(nano_dir, name="nano", device="cpu", dtype="bfloat16", weights="bfloat16", context_length=512)
     pieces = [prompt[:190], *([token] for token in prompt[190:])]
     starts = [0, *range(190, 200)]
     ours = torch.cat([runner.logits(Work(0, at, piece)) for at, piece in zip(starts, pieces, strict=True)])

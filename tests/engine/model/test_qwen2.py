@@ -175,7 +175,7 @@ def test_bfloat16_errs_at_most_twice_as_much_as_transformers(tmp_path: Path, siz
     folder = save(oracle(FAMILY[1], layers=4).to(torch.bfloat16), tmp_path)
     expected = expected_logits(load(folder, torch.bfloat16), PROMPT).float()
     exact = expected_logits(load(folder, torch.float32), PROMPT)
-    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16")
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights="bfloat16")
     assert runner.info.dtype == "bfloat16"
     ours = (logits_in_pieces(runner, 0, 0, sizes) - exact).square().mean().sqrt()
     theirs = (expected - exact).square().mean().sqrt()

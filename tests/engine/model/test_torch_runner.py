@@ -152,6 +152,18 @@ def test_automatic_dtype_follows_the_processor(folder: Path, monkeypatch: pytest
         assert load_runner(folder, name="x", device="cpu", context_length=512).info.dtype == expected
 
 
+@pytest.mark.parametrize("weights", ["bfloat16", "int8", "int4"])
+def test_the_wanted_weights_are_loaded_and_named(folder: Path, weights: str) -> None:
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights=weights, context_length=512)
+    assert (runner.info.weights, runner.info.dtype) == (weights, "bfloat16")
+    assert isinstance(sampled(runner, Work(0, 0, some_tokens(3), (GREEDY,))).token, int)
+
+
+def test_who_asks_for_float32_gets_the_weights_as_they_are(folder: Path) -> None:
+    runner = load_runner(folder, name="x", device="cpu", dtype="float32", context_length=512)
+    assert runner.info.weights == "float32"
+
+
 def test_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound):
         load_runner(tmp_path / "none", name="x")
@@ -162,12 +174,17 @@ def test_no_model(tmp_path: Path) -> None:
 def test_progress_covers_loading_and_warming_up(folder: Path) -> None:
     seen: list[tuple[str, float]] = []
     load_runner(
-        folder, name="x", device="cpu", context_length=512, progress=lambda detail, part: seen.append((detail, part))
+        folder,
+        name="x",
+        device="cpu",
+        weights="int4",
+        context_length=512,
+        progress=lambda detail, part: seen.append((detail, part)),
     )
     fractions = [fraction for _, fraction in seen]
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)
-    assert {detail for detail, _ in seen} == {"loading weights", "warming up"}
+    assert {detail for detail, _ in seen} == {"quantizing the weights", "loading weights", "warming up"}
 
 
 @pytest.mark.parametrize(
