@@ -23,7 +23,7 @@ from coderls.engine.output import OutputText, Piece
 from coderls.engine.runner import Result, Runner, Sample, SampleSpec, Work
 from coderls.engine.scheduler import SHORT, Generation, Pace, Round, Scheduler, Step
 from coderls.engine.speculate import Speculation
-from coderls.errors import CoderlsError, EngineError, RequestRefused, RunStopped
+from coderls.errors import CoderlsError, DeviceLost, EngineError, RequestRefused, RunStopped
 from coderls.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -291,7 +291,7 @@ def _fault(result: Result) -> CoderlsError | None:
 
 def _ends_the_card(error: Exception) -> bool:
     """After such an error of CUDA every later run of this process fails too: only a new engine helps."""
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    return isinstance(error, DeviceLost) or type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def _as_engine_error(error: Exception) -> CoderlsError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +117,25 @@ def test_a_long_prompt_runs_in_chunks_and_can_be_dropped(engine: Engine, client:
         next(iter(stream))
     engine.idle()
     assert engine.metric("coderls_completion_tokens_total") < before + 1000
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, where processor time can be read")
+def test_it_does_nothing_while_nobody_asks(engine: Engine, client: OpenAI, model: str) -> None:
+    client.completions.create(model=model, prompt=PREFIX, max_tokens=8, temperature=0)
+    engine.idle()
+
+    def used() -> float:
+        """Processor seconds of all its threads."""
+        fields = Path(f"/proc/{engine.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rests() -> bool:
+        before = used()
+        time.sleep(1.0)  # nothing else can be waited for: it is the absence of work that counts
+        return used() - before <= 0.05
+
+    eventually(rests, within_s=20)
+    assert rests()
 
 
 def test_chat(client: OpenAI, model: str) -> None:
