@@ -11,6 +11,7 @@ import importlib.metadata
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
@@ -31,7 +32,7 @@ MAX_BYTES = 4_000_000
 _SHORT = 1_000
 #: Definitions and imports are looked for in so many bytes at a time.
 _WINDOW = 20_000
-_CHUNK = 16_384
+_CHUNK = 65_536
 #: Nodes looked at when faults are counted; a text with more is hopeless anyway.
 _MAX_FAULT_NODES = 100_000
 #: What `faults()` says of a text whose parse was given up: more than any text that was parsed.
@@ -47,6 +48,9 @@ _MAX_UNCLOSED = 500
 _ROW_OF_LESS = re.compile(rb"(?:\w+\s*<\s*){100}")
 #: No file that people write has so many definitions and imports.
 _MAX_MATCHES = 50_000
+#: What texts are handed over in. tree-sitter 0.26.1 keeps a reference to all that a read callback returns, for ever:
+#: so it is always one of these, and a text is not kept with it.
+_buffers: list[bytearray] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,13 @@ def _point(data: bytes, offset: int) -> tuple[int, int]:
     return data.count(b"\n", 0, offset), offset - (data.rfind(b"\n", 0, offset) + 1)
 
 
+def _take_buffer() -> bytearray:
+    try:
+        return _buffers.pop()
+    except IndexError:
+        return bytearray()
+
+
 def _parse(
     language: Language, data: bytes, *, limit_s: float, old: tree_sitter.Tree | None = None
 ) -> tree_sitter.Tree | None:
@@ -178,16 +189,23 @@ def _parse(
         if len(data) <= _SHORT:
             return parser.parse(data, old) if old else parser.parse(data)
         deadline = time.monotonic() + limit_s
+        buffer = _take_buffer()
 
-        def read(offset: int, _point: tree_sitter.Point) -> bytes:
-            return data[offset : offset + _CHUNK]
+        def read(offset: int, _point: tree_sitter.Point) -> bytearray:
+            buffer[:] = data[offset : offset + _CHUNK]
+            return buffer
 
         def late(_offset: int, _has_error: bool) -> bool:
             return time.monotonic() > deadline
 
-        if old:
-            return parser.parse(read, old, encoding="utf8", progress_callback=late)
-        return parser.parse(read, encoding="utf8", progress_callback=late)
+        try:
+            if old:
+                return parser.parse(read, old, encoding="utf8", progress_callback=late)
+            return parser.parse(read, encoding="utf8", progress_callback=late)
+        finally:
+            with suppress(BufferError):  # it is still in use: another one next time
+                buffer.clear()
+                _buffers.append(buffer)
     except (ValueError, ImportError, AttributeError):  # stopped by `late`; wheel missing; wheel too new or too old
         return None
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import gc
 import random
 import threading
+import tracemalloc
 
 import pytest
 
 from coderls.document import Edit
 from coderls.repo_context import parse
 from coderls.repo_context.languages import LANGUAGES, by_path
+from coderls.repo_context.languages.python import PYTHON
 from coderls.repo_context.parse import grammars, language_of, outline, parse_file
 
 BROKEN = {
@@ -175,3 +178,22 @@ def test_a_text_that_is_hard_to_parse_is_given_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("coderls.repo_context.parse.time.monotonic", lambda: float(next(asked)))
     assert parse_file("java", "a<" * 9_000) is None
     assert parse_file("java", "class A {}") is not None
+
+
+def test_parsing_leaves_nothing_behind():
+    """tree-sitter 0.26.1 keeps what a read callback returns."""
+    text = "def function(value):\n    return value\n" * 3_000
+    parse_file("python", text)
+    tracemalloc.start()
+    try:
+        for number in range(30):
+            parsed = parse_file("python", f"{text}# {number}\n")
+            assert parsed is not None
+            parsed.after(Edit(len(text) - 10, len(text) - 5, "x"))
+            outline(PYTHON, text)
+        del parsed
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 30 * len(text)  # ninety texts were parsed; interned names may be kept
