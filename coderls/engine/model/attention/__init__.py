@@ -43,5 +43,5 @@ class GraphAttention(Attention, Protocol):
 
         A row is: the first of its rows in `queries`, how many there are (at most `queries`), the end (`Span.end`) and
         the slot's first position in the cache (`KvCache.offsets`). A row of zeros is nobody's: it reads and writes
-        nothing. Rows of the result that are nobody's keep what they had: finite numbers.
+        nothing. Rows of the result that are nobody's are finite where those in `queries` are.
         """

@@ -193,7 +193,7 @@ def _wrong_on_device(backend: GraphAttention, cache: KvCache, heads: int) -> str
     """Lengths from a table on the device, with a sequence that is nobody's and rows that only fill up."""
     spans = [Span(3, 4500, 3), Span(1, 128, 1), Span(4, 257, 4)]
     queries = _fill(cache, spans, heads)
-    padded = torch.full((16, *queries.shape[1:]), float("nan")).to(queries)
+    padded = torch.zeros((16, *queries.shape[1:])).to(queries)
     table = torch.zeros(4, 4, dtype=torch.int32)
     at = 0
     kept: list[int] = []
