@@ -50,6 +50,8 @@ class Shelf:
     def __init__(self, load: Load = load_nothing, lost: Callable[[str], None] = lambda path: None) -> None:
         self.outlines: Mapping[str, Outline] = _Outlines(self)
         self.definition_count = 0
+        #: Told of each file that is new, other, or gone.
+        self.noticed: Callable[[str], None] = lambda path: None
         self._load = load
         self._lost = lost
         self._numbers: dict[str, int] = {}
@@ -109,10 +111,18 @@ class Shelf:
         del self._numbers[path]
         self._free.append(number)
         self._leave(path)
+        self.noticed(path)
 
     def paths(self) -> list[str]:
         """All files, settings files and announced ones included."""
         return [*self._numbers, *(path for path in self._settings if path not in self._numbers)]
+
+    def below(self, folder: str) -> list[str]:
+        """Files in `folder` and in all folders below it, settings files and announced ones included."""
+        start = folder + "/"
+        names = [name for name in self._by_folder if name == folder or name.startswith(start)]
+        found = [path for name in names for path in self._by_folder[name]]
+        return found + [path for path in self._settings if path.startswith(start) and path not in self._numbers]
 
     def knows(self, path: str) -> bool:
         """Whether this is a file, or a settings file, of the shelf."""
@@ -263,6 +273,7 @@ class Shelf:
         self._names.add(number, hashes)
         self._outlined += 1
         self.definition_count += definitions
+        self.noticed(path)
 
     def _clear(self, number: int) -> None:
         """Forget what is in a file, not that it is there."""

@@ -157,7 +157,7 @@ class Intake:
         """Forget a file, or all files of a folder that is gone."""
         with self.lock:
             shelf = self.shelves[number]
-            known = [inside] if shelf.knows(inside) else [p for p in shelf.paths() if p.startswith(inside + "/")]
+            known = [inside] if shelf.knows(inside) else shelf.below(inside)
             for path in known:
                 shelf.drop(path)
         self.left_out[number].pop(inside, None)

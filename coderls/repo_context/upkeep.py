@@ -154,10 +154,7 @@ class Upkeep:
         for number in sorted({number for number, _ in places}):
             listed = self._list_again(number)
             inside = [path for at, path in places if at == number]
-            self._take_files(number, [path for path in inside if path in listed or intake.open_at(number, path)])
-            for path in inside:
-                if path not in listed and not _is_folder(intake.workspace.folders[number] / path):
-                    intake.drop(number, path)
+            self._take_files(number, [path for path in inside if path in listed or self._is_open(number, path)])
 
     def _take_files(self, number: int, paths: Iterable[str]) -> None:
         for path in paths:
@@ -167,6 +164,10 @@ class Upkeep:
             self._intake.take_file(number, path)
             time.sleep(_YIELD_S)
 
+    def _is_open(self, number: int, inside: str) -> bool:
+        document = self._intake.open_at(number, inside)
+        return document is not None and document.path is not None and self._intake.workspace.is_allowed(document.path)
+
     def _may_be_read(self, number: int, inside: str) -> bool:
         return name_reason(inside) is None and not self._intake.workspace.is_passed_over(number, inside)
 
@@ -174,7 +175,7 @@ class Upkeep:
         """A folder was made, or moved here: some editors tell of it alone. One that is known is left as it is."""
         workspace = self._intake.workspace
         with self._intake.lock:
-            if any(path.startswith(inside + "/") for path in self._intake.shelves[number].paths()):
+            if self._intake.shelves[number].below(inside):
                 return
         if workspace.may_hold_sources(workspace.folders[number] / inside):
             self._take_files(number, workspace.list_below(number, inside))

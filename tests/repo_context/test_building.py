@@ -278,6 +278,13 @@ def test_many_changes_at_once_are_listed_not_asked_about_one_by_one(tmp_path: Pa
     assert index.settle(60)
     assert index.stats().files == 201
     assert len(asked) < 10
+    secret, _ = open_document(tmp_path, "secrets.py", "def very_secret(): ...\n")
+    index._intake.opened(secret)
+    for path in [secret.path, *sorted(tmp_path.rglob("*.py"))]:
+        assert path is not None
+        index.refresh(path)
+    assert index.settle(60)
+    assert not index.finds("very_secret")
     shutil.rmtree(tmp_path / "src")
     for n in range(200):
         index.refresh(tmp_path / f"src/m{n}.py")

@@ -95,6 +95,9 @@ def test_announced_files_resolve_imports_before_they_are_read():
     assert shelf.outlined_count() == 0
     assert "pkg/a.py" not in shelf.outlines
     assert shelf.has("pkg/a.py")
+    shelf.put_settings("pkg/deep/go.mod", "")
+    assert sorted(shelf.below("pkg")) == ["pkg/__init__.py", "pkg/a.py", "pkg/b.py", "pkg/deep/go.mod"]
+    assert shelf.below("pk") == []
 
 
 def test_places_are_reused_and_nothing_is_left_behind():
