@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from coderls import paths
+from coderls.cli import quantize
 from coderls.cli.progress import Progress
 from coderls.errors import CoderlsError, ModelError, ModelNotFound
-from coderls.models import catalogue, disk, store
+from coderls.models import catalogue, disk, quantized, store
 
 
 def add_parser(subparsers: Any) -> None:
-    """`coderls models list|pull|build|recommend|remove|path`."""
+    """`coderls models list|pull|build|recommend|quantize|remove|path`."""
     parser = subparsers.add_parser("models", help="list, fetch, build, recommend or remove models")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
@@ -34,6 +35,8 @@ def add_parser(subparsers: Any) -> None:
     advice = actions.add_parser("recommend", help="which model suits this machine")
     advice.add_argument("--json", action="store_true", help="print JSON")
 
+    quantize.add_parser(actions)
+
     removing = actions.add_parser("remove", help="delete a model that was built or pulled")
     removing.add_argument("model", metavar="NAME")
 
@@ -47,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "pull": _pull,
         "build": _build,
+        "quantize": quantize.run,
         "recommend": _recommend,
         "remove": _remove,
         "path": _path,
@@ -199,9 +203,10 @@ def _removable(model: str) -> list[Path]:
         found = [*(path for pattern in patterns for path in folder.glob(pattern)), *_kept_wheels()]
     else:
         found = [path for path in (folder / name, *partial_folders(folder / name)) if path.exists()]
+    copies = [file for path in found if path.is_dir() for file in quantized.files_of(path)]
     if not found or any(path.parent not in (folder, _downloads()) for path in found):
         raise ModelNotFound(f"{model} is not among the models in {folder}.", "`coderls models list` shows those.")
-    return found
+    return [*found, *copies]
 
 
 def _downloads() -> Path:

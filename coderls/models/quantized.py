@@ -6,7 +6,10 @@ was made from and what was in it: weights that were replaced get a new one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import struct
 from pathlib import Path
 
 from coderls import paths
@@ -40,6 +43,26 @@ def files_of(folder: Path) -> list[Path]:
     """All files that were made from `folder`, also from weights that it no longer holds."""
     found = quantized_dir()
     return sorted(found.glob(f"{_prefix(folder)}*{_SUFFIX}")) if found.is_dir() else []
+
+
+def remove_orphans() -> None:
+    """Delete the files whose model directories are gone: older builds of the embedded model, say."""
+    for file in quantized_dir().glob(f"*{_SUFFIX}"):
+        source = _source(file)
+        if source and not Path(source).is_dir():
+            with contextlib.suppress(OSError):  # in use, on Windows: the next time
+                file.unlink()
+
+
+def _source(file: Path) -> str:
+    """The directory that a file says it was made from; empty where it says nothing."""
+    try:
+        with file.open("rb") as opened:
+            (size,) = struct.unpack("<Q", opened.read(8))
+            header = json.loads(opened.read(min(size, 1 << 24)))
+        return str(header["__metadata__"]["source"])
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return ""
 
 
 def _prefix(folder: Path) -> str:

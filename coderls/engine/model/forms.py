@@ -6,7 +6,7 @@ where they fit beside the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.linear import quantized_products_work
-from coderls.engine.model.quantize import DEFAULT_GROUP, quantize_int4, quantize_int8
+from coderls.engine.model.quantize import DEFAULT_GROUP, GROUPS, quantize_int4, quantize_int8
 from coderls.engine.model.weights import Checkpoint, open_checkpoint, product_parts
+from coderls.models.quantized import file_for
 
 #: Of the free memory, what the weights in all their forms may take before the wide ones are left out.
 _WIDE_SHARE = 0.5
@@ -85,8 +86,8 @@ def choose_form(
         return form_bytes(config, form, itemsize, packs=packs)
 
     def roomy(bits: int) -> WeightForm:
-        both = WeightForm(bits)
-        return both if free is None or size(both) <= free * _WIDE_SHARE else WeightForm(bits, wide=False)
+        both = WeightForm(bits, group=_group(folder))
+        return both if free is None or size(both) <= free * _WIDE_SHARE else replace(both, wide=False)
 
     if wanted == "bfloat16":
         return PLAIN
@@ -100,8 +101,14 @@ def choose_form(
         return eight if fits and not alike_in_four(open_checkpoint(folder, config), config) else four
     if free is None or device.type != "cuda" or size(PLAIN) <= free * _PLAIN_SHARE:
         return PLAIN
-    eight = WeightForm(8, wide=False)
-    return eight if size(eight) <= free * _PLAIN_SHARE else WeightForm(4, wide=False)
+    eight = replace(roomy(8), wide=False)
+    return eight if size(eight) <= free * _PLAIN_SHARE else replace(roomy(4), wide=False)
+
+
+def _group(folder: Path) -> int:
+    """That of a copy with larger groups, where the user made one by `coderls models quantize`; else the default."""
+    made = (group for group in reversed(GROUPS) if file_for(folder, f"int4-g{group}").is_file())
+    return next(made, DEFAULT_GROUP)
 
 
 def alike_in_four(checkpoint: Checkpoint, config: ModelConfig) -> bool:

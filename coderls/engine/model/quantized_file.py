@@ -131,13 +131,14 @@ def make(folder: Path, config: ModelConfig, form: WeightForm, progress: Progress
             for old in same_form:
                 if old != path:
                     old.unlink(missing_ok=True)
+            quantized.remove_orphans()
     except OSError as error:
         raise disk_error(error, path.parent) from error
     return path
 
 
 def _write(path: Path, checkpoint: Checkpoint, config: ModelConfig, form: WeightForm, say: Progress) -> None:
-    header: dict[str, Any] = {"__metadata__": {"format": FORMAT}}
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "source": str(checkpoint.folder.resolve())}}
     layout = _layout(config, form)
     position = 0
     for name, dtype, shape in layout:
