@@ -39,6 +39,7 @@ def rows_of(points: PointFile) -> tuple[Rows, Rows]:
     labels: list[float] = []
     try:
         index.build()
+        index.settle(120)
         for hidden in _documents(root, points):
             asker = index.asker(hidden.document, hidden.offset)
             if asker is None:

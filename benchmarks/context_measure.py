@@ -27,8 +27,8 @@ _KEYWORDS = frozenset(keyword.kwlist) | frozenset(
 )
 #: A shorter line (characters) says nothing when it stands elsewhere too.
 _TELLING = 20
-#: So many characters (about 1,000 and 500 tokens) are in a prompt around the cursor.
-_BEFORE, _AFTER = 3_500, 1_750
+#: So many characters around the cursor are in a prompt: about 1,500 and 500 tokens, the default budgets.
+_BEFORE, _AFTER = 5_000, 1_700
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,6 @@ class Hidden:
     document: Document
     offset: int
     line: str
-    before: str
-    after: str
 
 
 def hide(root: Path, point: Point, *, text: str = "") -> Hidden:
@@ -51,10 +49,8 @@ def hide(root: Path, point: Point, *, text: str = "") -> Hidden:
     start, end = document.line_span(point.line)
     line = whole[start:end]
     offset = start + len(line) - len(line.lstrip())
-    rows = whole.split("\n")
-    around = [rows[row].strip() if 0 <= row < len(rows) else "" for row in (point.line - 1, point.line + 1)]
     hidden = Document(document.uri, document.language_id, 2, whole[:offset] + whole[end:], path)
-    return Hidden(point, hidden, offset, line.strip(), *around)
+    return Hidden(point, hidden, offset, line.strip())
 
 
 def without_imports(root: Path, point: Point) -> Hidden | None:
@@ -148,7 +144,7 @@ def identifiers(line: str) -> set[str]:
 def covered(hidden: Hidden, snippets: Sequence[Snippet]) -> tuple[int, int]:
     """How many of the hidden line's identifiers stand in the prompt, and how many there are.
 
-    The prompt is the text around the cursor (3,500 characters before it, 1,750 after) and the context.
+    The prompt is the text around the cursor (5,000 characters before it, 1,700 after) and the context.
     """
     text, offset = hidden.document.text, hidden.offset
     around = text[max(0, offset - _BEFORE) : offset + _AFTER]
@@ -157,20 +153,24 @@ def covered(hidden: Hidden, snippets: Sequence[Snippet]) -> tuple[int, int]:
     return len(wanted & words), len(wanted)
 
 
-def leaks(hidden: Hidden, snippets: Sequence[Snippet]) -> bool:
-    """Whether the context holds the open file itself, or the hidden line beside one of its neighbours."""
-    for snippet in snippets:
-        if snippet.path == hidden.point.path:
-            return True
-        rows = [row.strip() for row in snippet.text.split("\n")]
-        for number, row in enumerate(rows):
-            if row != hidden.line or len(row) < _TELLING:
-                continue
-            before = rows[number - 1] if number else ""
-            after = rows[number + 1] if number + 1 < len(rows) else ""
-            if (len(before) > 3 and before == hidden.before) or (len(after) > 3 and after == hidden.after):
-                return True
-    return False
+def leaks(hidden: Hidden, snippets: Sequence[Snippet], root: Path) -> bool:
+    """Whether the context holds the open file itself, or a copy of it: a file with half of its lines of code."""
+    return any(
+        snippet.path == hidden.point.path or _is_copy(root / snippet.path, root / hidden.point.path)
+        for snippet in snippets
+    )
+
+
+@lru_cache(maxsize=100_000)
+def _is_copy(path: Path, own: Path) -> bool:
+    return len(_lines(path) & _lines(own)) >= max(2, len(_lines(own)) / 2)
+
+
+@lru_cache(maxsize=4_096)
+def _lines(path: Path) -> frozenset[str]:
+    rows = (row.strip() for row in path.read_bytes().decode("utf-8", "replace").split("\n"))
+    alike = ("#", "//", "*", "/*", "import ", "from ", "export * from", "export {")
+    return frozenset(row for row in rows if len(row) >= _TELLING and not row.startswith(alike))
 
 
 def has_twin(hidden: Hidden, snippets: Sequence[Snippet]) -> bool:

@@ -70,7 +70,7 @@ class Score:
         there, all_names = covered(hidden, snippets)
         self.names_found += there
         self.names += all_names
-        self.leaks += leaks(hidden, snippets)
+        self.leaks += leaks(hidden, snippets, root)
         self.twins += has_twin(hidden, snippets)
 
     def __add__(self, other: Score) -> Score:
@@ -114,6 +114,7 @@ def measure(points: PointFile, count: Count, *, baselines: bool, limit: int, cop
         index = RepositoryIndex([root], keep=False)
         try:
             index.build()
+            index.settle(120)
             return _measure(points.name, root, index, chosen, count, baselines=baselines)
         finally:
             index.close()

@@ -20,7 +20,9 @@ from coderls.repo_context.surroundings import Surroundings
 
 _MAX_CANDIDATES = 3_000
 _MAX_IMPORTS = 400
-_MAX_NEAR_NAMES = 200
+_MAX_NEAR_NAMES = 150
+#: A name that is defined in more files than this is looked up only where something else leads to it.
+_MAX_NAMESAKES = 6
 _MAX_SIBLINGS = 60
 _MAX_RECEIVERS = 24
 _MAX_WHOLE_FILE = 400
@@ -38,6 +40,7 @@ class Asker:
     scope: Scope
     around: Surroundings
     line: int
+    is_copy: Callable[[str], bool]
     bindings: Sequence[Binding] = ()
     idle: Mapping[str, float] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
@@ -232,6 +235,8 @@ class _Finder:
         family = self.language.resolve
         for name, strength in names:
             paths = [path for path in self.shelf.defining(name) if path != self.scope.path]
+            if len(paths) > _MAX_NAMESAKES:
+                continue
             for path in paths:
                 language = by_path(path)
                 if language is None or language.resolve is not family:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from coderls.repo_context.languages.language import Language
 from coderls.repo_context.parse import outline
 from coderls.repo_context.retrieve import Query, ask, retrieve
 from coderls.repo_context.upkeep import Upkeep
+from coderls.repo_context.usages import Usages
 from coderls.repo_context.verdict import Verdict, verdict
 from coderls.repo_context.view import View
 from coderls.repo_context.workspace import Workspace
@@ -68,6 +70,11 @@ class RepositoryIndex:
         self._intake = Intake(self._workspace, (cache or cache_dir() / "index") if keep else None)
         self._upkeep = Upkeep(self._intake, self._wait_while_busy)
         self._shelves = self._intake.shelves
+        self._usages = [
+            Usages(partial(self._text, number), self._wait_while_busy) for number in range(len(self._shelves))
+        ]
+        for shelf, usages in zip(self._shelves, self._usages, strict=True):
+            shelf.noticed = usages.note
         self._lock = self._intake.lock  # guards the shelves
         self._open = self._intake.open
         self._views = self._intake.views
@@ -91,6 +98,8 @@ class RepositoryIndex:
         build = Build(self._intake, progress=progress, pause=lambda: self._wait_while_busy(stop), should_stop=stop)
         whole = build.run()
         self._built = self._built or whole
+        for usages in self._usages:
+            usages.start()
         return whole
 
     def update(self, document: Document) -> None:
@@ -124,7 +133,10 @@ class RepositoryIndex:
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything noted so far is indexed; false when it takes longer than `timeout_s`."""
-        return self._upkeep.settle(timeout_s)
+        end = time.monotonic() + timeout_s
+        return self._upkeep.settle(timeout_s) and all(
+            usages.settle(max(0.0, end - time.monotonic())) for usages in self._usages
+        )
 
     def close(self) -> None:
         """End the worker and write what is new to disk. The index can still be asked for what is in memory."""
@@ -132,6 +144,8 @@ class RepositoryIndex:
         if self._watcher is not None:
             self._watcher.close()
         self._upkeep.close()
+        for usages in self._usages:
+            usages.close()
         self._intake.close()
 
     def is_allowed(self, path: Path) -> bool:
@@ -181,7 +195,9 @@ class RepositoryIndex:
             return []
         number, query = found
         with self._lock:
-            return retrieve(query, self._shelves[number], budget=budget_tokens, count=self._counting(count))
+            return retrieve(
+                query, self._shelves[number], self._usages[number], budget=budget_tokens, count=self._counting(count)
+            )
 
     def asker(self, document: Document, offset: int) -> Asker | None:
         """What is known of a cursor before anything is looked for; None where `snippets` is empty."""
@@ -189,7 +205,7 @@ class RepositoryIndex:
         if found is None:
             return None
         with self._lock:
-            return ask(found[1], self._shelves[found[0]])
+            return ask(found[1], self._shelves[found[0]], self._usages[found[0]])[0]
 
     def _query(self, document: Document, offset: int) -> tuple[int, Query] | None:
         language = by_id(document.language_id)
@@ -197,6 +213,13 @@ class RepositoryIndex:
         if language is None or place is None:
             return None
         return place[0], Query(document, offset, place[1], language, self._view(document, language))
+
+    def _text(self, number: int, path: str) -> str | None:
+        """The text of a file that is in the index: its open buffer, else what is on disk."""
+        if not self._shelves[number].is_outlined(path):
+            return None
+        document = self._intake.open_at(number, path)
+        return document.text if document is not None else self._workspace.read(number, path)
 
     def _place(self, document: Document) -> tuple[int, str] | None:
         """Folder number and path of a document that may have context. One without a file is at the top."""

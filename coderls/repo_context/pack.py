@@ -12,14 +12,17 @@ from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import Language
 from coderls.repo_context.outline import CONTAINERS, Definition
 from coderls.repo_context.rank import Ranked
+from coderls.repo_context.usages import Usage
 
 #: Tokens for the line that names a file, besides those of its path.
 _HEADING = 6
 #: Tokens that the lines around shown members of a class take.
 _BRACES = 4
 #: So many candidates that do not fit any more are passed over before packing ends.
-_MAX_MISSES = 40
+_MAX_MISSES = 25
 _SHORT_LINE = 16
+#: Share of the budget for code that is like that at the cursor.
+USAGES = 0.25
 #: From this likelihood on a signature is shown with all that it says.
 _WORTH_ALL = 0.25
 
@@ -32,21 +35,23 @@ def pack(
     count: Callable[[str], int],
     near: str = "",
     is_copy: Callable[[str], bool] = lambda path: False,
+    usages: Sequence[Usage] = (),
 ) -> list[Snippet]:
-    """Snippets of at most `budget` tokens, headings included; the most relevant file comes last.
+    """Snippets of at most `budget` tokens, headings included: definitions, the most relevant file last, then usages.
 
     Nothing whose first line stands in `near`, the text around the cursor, is shown again, and nothing of a
     file that is a copy of the open one. Long signatures are in short at first; where room is left, they are whole.
     """
-    packer = _Packer(shelf, budget, count)
-    misses = 0
-    for item in ranked:
-        if is_copy(item.candidate.path) or _repeats(item.candidate.definition.text, near):
-            continue
-        if not packer.offer(item):
-            misses += 1
-            if misses > _MAX_MISSES:
-                break
+    packer = _Packer(shelf, budget - int(USAGES * budget), count)
+
+    def refuse(item: Ranked) -> bool:
+        return is_copy(item.candidate.path) or _repeats(item.candidate.definition.text, near)
+
+    packer.fill(ranked, refuse)
+    packer.left += int(USAGES * budget)
+    for usage in usages:
+        packer.offer_usage(usage)
+    packer.fill(ranked, refuse)
     packer.write_out()
     return packer.snippets()
 
@@ -64,7 +69,54 @@ class _Packer:
         self.left = budget
         self.count = count
         self.shown: dict[str, dict[int, _Shown]] = {}
+        self.code: list[Snippet] = []
         self.short: list[tuple[str, int]] = []
+
+    def fill(self, items: Sequence[Ranked], refuse: Callable[[Ranked], bool]) -> None:
+        """Take in what fits, until nearly nothing does."""
+        misses = 0
+        for item in items:
+            # A token has rarely more than six characters: most of what is too long is known without counting.
+            if self.is_shown(item):
+                continue
+            if self._least(item) > self.left or (not refuse(item) and not self.offer(item)):
+                misses += 1
+            if misses > _MAX_MISSES:
+                return
+
+    def is_shown(self, item: Ranked) -> bool:
+        """Whether this definition was taken in already."""
+        return item.candidate.index in self.shown.get(item.candidate.path, ())
+
+    def _least(self, item: Ranked) -> int:
+        """Tokens that a definition needs at least."""
+        heading = 0 if item.candidate.path in self.shown else _HEADING
+        return min(len(item.candidate.definition.text), 60) // 6 + heading
+
+    def offer_usage(self, usage: Usage) -> None:
+        """Take code in as it stands, when it fits and is more than the signatures that are shown."""
+        rows = [row for row in usage.text.split("\n") if row.strip()]
+        shown = self.shown.get(usage.path, {}).values()
+        if 3 * sum(usage.start_line <= part.piece.start_line < usage.end_line for part in shown) > len(rows):
+            return
+        text = usage.text.strip("\n") + "\n"
+        tokens = self.count(text)
+        whole = tokens + self.count(usage.path) + _HEADING
+        if text.strip() and whole <= self.left:
+            self.left -= whole
+            piece = Piece("", usage.start_line, usage.end_line, "similar", round(usage.score, 4), tokens)
+            self.code.append(
+                Snippet(
+                    usage.path,
+                    usage.start_line,
+                    usage.end_line,
+                    text,
+                    "similar",
+                    round(usage.score, 4),
+                    whole,
+                    (piece,),
+                )
+            )
 
     def offer(self, item: Ranked) -> bool:
         """Take a definition in, with what is around it; false when it does not fit."""
@@ -121,7 +173,7 @@ class _Packer:
                     pieces=tuple(pieces),
                 )
             )
-        return sorted(found, key=lambda snippet: (_step(snippet.score), snippet.path))
+        return sorted(found, key=lambda snippet: (_step(snippet.score), snippet.path)) + self.code[::-1]
 
     def _piece(self, definition: Definition, text: str, item: Ranked, language: Language) -> Piece:
         """The lines of a signature, and what they cost."""

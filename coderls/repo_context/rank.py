@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from coderls.repo_context.candidates import Asker, Candidate
 from coderls.repo_context.surroundings import words_of
@@ -23,56 +24,61 @@ _PRICE = 0.7
 _LONG = 100
 
 WEIGHTS: dict[str, float] = {
-    "bias": -8.21,
-    "import": 2.35,
-    "import used": 0.14,
-    "import idle": 5.62,
-    "module": 1.94,
-    "module idle": 0.81,
-    "star": 0.8,
-    "own": 1.17,
-    "own base": -1.53,
-    "receiver": 1.60,
-    "receiver type": -0.49,
-    "namesake": 1.84,
-    "namesake type": 1.05,
-    "near": 0.77,
-    "similar": 1.5,
-    "folder": 1.5,
-    "base": -0.55,
-    "member": 1.43,
-    "used": 0.65,
-    "mentioned": 1.24,
-    "owner near": -0.12,
-    "private": -0.41,
-    "dunder": -1.83,
-    "constructor": -1.11,
-    "attribute": -0.11,
-    "method": 0.20,
-    "constant": 0.55,
-    "type": -0.09,
-    "class": 0.37,
-    "instance": 0.84,
-    "held": 1.18,
-    "beside": 0.80,
-    "words": 1.28,
-    "same method": 0.99,
-    "taken": -0.82,
-    "overridable": 0.57,
+    "bias": -7.59,
+    "import": 1.79,
+    "import used": 0.31,
+    "import idle": 5.46,
+    "module": 1.53,
+    "module idle": 0.73,
+    "star": 0.80,
+    "own": 1.15,
+    "own base": -1.37,
+    "receiver": 1.52,
+    "receiver type": -1.06,
+    "namesake": 1.80,
+    "namesake type": 0.78,
+    "near": -1.06,
+    "similar": 2.57,
+    "folder": 1.50,
+    "base": -0.40,
+    "member": 1.33,
+    "used": 0.77,
+    "mentioned": 1.09,
+    "owner near": -0.19,
+    "private": -0.42,
+    "dunder": -2.01,
+    "constructor": -0.99,
+    "attribute": -0.56,
+    "method": -0.25,
+    "constant": 0.42,
+    "type": -0.24,
+    "class": 0.21,
+    "instance": 0.74,
+    "held": 1.19,
+    "beside": 0.59,
+    "words": 1.45,
+    "same method": 0.94,
+    "taken": -0.62,
+    "overridable": 0.58,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate, how likely it is needed (`score`, from 0 to 1), and the way that says so most (`source`)."""
+    """A candidate, and how likely it is needed, from 0 to 1."""
 
     candidate: Candidate
     score: float
-    source: str
+
+    @property
+    def source(self) -> str:
+        """The retriever that says most for it."""
+        ways = self.candidate.ways
+        return max(ways, key=lambda way: (WEIGHTS[way] * ways[way], way)).partition(" ")[0]
 
 
 def features(candidate: Candidate, asker: Asker, beside: float = 0.0) -> dict[str, float]:
-    """What is known of a candidate; keys as in WEIGHTS. `beside`: see `_beside`."""
+    """What is known of a candidate; keys as in WEIGHTS. `beside`: see `with_neighbours`."""
     definition, around = candidate.definition, asker.around
     near = around.names
     found = dict(candidate.ways)
@@ -94,8 +100,8 @@ def features(candidate: Candidate, asker: Asker, beside: float = 0.0) -> dict[st
         found["private"] = 1.0
     if definition.kind != "function":
         found[definition.kind] = 1.0
-    if words := words_of(name):
-        found["words"] = sum(around.words.get(word, 0.0) for word in words) / len(words)
+    if shared := [weight for word in words_of(name) if (weight := around.words.get(word))]:
+        found["words"] = sum(shared) / len(words_of(name))
     if "own" in found:
         if name == around.function:
             found["same method"] = 1.0
@@ -108,18 +114,14 @@ def rank(candidates: Sequence[Candidate], asker: Asker, weights: Mapping[str, fl
     """Best first: likelihood for each token; ties by path and place."""
     ranked: list[tuple[float, str, int, Ranked]] = []
     for candidate, beside in with_neighbours(candidates, asker):
-        odds = sum(weights[name] * value for name, value in features(candidate, asker, beside).items())
+        found = features(candidate, asker, beside)
+        odds = sum([weights[name] * value for name, value in found.items()])
         score = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
         # Tokens are estimated here and counted when packed: most candidates never get that far.
         value = -score / (min(len(candidate.definition.text), _LONG) / _TOKEN + _FIXED) ** _PRICE
-        ranked.append((value, candidate.path, candidate.index, Ranked(candidate, score, _source(candidate, weights))))
-    ranked.sort(key=lambda item: item[:3])
+        ranked.append((value, candidate.path, candidate.index, Ranked(candidate, score)))
+    ranked.sort(key=itemgetter(0, 1, 2))
     return [item[3] for item in ranked]
-
-
-def _source(candidate: Candidate, weights: Mapping[str, float]) -> str:
-    ways = candidate.ways
-    return max(ways, key=lambda way: (weights[way] * ways[way], way)).partition(" ")[0]
 
 
 def with_neighbours(candidates: Sequence[Candidate], asker: Asker) -> Iterator[tuple[Candidate, float]]:
@@ -130,6 +132,8 @@ def with_neighbours(candidates: Sequence[Candidate], asker: Asker) -> Iterator[t
         if near is not None:
             for step in (-3, -2, -1, 1, 2, 3):
                 place = candidate.path, candidate.index + step
-                used[place] = max(used.get(place, 0.0), near * 0.8 ** (abs(step) - 1))
+                value = near * 0.8 ** (abs(step) - 1)
+                if used.get(place, 0.0) < value:
+                    used[place] = value
     for candidate in candidates:
         yield candidate, used.get((candidate.path, candidate.index), 0.0)

@@ -16,6 +16,7 @@ from coderls.repo_context.parse import bindings
 from coderls.repo_context.rank import rank
 from coderls.repo_context.scope import Scope
 from coderls.repo_context.surroundings import look_around, near_text
+from coderls.repo_context.usages import Usage, Usages, expected_names, shorten
 from coderls.repo_context.view import View
 
 #: Types of variables are looked for in so many lines before and after the cursor.
@@ -36,31 +37,38 @@ class Query:
     view: View | None
 
 
-def retrieve(query: Query, shelf: Shelf, *, budget: int, count: Callable[[str], int]) -> list[Snippet]:
-    """What other files define that the code at the cursor may need: at most `budget` tokens by `count`."""
-    asker = ask(query, shelf)
+def retrieve(query: Query, shelf: Shelf, usages: Usages, *, budget: int, count: Callable[[str], int]) -> list[Snippet]:
+    """What other files define that the code at the cursor may need, and code like it: at most `budget` tokens."""
+    asker, similar = ask(query, shelf, usages)
     return pack(
         rank(find(asker), asker),
         shelf,
         budget=budget,
         count=count,
         near=near_text(query.document.text, query.offset),
-        is_copy=copies_of(asker.scope.own.definitions, shelf),
+        is_copy=asker.is_copy,
+        usages=[shorten(usage, asker.around.names) for usage in similar],
     )
 
 
-def ask(query: Query, shelf: Shelf) -> Asker:
-    """What is known of the cursor before anything is looked for."""
+def ask(query: Query, shelf: Shelf, usages: Usages) -> tuple[Asker, list[Usage]]:
+    """What is known of the cursor before anything is looked for, and code like that around it."""
     document, offset = query.document, query.offset
     own = query.view.outline if query.view else _NOTHING
     line = document.line_of(offset)
-    return Asker(
+    around = look_around(document.text, offset)
+    is_copy = copies_of(own.definitions, shelf)
+    similar = usages.find(around, query.path, document.text, is_copy)
+    asker = Asker(
         scope=Scope(shelf, query.path, query.language, own),
-        around=look_around(document.text, offset),
+        around=around,
         line=line,
+        is_copy=is_copy,
         bindings=_bindings(query, line),
         idle=idle_imports(document.text, own.imports) | _idle_members(document.text, own),
+        expected=expected_names(similar, lambda name: bool(shelf.defining(name))),
     )
+    return asker, similar
 
 
 def _bindings(query: Query, line: int) -> Sequence[Binding]:

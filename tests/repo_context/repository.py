@@ -50,6 +50,7 @@ def check(files: Mapping[str, str], budget: int = 1000) -> str:
         write(root, files)
         index = RepositoryIndex([root])
         index.build()
+        index.settle(30)
         name, text = next((name, text) for name, text in files.items() if CURSOR in text)
         found = show(ask(index, root, name, text, budget))
         index.close()

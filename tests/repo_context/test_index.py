@@ -171,14 +171,14 @@ def test_the_same_question_has_the_same_answer(tmp_path: Path):
 
 
 def test_the_most_relevant_file_comes_last(tmp_path: Path):
-    write(tmp_path, {"a.py": "def near_one(): ...\n", "b.py": "def far_away(): ...\n"})
+    write(tmp_path, {"a.py": "def wanted_next(): ...\n", "b.py": "def used_before(): ...\n"})
     index = RepositoryIndex([tmp_path])
     index.build()
     found = ask(
         index,
         tmp_path,
         "main.py",
-        "from a import near_one\nfrom b import far_away\nfar_away()\n" + "\n" * 300 + "near_one($0",
+        "from a import wanted_next\nfrom b import used_before\nused_before()\n" + "\n" * 300 + "$0",
     )
     assert [snippet.path for snippet in found] == ["b.py", "a.py"]
     index.close()

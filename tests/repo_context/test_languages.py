@@ -159,14 +159,14 @@ def test_java():
             "src/main/java/com/shop/Main.java": "package com.shop;\n\nimport com.shop.model.Item;\n\nclass Main {\n  void run(Item item) {\n    Helper.twice(1);\n    item.$0\n  }\n}\n",
         }
     ) == snapshot("""\
-== src/main/java/com/shop/model/Base.java
-public abstract class Base<T> {
-    abstract T id();
-}
-
 == src/main/java/com/shop/Helper.java
 class Helper {
     static int twice(int n);
+}
+
+== src/main/java/com/shop/model/Base.java
+public abstract class Base<T> {
+    abstract T id();
 }
 
 == src/main/java/com/shop/model/Item.java

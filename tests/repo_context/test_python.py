@@ -120,7 +120,7 @@ def saw(wood): ...
 """)
 
 
-def test_a_small_budget_takes_what_is_near_the_cursor():
+def test_a_small_budget_takes_what_is_likeliest():
     files = {
         "models.py": MODELS,
         "main.py": "from models import Response, LIMIT, unused\nprint(LIMIT, unused)\n"
@@ -129,10 +129,10 @@ def test_a_small_budget_takes_what_is_near_the_cursor():
     }
     assert check(files, budget=34) == snapshot("""\
 == models.py
+LIMIT: typing.Final = 10
 @decorated
-class Response(Base):
-    code: int
-    self.headers = headers or {}
+class Response(Base): ...
+def unused(): ...
 """)
     assert check(files, budget=8) == ""
 

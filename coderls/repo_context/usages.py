@@ -1,0 +1,203 @@
+"""Code elsewhere that is like the code at the cursor: read in the background, found by the names that both have.
+
+The index of windows is in memory only. It is filled after the definitions are there, from the files that were read
+first (those near the open documents) on, and waits while a completion runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence, Set
+from dataclasses import dataclass
+
+from coderls.repo_context.surroundings import Near, Surroundings
+from coderls.repo_context.windows import Windows
+
+logger = logging.getLogger(__name__)
+
+#: Names nearest to the cursor that are looked for.
+_MAX_NAMES = 50
+#: Windows in which names are looked for that may come next, and how many of those.
+_MAX_READ = 8
+_MAX_EXPECTED = 60
+_MAX_TEXTS = 200
+_MAX_TEXT = 400_000
+#: Lines of a window that are shown.
+SHOWN_LINES = 12
+_YIELD_S = 0.0005
+#: Of the best hit's score.
+_MIN_SCORE = 0.3
+#: Shorter lines (characters) are alike by chance; a file that shares so many of the others is a copy.
+_TELLING = 15
+_COPY = 0.5
+_PART = 0.8
+#: A window with fewer lines of code shows nothing.
+_MIN_LINES = 4
+#: In a project with fewer windows everything is like everything.
+_MIN_WINDOWS = 20
+#: How comments and imports begin: files that have nothing to do with each other share them.
+_ALIKE = ("#", "//", "*", "/*", "import ", "from ", "use ", "using ", "package ", "export * from", "export {")
+_NAME = re.compile(r"[^\W\d]\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Lines of another file that are like those at the cursor; `score` is 1 for the best that was found."""
+
+    path: str
+    start_line: int
+    end_line: int
+    text: str
+    score: float
+
+
+class Usages:
+    """The windows of one workspace folder. `fetch` gives the text of a file, `pause` waits while it should."""
+
+    def __init__(self, fetch: Callable[[str], str | None], pause: Callable[[], None] = lambda: None) -> None:
+        self._windows = Windows()
+        self._fetch = fetch
+        self._pause = pause
+        self._todo: dict[str, None] = {}
+        self._changed = threading.Condition()
+        self._worker: threading.Thread | None = None
+        self._started = False
+        self._closed = False
+        self._full = False
+        self._texts: OrderedDict[str, list[str]] = OrderedDict()
+
+    def note(self, path: str) -> None:
+        """This file is new, other, or gone. Returns at once."""
+        with self._changed:
+            self._todo[path] = None
+            self._texts.pop(path, None)
+            self._wake()
+
+    def start(self) -> None:
+        """Begin to read what was noted."""
+        with self._changed:
+            self._started = True
+            self._wake()
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until everything noted is read; false when it takes longer than `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._worker is None, timeout_s)
+
+    def close(self) -> None:
+        """End the worker."""
+        with self._changed:
+            self._closed = True
+            self._todo.clear()
+            worker = self._worker
+        if worker is not None:
+            worker.join(5.0)
+
+    def find(self, around: Surroundings, own: str, text: str, is_copy: Callable[[str], bool]) -> list[Usage]:
+        """Windows like the surroundings of a cursor in file `own`, the best first; no two overlap.
+
+        None is of a copy of the file, by its definitions (`is_copy`) or by the lines that it shares with `text`.
+        """
+        if len(self._windows) < _MIN_WINDOWS:
+            return []
+        nearest = sorted(around.names.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NAMES]
+        hits = self._windows.search(dict(nearest), without=(own,), limit=2 * _MAX_READ)
+        lines = _telling_lines(text.split("\n")) if hits else frozenset()
+        found: list[Usage] = []
+        for hit in hits:
+            if hit.score < _MIN_SCORE * hits[0].score:
+                break
+            taken = any(hit.path == old.path and hit.start_line < old.end_line + 5 for old in found)
+            if taken or is_copy(hit.path) or self._is_copy(hit.path, lines):
+                continue
+            rows = self._rows(hit.path)[hit.start_line : hit.end_line]
+            if sum(bool(row.strip()) for row in rows) >= _MIN_LINES:
+                score = hit.score / hits[0].score
+                found.append(Usage(hit.path, hit.start_line, hit.start_line + len(rows), "\n".join(rows), score))
+            if len(found) >= _MAX_READ:
+                break
+        return found
+
+    def _is_copy(self, path: str, lines: Set[str]) -> bool:
+        """Whether half of the open file stands there too, or nearly all that stands there in the open file."""
+        theirs = _telling_lines(self._rows(path))
+        shared = len(theirs & lines)
+        return shared >= max(3, _COPY * len(lines)) or shared >= max(8, _PART * len(theirs))
+
+    def _rows(self, path: str) -> list[str]:
+        with self._changed:
+            rows = self._texts.get(path)
+            if rows is not None:
+                self._texts.move_to_end(path)
+                return rows
+        text = self._fetch(path)
+        rows = text.replace("\r\n", "\n").split("\n") if text is not None and len(text) < _MAX_TEXT else []
+        with self._changed:
+            self._texts[path] = rows
+            while len(self._texts) > _MAX_TEXTS:
+                self._texts.popitem(last=False)
+        return rows
+
+    def _wake(self) -> None:
+        if self._started and not self._closed and self._todo and self._worker is None:
+            self._worker = threading.Thread(target=self._work, name="coderls-usages", daemon=True)
+            self._worker.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._todo:
+                    self._worker = None
+                    self._changed.notify_all()
+                    return
+                path = next(iter(self._todo))
+                del self._todo[path]
+            if self._full and not self._windows.knows(path):
+                continue
+            self._pause()
+            try:
+                text = self._fetch(path)
+                if text is None or len(text) > _MAX_TEXT:
+                    self._windows.drop(path)
+                else:
+                    self._full = not self._windows.put(path, text)
+            except Exception:  # one strange file must not end the worker
+                logger.exception("A file could not be taken into the index of windows.")
+            time.sleep(_YIELD_S)
+
+
+def _telling_lines(rows: Sequence[str]) -> frozenset[str]:
+    bare = (row.strip() for row in rows)
+    return frozenset(row for row in bare if len(row) > _TELLING and not row.startswith(_ALIKE))
+
+
+def expected_names(usages: Collection[Usage], is_defined: Callable[[str], bool]) -> dict[str, float]:
+    """Names in similar code that the project defines, with a strength up to 1."""
+    found: dict[str, float] = {}
+    for usage in usages:
+        for name in set(_NAME.findall(usage.text)):
+            found[name] = found.get(name, 0.0) + usage.score
+    total = sum(usage.score for usage in usages) or 1.0
+    strong: dict[str, float] = {}
+    for name, score in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+        if len(strong) >= _MAX_EXPECTED:
+            break
+        if is_defined(name):
+            strong[name] = math.sqrt(score / total)
+    return strong
+
+
+def shorten(usage: Usage, near: Near, lines: int = SHOWN_LINES) -> Usage:
+    """The lines of a usage that have most to do with the cursor."""
+    rows = usage.text.split("\n")
+    if len(rows) <= lines:
+        return usage
+    weights = [sum({name: near.get(name, 0.0) for name in _NAME.findall(row)}.values()) for row in rows]
+    start = max(range(len(rows) - lines + 1), key=lambda at: (sum(weights[at : at + lines]), -at))
+    text = "\n".join(rows[start : start + lines])
+    return Usage(usage.path, usage.start_line + start, usage.start_line + start + lines, text, usage.score)
