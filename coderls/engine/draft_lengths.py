@@ -105,6 +105,12 @@ def _between(known: Sequence[tuple[int, float]], tokens: int) -> float:
     return below + (above - below) * (tokens - left) / (right - left)
 
 
+def rate(costs: Costs, tokens: int, survivals: Sequence[Sequence[float]], drafting: float = 0.0) -> float:
+    """Tokens per second to expect of a run that verifies all of these drafts; see `lengths`."""
+    expected = len(survivals) + sum(map(sum, survivals))
+    return expected / (costs.of(tokens + sum(map(len, survivals))) + drafting)
+
+
 def lengths(costs: Costs, tokens: int, survivals: Sequence[Sequence[float]], drafting: float = 0.0) -> list[int]:
     """How many tokens of each draft to verify in one run that has `tokens` tokens without them.
 

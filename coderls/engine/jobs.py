@@ -54,7 +54,16 @@ class Candidate:
         """What may come next: nothing where this is not wanted, or where `max_tokens` leaves no room for it."""
         if self.drafter is None:
             return Draft()
-        return self.drafter.propose(min(most, self.job.request.max_tokens - self.produced - 1))
+        return self.drafter.propose(min(most, self.most()))
+
+    def most(self) -> int:
+        """How many tokens may be drafted at most: one more is always chosen after them."""
+        return max(0, self.job.request.max_tokens - self.produced - 1)
+
+    def watch(self, draft: Draft) -> None:
+        """Note whether a draft of another source comes true."""
+        if self.drafter is not None:
+            self.drafter.watch(draft)
 
     def specs(self, draft: Sequence[int], healing: HealingIndex) -> tuple[tuple[int, ...], tuple[SampleSpec, ...]]:
         """How to choose the next token and one after each drafted token. The draft is cut where healing forbids it.

@@ -3,40 +3,82 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from coderls.engine.draft_model import DraftModel
 from coderls.engine.fake import SCRIPT_FILE, FakeRunner
 from coderls.engine.runner import Runner
 from coderls.engine.worker import Loaded, Report
-from coderls.errors import EngineStartFailed
+from coderls.errors import EngineStartFailed, ModelBroken
 from coderls.models import store
+from coderls.models.store import ModelDir
 from coderls.tokenizer import Tokenizer
 
+#: The draft model reads no more than this: it needs little memory then, and completions are seldom longer.
+DRAFT_CONTEXT = 8192
 
-def loader(model: str, **options: Any) -> Callable[[Report], Loaded]:
-    """What the worker calls to get the model `model` (a name or a directory). `options`: those of `load_runner`."""
+
+def loader(
+    model: str, *, speculation: str = "auto", draft_model: str = "", **options: Any
+) -> Callable[[Report], Loaded]:
+    """What the worker calls to get the model `model` (a name or a directory).
+
+    `speculation`: "auto" or "off"; `draft_model`: a smaller model of the same vocabulary that drafts, if any.
+    `options`: those of `load_runner`.
+    """
 
     def load(report: Report) -> Loaded:
-        found = store.resolve(model)
-        if not store.is_ready(found):
-            embedded = importlib.import_module("coderls.models.embedded")  # needs numpy and gguf: only for a build
-            report("building", "building the model", 0.0)
-            found = embedded.build_nano(lambda detail, fraction: report("building", detail, fraction))
-        report("loading", f"loading {found.name}", 0.0)
+        found = _ready(model, report)
         tokenizer = Tokenizer.from_file(found.path / "tokenizer.json")
-        if (found.path / SCRIPT_FILE).is_file():
-            fake = FakeRunner.from_file(found.path, found.name)
-            return Loaded(fake, tokenizer, found.path, speculates=fake.speculates)
-        runner: Runner = _torch_runner()(
-            found.path,
-            name=found.name,
-            **options,
-            progress=lambda detail, fraction: report("loading", detail, 0.9 * fraction),
-        )
-        return Loaded(runner, tokenizer, found.path)
+        drafting: DraftModel | None = None
+        if draft_model and speculation != "off":
+            # First, while there is room: the other one takes what is left.
+            drafting = _draft_model(draft_model, tokenizer, options, report)
+        report("loading", f"loading {found.name}", 0.0)
+        runner, speculates = _runner(found, options, report)
+        return Loaded(runner, tokenizer, found.path, speculates and speculation != "off", drafting)
 
     return load
+
+
+def _ready(model: str, report: Report) -> ModelDir:
+    found = store.resolve(model)
+    if store.is_ready(found):
+        return found
+    embedded = importlib.import_module("coderls.models.embedded")  # needs numpy and gguf: only for a build
+    report("building", "building the model", 0.0)
+    built: ModelDir = embedded.build_nano(lambda detail, fraction: report("building", detail, fraction))
+    return built
+
+
+def _runner(found: ModelDir, options: Mapping[str, Any], report: Report) -> tuple[Runner, bool]:
+    """The model's runner, and whether drafts may be verified with it."""
+    if (found.path / SCRIPT_FILE).is_file():
+        fake = FakeRunner.from_file(found.path, found.name)
+        return fake, fake.speculates
+    runner = _torch_runner()(
+        found.path,
+        name=found.name,
+        **options,
+        progress=lambda detail, fraction: report("loading", detail, 0.9 * fraction),
+    )
+    return runner, True
+
+
+def _draft_model(name: str, tokenizer: Tokenizer, options: Mapping[str, Any], report: Report) -> DraftModel:
+    """Load the draft model. Raises ModelBroken when its tokens are others than those of the model it drafts for."""
+    found = _ready(name, report)
+    if Tokenizer.from_file(found.path / "tokenizer.json").token_bytes != tokenizer.token_bytes:
+        raise ModelBroken(
+            f"The draft model {found.name} has another vocabulary than the model that it is to draft for.",
+            "Name a smaller one of the same family in engine.draft_model, or none.",
+        )
+    report("loading", f"loading {found.name}", 0.0)
+    own = store.read_json(found.path / "config.json").get("max_position_embeddings")
+    longest = min(DRAFT_CONTEXT, own if isinstance(own, int) else DRAFT_CONTEXT)
+    runner, _ = _runner(found, {**options, "context_length": longest}, report)
+    return DraftModel(runner)
 
 
 def _torch_runner() -> Callable[..., Runner]:

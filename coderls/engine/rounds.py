@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from coderls.engine.api import Sampling
 from coderls.engine.draft_lengths import LONGEST_DRAFT, POINTS, Costs
+from coderls.engine.draft_model import DraftModel
 from coderls.engine.healing import HealingIndex
 from coderls.engine.jobs import Candidate, Job, agreed
 from coderls.engine.kv_slots import KvSlots
@@ -22,7 +23,7 @@ from coderls.engine.metrics import Metrics
 from coderls.engine.output import OutputText, Piece
 from coderls.engine.runner import Result, Runner, Sample, SampleSpec, Work
 from coderls.engine.scheduler import SHORT, Generation, Pace, Round, Scheduler, Step
-from coderls.engine.speculate import Speculation
+from coderls.engine.speculate import MODEL, Draft, Speculation
 from coderls.errors import CoderlsError, DeviceLost, EngineError, RequestRefused, RunStopped
 from coderls.tokenizer import Tokenizer
 
@@ -35,7 +36,8 @@ MEASURE_SECONDS = 0.8
 
 class Rounds:
     """Jobs, and the model that they run on. `ended` is called at the end of each; `disturbed` says whether there is
-    something that a long run should be given up for. `speculates`: drafted tokens are verified where that pays.
+    something that a long run should be given up for. `speculates`: drafted tokens are verified where that pays;
+    `draft_model` drafts too.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Rounds:
         ended: Callable[[], None],
         disturbed: Callable[[], bool],
         speculates: bool = True,
+        draft_model: DraftModel | None = None,
     ) -> None:
         info = runner.info
         self._runner = runner
@@ -57,6 +60,7 @@ class Rounds:
         self._disturbed = disturbed
         self._speculates = speculates
         self._speculation = Speculation()
+        self._draft_model = draft_model if speculates else None
         self.pace = Pace(CHUNK_SECONDS["cuda" if info.device.startswith("cuda") else "cpu"])
         self.scheduler = Scheduler(KvSlots(runner.slot_lengths), self.pace)
         self._candidates: dict[Generation, Candidate] = {}
@@ -82,6 +86,8 @@ class Rounds:
         self._metrics.prefill_rate.set(self.pace.rate)
         if self._speculates:
             self._speculation.costs = Costs(self._costs(tokens))
+        if self._draft_model is not None:
+            self._draft_model.measure()
 
     def _costs(self, tokens: Sequence[int]) -> dict[int, float]:
         """Seconds of a run over 1, 2, 4, ... sampled tokens after these; fewer of them on a slow machine."""
@@ -163,8 +169,11 @@ class Rounds:
     def _works(self, run: Round) -> list[tuple[Step, Work, tuple[int, ...]]]:
         """What the runner is to do for each step, with the drafted tokens that are verified along with it."""
         sampling = [step for step in run.steps if step.last and step.generation.samples]
+        tokens = sum(len(step.tokens) for step in run.steps)
         drafts = [self._candidates[step.generation].propose(LONGEST_DRAFT) for step in sampling]
-        chosen = self._speculation.chosen(sum(len(step.tokens) for step in run.steps), drafts)
+        if self._draft_model is not None and sampling and tokens <= SHORT * len(sampling):
+            drafts = self._by_model(self._draft_model, sampling, tokens, drafts)
+        chosen = self._speculation.chosen(tokens, drafts)
         by_step = dict(zip(map(id, sampling), chosen, strict=True))
         works: list[tuple[Step, Work, tuple[int, ...]]] = []
         for step in run.steps:
@@ -183,6 +192,25 @@ class Rounds:
             work = Work(generation.slot, step.start, (*step.tokens, *draft), specs, long=generation.long)
             works.append((step, work, draft))
         return works
+
+    def _by_model(self, model: DraftModel, steps: Sequence[Step], tokens: int, drafts: list[Draft]) -> list[Draft]:
+        """What the draft model says, where that promises more than the drafts that are there."""
+        most = self._speculation.model_steps(tokens, drafts, model.seconds)
+        if not most:
+            return drafts
+        try:
+            proposed = model.propose([step.generation.tokens for step in steps], most)
+        except Exception:
+            log.exception("The draft model failed; it is not asked any more")
+            self._draft_model = None
+            return drafts
+        found: list[Draft] = []
+        for step, draft, said in zip(steps, drafts, proposed, strict=True):
+            candidate = self._candidates[step.generation]
+            by_model = Draft(said[: candidate.most()], MODEL)
+            candidate.watch(by_model)
+            found.append(max(draft, by_model, key=self._speculation.promise))
+        return found
 
     def _should_stop(self, run: Round) -> Callable[[], bool] | None:
         """When a prefill is to be given up: nobody wants it any more, or somebody came behind a long chunk."""

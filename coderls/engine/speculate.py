@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from coderls.engine.draft_lengths import LONGEST_DRAFT, Acceptance, Costs, lengths
+from coderls.engine.draft_lengths import LEAST_GAIN, LONGEST_DRAFT, Acceptance, Costs, lengths, rate
 from coderls.engine.ngrams import LONGEST_MATCH, TokenIndex
 
 #: Outputs that are remembered, and how many tokens before each.
@@ -22,6 +22,10 @@ TAIL = 32
 #: An output shorter than this is not worth remembering.
 SHORTEST_SAID = 4
 
+#: Drafts of a second model (`draft_model.py`), and how long they are at most.
+MODEL = "model"
+MOST_MODEL_STEPS = 8
+
 _BUCKETS = ((10, "10"), (6, "6"), (4, "4"), (0, "3"))
 #: The share of tokens that come true, assumed before anything was seen. The number is the least length of the match.
 PRIORS = {
@@ -29,7 +33,7 @@ PRIORS = {
     **{"given 3": 0.5, "given 4": 0.6, "given 6": 0.75, "given 10": 0.85},
     **{"said 3": 0.5, "said 4": 0.6, "said 6": 0.75, "said 10": 0.85},
     **{"own 3": 0.35, "own 4": 0.5, "own 6": 0.65, "own 10": 0.8},
-    "model": 0.7,
+    MODEL: 0.7,
 }
 
 
@@ -109,9 +113,13 @@ class TextDrafter:
         if most <= 0:
             return Draft()
         best = max(self._candidates(most), key=self._promise, default=Draft())
-        if best.tokens:
-            self._bets.append(_Bet(best))
+        self.watch(best)
         return best
+
+    def watch(self, draft: Draft) -> None:
+        """Note whether a draft comes true, wherever it is from."""
+        if draft.tokens:
+            self._bets.append(_Bet(draft))
 
     def came(self, tokens: Sequence[int]) -> None:
         """These tokens were chosen, in this order."""
@@ -172,6 +180,27 @@ class Speculation:
     def drafter(self, prompt: Sequence[int], expected: Sequence[Sequence[int]] = ()) -> TextDrafter:
         """What makes drafts for one output."""
         return TextDrafter(prompt, expected, self.said, self.acceptance)
+
+    def promise(self, draft: Draft) -> float:
+        """How many of its tokens will probably come true."""
+        return sum(self.acceptance.survival(draft.kind, len(draft.tokens)))
+
+    def model_steps(self, tokens: int, drafts: Sequence[Draft], seconds: float) -> int:
+        """How many tokens a draft model, whose steps take `seconds`, should draft for each output of a run.
+
+        0 where it would not pay, because the `drafts` that are there are better, or none are good enough.
+        """
+        chances = [self.acceptance.survival(draft.kind, len(draft.tokens)) for draft in drafts]
+        sizes = lengths(self.costs, tokens, chances)
+        known = [each[:size] for each, size in zip(chances, sizes, strict=True)]
+        best, steps = LEAST_GAIN * rate(self.costs, tokens, known), 0
+        survival = self.acceptance.survival(MODEL, MOST_MODEL_STEPS)
+        for count in range(1, MOST_MODEL_STEPS + 1):
+            # One step more than tokens: it has to take in first what came since the last time.
+            found = rate(self.costs, tokens, [survival[:count]] * len(drafts), (count + 1) * seconds)
+            if found > best:
+                best, steps = found, count
+        return steps
 
     def chosen(self, tokens: int, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
         """What of each draft to verify, in a run that has `tokens` tokens without them."""

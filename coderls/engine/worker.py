@@ -15,6 +15,7 @@ from queue import SimpleQueue
 
 import coderls
 from coderls.engine.api import LEAVING, PROTOCOL_VERSION, Health
+from coderls.engine.draft_model import DraftModel
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
 from coderls.engine.rounds import Rounds
@@ -34,13 +35,15 @@ Report = Callable[[str, str, float], None]  # state, detail, fraction
 class Loaded:
     """A model that is ready to run, its tokenizer and its directory.
 
-    `speculates`: drafted tokens are verified where that pays (see `speculate.py`).
+    `speculates`: drafted tokens are verified where that pays (see `speculate.py`). `draft_model`: a smaller model of
+    the same vocabulary that drafts.
     """
 
     runner: Runner
     tokenizer: Tokenizer
     path: Path
     speculates: bool = True
+    draft_model: DraftModel | None = None
 
 
 class Worker:
@@ -49,6 +52,7 @@ class Worker:
     def __init__(self, load: Callable[[Report], Loaded], *, model: str, metrics: Metrics) -> None:
         self._load = load
         self._runner: Runner | None = None
+        self._draft_model: DraftModel | None = None
         self._metrics = metrics
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = False
@@ -145,7 +149,7 @@ class Worker:
     def _main(self) -> None:
         try:
             loaded = self._load(self._report)
-            self._runner = loaded.runner
+            self._runner, self._draft_model = loaded.runner, loaded.draft_model
             self._prepare(loaded)
             while self._take_new():
                 self._ready.step()
@@ -175,6 +179,7 @@ class Worker:
             ended=self._job_ended,
             disturbed=lambda: self._stopping or not self._inbox.empty(),
             speculates=loaded.speculates,
+            draft_model=loaded.draft_model,
         )
         self._report("loading", "measuring the speed", 0.95)
         rounds.measure()
@@ -221,6 +226,7 @@ class Worker:
                 jobs[id(job)] = job
         for job in jobs.values():
             job.emit(EngineLeaving("The engine is leaving.", "Ask again: it is started anew."))
-        if self._runner is not None:
-            self._runner.close()
+        for model in (self._draft_model, self._runner):
+            if model is not None:
+                model.close()
         self.on_end()
