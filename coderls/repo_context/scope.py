@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coderls.repo_context.files import Shelf
@@ -65,17 +65,22 @@ class Scope:
         definitions = self.definitions(path)
         if name != "default":
             return [index for index in self._places(path, name) if not definitions[index].owner]
-        named = [i for key in ("default", alias) for i in self._places(path, key) if not definitions[i].owner]
+        local = [entry.name for entry in self._by_alias(path).get("default", ()) if not entry.module]
+        named = [i for key in ("default", *local, alias) for i in self._places(path, key) if not definitions[i].owner]
         kinds = ("class", "function")
         return named or [i for i, item in enumerate(definitions) if item.kind in kinds and not item.owner][:1]
 
-    def exported(self, paths: Iterable[str], name: str, alias: str = "", hops: int = MAX_HOPS) -> list[Ref]:
+    def exported(self, paths: Sequence[str], name: str, alias: str = "", hops: int = MAX_HOPS) -> list[Ref]:
         """`name` of `paths`, or of where those files have it from."""
         for path in paths:
             found = [(path, index) for index in self.top_level(path, name, alias)]
             if found or (hops > 1 and (found := self._imported(path, name, hops))):
                 return found
-        return []
+        # What stands in a class there: `import a.Outer.Inner`, `import static a.Tools.cut`.
+        # Not behind re-exports, where a name has better meanings.
+        if hops < MAX_HOPS - 1:
+            return []
+        return [(path, index) for path in paths for index in self._places(path, name)][:_MAX_REFS]
 
     def visible(self, path: str, name: str) -> list[Ref]:
         """What a bare `name` means inside of `path`."""
@@ -224,7 +229,9 @@ class Scope:
             return []
         aliases = self._by_alias(path)
         for entry in aliases.get(name, ()):
-            paths = self.shelf.resolve(language, entry.module, path) if entry.name else ()
+            paths = self.shelf.resolve(language, entry.module, path) if entry.name and entry.module else ()
+            if not entry.module and language.exports_locals:  # `export { entry.name as name }`
+                paths = (path,)
             if found := self.exported(paths, entry.name, name, hops - 1):
                 return found
         for entry in aliases.get(ALL, ()):

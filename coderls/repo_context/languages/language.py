@@ -140,6 +140,8 @@ class Language:
     joins_namespaces: bool = False
     #: Files of the same folder see each other's definitions without an import (Go, Java).
     shares_folder: bool = False
+    #: An import of module "" names a definition of the file itself, which it exports under another name.
+    exports_locals: bool = False
     #: Joins a module and a name that may be a module itself (`from . import x`).
     join: Callable[[str, str], str] | None = None
     comment: str = "//"

@@ -171,6 +171,7 @@ def _language(name: str, ids: tuple[str, ...], extensions: tuple[str, ...], gram
         resolve=resolve,
         import_words=("import", "export", "from", "require"),
         function_end=";",
+        exports_locals=True,
         variables=_VARIABLES if name == "javascript" else _VARIABLES + _TYPESCRIPT_VARIABLES,
         settings_files=("tsconfig*.json", "jsconfig*.json", "package.json"),
     )

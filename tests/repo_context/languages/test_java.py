@@ -5,6 +5,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from tests.repo_context.languages.shown import bound, defined, imported, leads
+from tests.repo_context.repository import check
 
 SOURCE = """
 package com.shop;
@@ -149,3 +150,15 @@ FILES = {
 )
 def test_classes_and_packages(module: str, files: list[str]):
     assert leads(FILES, "app/src/main/java/com/shop/Main.java", module) == files
+
+
+def test_classes_and_methods_of_classes_are_found():
+    found = check(
+        {
+            "src/com/shop/Outer.java": "package com.shop;\npublic class Outer {\n  public static class Inner { int size; }\n  static int cut(int n) { return n; }\n}\n",
+            "src/com/other/Main.java": "package com.other;\nimport com.shop.Outer.Inner;\nimport static com.shop.Outer.cut;\nclass Main {\n  void run(Inner inner) {\n    cut(inner.$0);\n  }\n}\n",
+        }
+    )
+    assert "static class Inner" in found
+    assert "int size;" in found
+    assert "static int cut(int n);" in found

@@ -5,6 +5,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from tests.repo_context.languages.shown import bound, defined, imported, leads
+from tests.repo_context.repository import check
 
 
 def test_members_of_a_class():
@@ -220,6 +221,17 @@ def test_jsx_and_tsx_are_read():
     assert defined("a.tsx", "export const Box: FC<Props> = (p) => <b>{p.x}</b>;\n") == snapshot(
         "const Box: FC<Props> = (p) => ...  | function Box -> FC<Props>"
     )
+
+
+def test_what_a_file_exports_by_another_name_is_found():
+    found = check(
+        {
+            "a.ts": "function first() {}\nfunction build(n: number): Foo {}\nfunction other() {}\nexport default build;\nexport { other as renamed };\n",
+            "b.ts": "import make, { renamed } from './a';\n\nmake(renamed($0));\n",
+        }
+    )
+    assert "function build(n: number): Foo" in found
+    assert "function other()" in found
 
 
 FILES = {
