@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from coderls.errors import DeviceLost
+from coderls.errors import DeviceLost, EngineStartFailed
 
 _OUT_OF_MEMORY = (
     "out of memory",  # CUDA, ROCm and MPS; their own class is missing where a library asked for it
@@ -50,3 +50,18 @@ def device_lost(device: torch.device, error: BaseException) -> DeviceLost:
         "The engine leaves and is started anew with the next request. If it happens again, look at the card's driver "
         "(`nvidia-smi`, the system's log), or set engine.device to cpu.",
     )
+
+
+def check_usable(device: torch.device, reason: str) -> None:
+    """After the self-test of a kernel raised `reason`: some errors leave a process without its card.
+
+    Raises EngineStartFailed then.
+    """
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise EngineStartFailed(
+            f"A kernel's self-test left {device} unusable ({reason}).", "Set engine.native to off."
+        ) from error

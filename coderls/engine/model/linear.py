@@ -14,8 +14,11 @@ beside it, where the memory has room for one.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import logging
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 import torch
@@ -23,6 +26,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coderls.engine.model.quantize import Int4Weight, Int8Weight, QuantizedWeight, quantize
+
+log = logging.getLogger(__name__)
 
 #: `x` [rows, in] to [rows, out]: a product that reads a quantized weight as it is.
 Product = Callable[[Tensor], Tensor]
@@ -166,17 +171,40 @@ def make_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
     return PlainLinear(weight, bias)
 
 
-def make_quantized(weight: QuantizedWeight, bias: Tensor | None = None, wide: Linear | None = None) -> QuantizedLinear:
-    """A quantized layer with the product that this device has for it, if that passed its test here."""
+def make_quantized(
+    weight: QuantizedWeight,
+    bias: Tensor | None = None,
+    wide: Linear | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+) -> QuantizedLinear:
+    """A quantized layer with the product that this device has for rows of `dtype`, if that passed its test here."""
     group = weight.group if isinstance(weight, Int4Weight) else 0
+    device = weight.scale.device
+    if device.type == "cuda" and (kernels := card_kernels(group, dtype, device)) is not None:
+        return kernels(weight, bias, wide=wide)
     fits = group == 0 or weight.shape[0] % _INT4_ROWS == 0
-    if weight.scale.device.type == "cpu" and fits and quantized_products_work(group):
+    if device.type == "cpu" and fits and quantized_products_work(group):
         return QuantizedLinear(weight, bias, wide=wide, product=_cpu_product(weight), few_rows=FEW_ROWS)
     return QuantizedLinear(weight, bias, wide=wide)
 
 
 def _cpu_product(weight: QuantizedWeight) -> Product:
     return CpuInt8Product(weight) if isinstance(weight, Int8Weight) else CpuInt4Product(weight)
+
+
+@lru_cache(maxsize=8)
+def card_kernels(group: int, dtype: torch.dtype, device: torch.device) -> Callable[..., QuantizedLinear] | None:
+    """What makes layers with our Triton kernels on `device`; None where they are not there, or wrong (said in the log).
+
+    `group`: of int4; 0: int8.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return None
+    low_bit = importlib.import_module("coderls.engine.model.low_bit")
+    if reason := low_bit.self_test(4 if group else 8, group, dtype, device):
+        log.warning("No kernels of our own for quantized weights on %s: %s", device, reason)
+        return None
+    return partial(low_bit.LowBitLinear, processors=low_bit.processors_of(device))
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
 """Layers with int8 or int4 weights on a card, by our Triton kernels. Import it only where Triton is installed.
 
-Up to 16 rows read the quantized weight as it is; more rows read it at full width, from the layer beside it or made
+Up to 64 rows read the quantized weight as it is; more rows read it at full width, from the layer beside it or made
 anew for each call.
 """
 
@@ -13,11 +13,15 @@ import triton
 from torch import Tensor
 from torch.nn import functional as F
 
+from coderls.engine.model.faults import check_usable
 from coderls.engine.model.kernels.low_bit import low_bit_product, low_bit_wide
 from coderls.engine.model.linear import Linear, QuantizedLinear
 from coderls.engine.model.quantize import Int4Weight, QuantizedWeight, quantize
 
-MOST_ROWS = 16
+#: Rows that a tensor core takes at once.
+_TILE_ROWS = 16
+#: Beyond, reading the quantized weight once for every 16 rows takes longer than making it wide (by counting bytes).
+MOST_ROWS = 64
 #: Weights that a tile reads at a time: enough of them are on their way then to keep the memory busy.
 _AT_ONCE = 8192
 #: A layer's error against float64 may be so many times that of the same layer in plain PyTorch.
@@ -47,11 +51,11 @@ class LowBitLinear(QuantizedLinear):
 
 
 def few_rows(x: Tensor, weight: QuantizedWeight, bias: Tensor | None, add: Tensor | None, tile: int = 16) -> Tensor:
-    """`x` [rows up to 16, in] times `weight`, plus `bias` [out] and `add` [rows, out], rounded once: [rows, out]."""
+    """`x` [rows, in] times `weight`, plus `bias` [out] and `add` [rows, out], rounded once: [rows, out]."""
     outs, ins = weight.shape
     y = torch.empty((x.shape[0], outs), dtype=x.dtype, device=x.device)
     group, zero = _groups(weight)
-    low_bit_product[(triton.cdiv(outs, tile),)](
+    low_bit_product[(triton.cdiv(outs, tile), triton.cdiv(x.shape[0], _TILE_ROWS))](
         x,
         weight.q,
         weight.scale,
@@ -68,7 +72,7 @@ def few_rows(x: Tensor, weight: QuantizedWeight, bias: Tensor | None, add: Tenso
         GROUP=group,
         HAS_BIAS=bias is not None,
         HAS_ADD=add is not None,
-        ROWS=MOST_ROWS,
+        ROWS=_TILE_ROWS,
         OUT=tile,
         IN=max(group, _AT_ONCE // tile // (x.dtype.itemsize // 2)),
         WIDEN=x.device.type == "cpu",
@@ -102,6 +106,11 @@ def widened(weight: QuantizedWeight, dtype: torch.dtype) -> Tensor:
     return wide
 
 
+def processors_of(device: torch.device) -> int:
+    """Streaming multiprocessors of a card; a few where there is none."""
+    return int(torch.cuda.get_device_properties(device).multi_processor_count) if device.type == "cuda" else 8
+
+
 def self_test(bits: int, group: int, dtype: torch.dtype, device: torch.device) -> str:
     """ "" when the kernels are right on this device for weights of that form, else what is wrong or was raised."""
     try:
@@ -109,7 +118,7 @@ def self_test(bits: int, group: int, dtype: torch.dtype, device: torch.device) -
         for outs, ins in _TESTED:
             weight = quantize(torch.randn(outs, ins, generator=generator), bits, group or 32)
             weight = type(weight)(**{name: part.to(device) for name, part in weight.tensors().items()})
-            for rows in (1, 5, 16, 40):
+            for rows in (1, 5, 16, 40, 70):
                 x, add, bias = (
                     torch.randn(shape, generator=generator).to(device, dtype)
                     for shape in ((rows, ins), (rows, outs), (outs,))
@@ -120,7 +129,9 @@ def self_test(bits: int, group: int, dtype: torch.dtype, device: torch.device) -
                     if not times <= _MOST_EXCESS:
                         return f"its error is {times:.3g} times that of plain PyTorch ({rows} x {ins} x {outs})"
     except Exception as error:  # noqa: BLE001 (a compiler may raise anything: the reason is kept and shown)
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        check_usable(device, reason)
+        return reason
     return ""
 
 

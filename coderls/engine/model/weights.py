@@ -93,7 +93,7 @@ def load_qwen2(
             wide = make_linear(read(*parts[name]) if known is None else known, bias)
         elif known is not None:
             wide = PlainLinear(known, bias)  # costs no memory
-        return make_quantized(narrow.weight(name, device), bias, wide)
+        return make_quantized(narrow.weight(name, device), bias, wide, dtype)
 
     def read_layer(index: int) -> Layer:
         report("loading weights", (index + 0.5) / (config.layers + 1))

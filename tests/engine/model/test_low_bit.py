@@ -7,6 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coderls.engine.model import linear
 from coderls.engine.model.linear import PlainLinear
 from coderls.engine.model.quantize import QuantizedWeight, quantize
 
@@ -30,7 +31,7 @@ def made(outs: int, ins: int, form: tuple[int, int], seed: int = 0) -> Quantized
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    rows=st.integers(1, 16),
+    rows=st.integers(1, 40),
     outs=st.integers(1, 70),
     blocks=st.integers(1, 9),
     form=st.sampled_from(FORMS),
@@ -66,7 +67,7 @@ def test_widened_is_what_the_format_says(form: tuple[int, int], dtype: torch.dty
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("rows", [1, 16, 17, 40])
+@pytest.mark.parametrize("rows", [1, 16, 17, 64, 65])
 def test_a_layer_of_any_number_of_rows(form: tuple[int, int], rows: int) -> None:
     weight = made(48, 256, form)
     x, add, bias = (random(*shape).to(DEVICE, torch.bfloat16) for shape in ((rows, 256), (rows, 48), (48,)))
@@ -79,9 +80,9 @@ def test_a_layer_of_any_number_of_rows(form: tuple[int, int], rows: int) -> None
 def test_many_rows_go_through_the_wide_layer_where_there_is_one() -> None:
     weight = made(16, 64, (8, 0))
     wide = PlainLinear(torch.zeros(16, 64, dtype=torch.bfloat16, device=DEVICE))
-    x = random(17, 64).to(DEVICE, torch.bfloat16)
+    x = random(65, 64).to(DEVICE, torch.bfloat16)
     assert not LowBitLinear(weight, wide=wide)(x).any()
-    assert LowBitLinear(weight, wide=wide)(x[:16]).any()
+    assert LowBitLinear(weight, wide=wide)(x[:64]).any()
 
 
 def test_a_row_of_nan_spoils_no_other() -> None:
@@ -110,3 +111,16 @@ def test_the_self_test_sees_a_wrong_product_and_an_error(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(low_bit, "few_rows", raises)
     assert self_test(8, 0, torch.bfloat16, DEVICE) == "RuntimeError: out of resource: shared memory"
+
+
+def test_layers_get_the_kernels_that_passed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(low_bit, "_TESTED", ((32, 64),))
+    linear.card_kernels.cache_clear()
+    kernels = linear.card_kernels(32, torch.bfloat16, DEVICE)
+    assert kernels is not None
+    assert type(kernels(made(16, 64, (4, 32)), None, wide=None)) is LowBitLinear
+    linear.card_kernels.cache_clear()
+    monkeypatch.setattr(low_bit, "few_rows", lambda *_: torch.zeros(1))
+    assert linear.card_kernels(32, torch.bfloat16, DEVICE) is None
+    assert "No kernels of our own for quantized weights" in caplog.text
+    linear.card_kernels.cache_clear()

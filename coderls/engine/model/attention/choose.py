@@ -20,8 +20,8 @@ from coderls.engine.model.attention.definition import by_definition, excess
 from coderls.engine.model.attention.routed import RoutedAttention
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import Span
+from coderls.engine.model.faults import check_usable
 from coderls.engine.model.kv import KvCache
-from coderls.errors import EngineStartFailed
 
 #: A backend's error against float64 may be so many times that of plain PyTorch in the same dtype.
 MOST_EXCESS = 2.0
@@ -106,7 +106,7 @@ def self_test(make: Callable[[KvCache], Attention], cases: Sequence[Sequence[Spa
             return _wrong_on_device(backend, scratch, heads)
     except Exception as error:  # noqa: BLE001 (a foreign kernel may raise anything: the reason is kept and shown)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        _still_works(device, reason)
+        check_usable(device, reason)
         return reason
     return ""
 
@@ -216,16 +216,3 @@ def _verdict(found: torch.Tensor, queries: torch.Tensor, cache: KvCache, spans: 
         return ""
     shape = ", ".join(f"{span.count} of {span.end}" for span in spans)
     return f"its error is {times:.3g} times that of plain PyTorch ({shape})"
-
-
-def _still_works(device: torch.device, reason: str) -> None:
-    """After some errors a process can use its card no more."""
-    if device.type != "cuda":
-        return
-    try:
-        torch.cuda.synchronize(device)
-    except RuntimeError as error:
-        raise EngineStartFailed(
-            f"The self-test of attention left {device} unusable: {reason}",
-            "Set engine.attention to sdpa.",
-        ) from error

@@ -1,4 +1,4 @@
-"""Products with int8 and int4 weights for up to 16 rows, and the weights at full width for more (see `quantize.py`).
+"""Products with int8 and int4 weights for few rows, and the weights at full width for more (see `quantize.py`).
 
 Decoding reads every weight once for each token, and the arithmetic hides behind that: a tile of outputs goes through
 all inputs, the weight is made wide in registers, and tensor cores take 16 rows for the price of one. Bias and residual
@@ -36,9 +36,9 @@ def low_bit_product(
     IN: tl.constexpr,  # inputs at a time
     WIDEN: tl.constexpr,  # see `arithmetic.py`
 ):
-    """Grid: tiles of outputs."""
+    """Grid: tiles of outputs, tiles of rows."""
     out = tl.program_id(0) * OUT + tl.arange(0, OUT)
-    row = tl.arange(0, ROWS)
+    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     real = (row < rows)[:, None]
     total = tl.zeros([ROWS, OUT], tl.float32)
     for step in range(0, tl.cdiv(ins, IN)):

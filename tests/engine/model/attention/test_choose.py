@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from coderls.engine.model import faults
 from coderls.engine.model.attention import Attend, GraphAttention, choose
 from coderls.engine.model.attention.choose import Candidate, choose_attention, first_good, self_test, split_cases
 from coderls.engine.model.attention.definition import by_definition
@@ -16,6 +17,7 @@ from coderls.engine.model.attention.routed import RoutedAttention
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
+from coderls.errors import EngineStartFailed
 
 from .cases import DEVICE, Shape, random_cache
 
@@ -68,6 +70,17 @@ def test_a_backend_that_raises_is_left_out_with_its_words() -> None:
         raise OSError("libflash.so:\n undefined symbol")
 
     assert self_test(make, CASES, like(), SHAPE.heads) == "OSError: libflash.so: undefined symbol"
+
+
+def test_a_test_that_breaks_the_card_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def synchronize(_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    faults.check_usable(torch.device("cpu"), "anything")
+    with pytest.raises(EngineStartFailed, match="left cuda:0 unusable") as raised:
+        faults.check_usable(torch.device("cuda", 0), "illegal memory access")
+    assert "engine.native" in raised.value.todo
 
 
 def test_the_lengths_of_a_graph_are_tested_too() -> None:
