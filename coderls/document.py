@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from coderls.errors import DocumentError
 from coderls.lines import LineStarts
@@ -102,6 +102,27 @@ class Snippet:
     score: float = 0.0
     tokens: int = 0
     pieces: tuple[Piece, ...] = ()
+
+    def explained(self) -> dict[str, Any]:
+        """Where it comes from, as JSON: the file, and lines, retriever, score and tokens of each piece.
+
+        Lines count from 1 here, and the last one is included.
+        """
+        return {
+            "path": self.path,
+            "tokens": self.tokens,
+            "pieces": [
+                {
+                    "name": piece.name,
+                    "first_line": piece.start_line + 1,
+                    "last_line": piece.end_line,
+                    "retriever": piece.source,
+                    "score": piece.score,
+                    "tokens": piece.tokens,
+                }
+                for piece in self.pieces
+            ],
+        }
 
 
 class ParsedFile(Protocol):

@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from coderls.cli.options import add_engine_options, settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.target import Target, offset_of, read_document, workspace_of
 from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
-from coderls.document import Document
+from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
 from coderls.fim.model import FimModel
@@ -52,6 +53,12 @@ def add_parser(subparsers: Any) -> None:
         "target", type=_target, metavar="FILE:LINE:COLUMN", help="line and column count from 1, columns in characters"
     )
     parser.add_argument("--json", action="store_true", help="text, range, timings, token counts, files in the prompt")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say on stderr what of other files was offered for the prompt: lines, retriever, score, tokens. A file "
+        "that is not listed gave nothing (`coderls index --why FILE` says why)",
+    )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="longest completion, in tokens")
     parser.add_argument("--no-context", action="store_true", help="take nothing from other files")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
@@ -74,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
     elif outcome.completion is not None:
         print(outcome.completion.text)
+    if args.explain and outcome.completion is not None:
+        print(provenance(outcome.completion.snippets), file=sys.stderr)
     if outcome.completion is None:
         print(f"coderls: no suggestion here: {outcome.reason}.", file=sys.stderr)
     if not outcome.index_whole:
@@ -140,6 +149,8 @@ def _read_repository(
 
     index = RepositoryIndex([root])
     whole = index.build(should_stop=stop)
+    while whole and not stop() and not index.settle(0.1):
+        pass  # code like that at the cursor is read after the definitions
     return index, whole, (time.perf_counter() - began) * 1000
 
 
@@ -168,6 +179,19 @@ def report(document: Document, outcome: Outcome) -> dict[str, Any]:
         "range": {"start": _position(document, completion.start), "end": _position(document, completion.end)},
         **explained,
     }
+
+
+def provenance(snippets: Sequence[Snippet]) -> str:
+    """A line for each piece of other files, in the order of the prompt; lines count from 1."""
+    if not snippets:
+        return "Nothing of other files was offered for the prompt."
+    rows = [("score", "tokens", "retriever", "place")]
+    for snippet in snippets:
+        for piece in snippet.pieces:
+            place = f"{snippet.path}:{piece.start_line + 1}-{piece.end_line} {piece.name}".rstrip()
+            rows.append((f"{piece.score:.3f}", str(piece.tokens), piece.source, place))
+    width = max(len(row[2]) for row in rows)
+    return "\n".join(f"{score:>6} {tokens:>6}  {source:<{width}}  {place}" for score, tokens, source, place in rows)
 
 
 def _position(document: Document, offset: int) -> dict[str, int]:

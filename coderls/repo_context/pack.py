@@ -158,6 +158,7 @@ class _Packer:
             language = by_path(path)
             if language is None:
                 continue
+            definitions = self.shelf.definitions(path)
             pieces = [parts[index].piece for index in sorted(parts)]
             best = max(pieces, key=lambda piece: piece.score)
             texts = {index: part.text for index, part in parts.items()}
@@ -165,8 +166,8 @@ class _Packer:
                 Snippet(
                     path=path,
                     start_line=min(piece.start_line for piece in pieces),
-                    end_line=max(piece.end_line for piece in pieces),
-                    text=render(self.shelf.definitions(path), texts, language),
+                    end_line=max(definitions[index].end_line for index in parts),
+                    text=render(definitions, texts, language),
                     source=best.source,
                     score=best.score,
                     tokens=sum(piece.tokens for piece in pieces) + self.count(path) + _HEADING,

@@ -20,6 +20,19 @@ def test_the_completion_is_printed(coderls: Run, model: Path, project: Path) -> 
     assert "starting the engine" in shown.err
 
 
+def test_explain_lists_what_other_files_gave(coderls: Run, model: Path, project: Path) -> None:
+    target = f"{project / 'app.py'}:3:9"
+    shown = coderls("complete", target, "--model", model, "--explain")
+    assert "retriever" in shown.err
+    assert "sums.py:1-1 add" in shown.err
+    context = coderls("complete", target, "--model", model, "--json").json["context"]
+    assert [
+        (snippet["path"], piece["name"], piece["retriever"]) for snippet in context for piece in snippet["pieces"]
+    ] == [("sums.py", "add", "import")]
+    none = coderls("complete", target, "--model", model, "--explain", "--no-context")
+    assert "Nothing of other files was offered" in none.err
+
+
 def test_json_says_where_it_comes_from(coderls: Run, model: Path, project: Path) -> None:
     shown = coderls("complete", f"{project / 'app.py'}:3:9", "--model", model, "--json")
     facts = shown.json
