@@ -24,6 +24,7 @@ from coderls.engine.model.graphs import capture_graphs, records_steps
 from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.linear import packing_works
 from coderls.engine.model.memory import free_bytes, free_cached_memory, graph_bytes, plan_memory
+from coderls.engine.model.native.step import make_native_step
 from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose
@@ -43,6 +44,7 @@ def load_runner(
     device: str = "auto",
     dtype: str = "auto",
     weights: str = "auto",
+    native: str = "auto",
     threads: int = 0,
     context_length: int = 0,
     memory_gb: float = 0.0,
@@ -52,8 +54,9 @@ def load_runner(
     """Load the model directory `path`. `context_length` 0: what the model has, less where memory is short.
 
     `device` and `dtype`: see `device.py`; `weights`: see `choose_form`, and auto leaves them as they are where float32
-    was asked for; `threads` 0: torch's choice. `memory_gb` and `gpu_memory_gb`: the most memory (10^9 bytes) to take on
-    a processor or on a card; 0: what is free. `progress`: what, and fraction 0 to 1.
+    was asked for; `native`: "auto" or "off", see `native/`; `threads` 0: torch's choice. `memory_gb` and
+    `gpu_memory_gb`: the most memory (10^9 bytes) to take on a processor or on a card; 0: what is free. `progress`:
+    what, and fraction 0 to 1.
     Raises ModelNotFound, ModelBroken, and EngineStartFailed for a device, dtype or memory that is not there.
     """
     config = read_config(path)
@@ -71,6 +74,7 @@ def load_runner(
             kind,
             name=name,
             weights="bfloat16" if (weights, dtype) == ("auto", "float32") else weights,
+            native=native,
             context_length=context_length,
             limit=limit,
             progress=progress,
@@ -90,6 +94,7 @@ def _load(
     *,
     name: str,
     weights: str,
+    native: str,
     context_length: int,
     limit: int,
     progress: Callable[[str, float], None] | None,
@@ -125,6 +130,8 @@ def _load(
         )
         runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93))
         runner.record_steps(_part(progress, 0.93, 0.97))
+        if native != "off":
+            runner.add_forward(lambda model, cache: make_native_step(model, cache, _part(progress, 0.93, 0.97)))
         runner.describe(plan.parts())
         runner.warm_up(_part(progress, 0.97, 1.0))
     except (RuntimeError, MemoryError) as error:

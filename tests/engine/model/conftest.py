@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from coderls.engine.model.native import build
+
 
 @pytest.fixture(autouse=True, scope="session")
 def two_threads() -> None:
     torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def compiles_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch computes is tested by itself; the tests of the native step, in `native/`, compile it once."""
+    if "native" not in request.path.parts and request.node.get_closest_marker("nano") is None:
+        monkeypatch.setattr(build, "find_compiler", lambda: None)

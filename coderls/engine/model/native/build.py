@@ -1,0 +1,127 @@
+"""Compiles the native step with the machine's own C++ compiler, once for each processor, compiler and source.
+
+The library is kept in the user's cache, in a folder that nobody else can write to: what is loaded is code. A source
+that did not compile is noted there too, so that an engine does not try it again at each start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from coderls.paths import cache_dir
+
+log = logging.getLogger(__name__)
+
+_SOURCES = ("step.cpp", "model.hpp", "attention.hpp", "pool.hpp", "products.hpp", "simd.hpp")
+_COMPILERS = ("c++", "g++", "clang++")
+#: Compiling takes some five seconds. Another engine that compiles is waited for as long.
+_LIMIT_S = 180
+#: GCC's own headers of AVX-512 use a variable that they never set, which is what they mean to do.
+_FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-psabi", "-Wno-uninitialized",
+          "-Wno-maybe-uninitialized")  # fmt: skip
+
+
+def build(progress: Callable[[str, float], None] | None = None, flags: Sequence[str] | None = None) -> Path | None:
+    """The compiled library, from the cache where it is there; None (and a line in the log) where there can be none.
+
+    `flags` instead of those for this processor: tests compile for others.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        log.info("No native step: there is no C++ compiler (%s).", ", ".join(_COMPILERS))
+        return None
+    folder = _folder()
+    if folder is None:
+        return None
+    chosen = [*_FLAGS, *(flags if flags is not None else native_flags())]
+    try:
+        key = _key(compiler, chosen)
+        library, failed = folder / f"step-{key}.so", folder / f"step-{key}.failed"
+        if library.exists():
+            return library
+        if failed.exists():
+            log.info("No native step: it did not compile before, see %s.", failed)
+            return None
+        if progress is not None:
+            progress("compiling the native step (once)", 0.0)
+        with FileLock(folder / f"step-{key}.lock", timeout=_LIMIT_S):
+            # Whoever held the lock may have compiled it.
+            return library if library.exists() or _compile(compiler, chosen, library, failed) else None
+    except (OSError, Timeout, subprocess.SubprocessError) as error:
+        log.warning("No native step: compiling it failed: %s", error)
+        return None
+
+
+def find_compiler() -> str | None:
+    """A C++ compiler of this machine; None where there is none, and on Windows, which was never tried."""
+    if sys.platform == "win32":
+        return None
+    found = (shutil.which(name) for name in _COMPILERS)
+    # Not one that lies where somebody happens to work: a repository must not choose what is run.
+    return next((path for path in found if path is not None and Path(path).is_absolute()), None)
+
+
+def native_flags() -> list[str]:
+    """What makes the compiler use all that this processor has."""
+    return ["-mcpu=native" if platform.machine().lower() in {"arm64", "aarch64"} else "-march=native"]
+
+
+def _folder() -> Path | None:
+    """Where libraries are kept; None where others could put theirs."""
+    folder = cache_dir() / "native"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        log.warning("No native step: %s cannot be made: %s", folder, error)
+        return None
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        log.warning("No native step: %s belongs to or can be written by others; remove it.", folder)
+        return None
+    return folder
+
+
+def _key(compiler: str, flags: Sequence[str]) -> str:
+    """Names source, compiler and processor: the compiler itself tells its version and what the processor has."""
+    command = [compiler, *flags, "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S, stdin=subprocess.DEVNULL)
+    digest = hashlib.sha256(macros.stdout)
+    digest.update(" ".join([compiler, *flags]).encode())
+    here = Path(__file__).parent
+    for name in _SOURCES:
+        digest.update((here / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _compile(compiler: str, flags: Sequence[str], library: Path, failed: Path) -> bool:
+    """Whether it did; the library appears whole or not at all."""
+    source = Path(__file__).parent / _SOURCES[0]
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+        made = Path(scratch) / library.name
+        done = subprocess.run(
+            [compiler, *flags, str(source), "-o", str(made)],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT_S,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode == 0:
+            made.replace(library)
+            return True
+    log.warning("No native step: %s could not compile it, see %s.", compiler, failed)
+    failed.write_text(done.stderr[-10_000:], encoding="utf-8")
+    return False

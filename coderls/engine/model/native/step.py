@@ -1,0 +1,234 @@
+"""The native step as a way to run a batch: hands the weights over once, then calls it for steps of a few tokens."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coderls.engine.model.attention.sdpa import SdpaAttention
+from coderls.engine.model.batch import Batch, make_batch
+from coderls.engine.model.kv import KvCache
+from coderls.engine.model.memory import free_bytes
+from coderls.engine.model.native import build
+from coderls.engine.model.native.pack import TILE, Packed, Weight, pack, packed_bytes, rows_of, weight_of
+from coderls.engine.model.qwen2 import Qwen2, forward
+from coderls.engine.runner import Work
+from coderls.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+#: The most tokens of a step (MOST_ROWS of products.hpp).
+MOST_TOKENS = 16
+
+Progress = Callable[[str, float], None]
+
+
+class _Config(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("layers", "hidden", "intermediate", "heads", "kv_heads", "head_dim")),
+        *((name, ctypes.c_int32) for name in ("vocab", "threads", "cache_is_float")),
+        ("eps", ctypes.c_float),
+    ]
+
+
+class _Weight(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("kind", "outs", "tiles", "groups")),
+        *((name, ctypes.c_void_p) for name in ("data", "scales", "bias")),
+    ]
+
+
+class _Span(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ("first_row", "end", "count")]
+
+
+def make_native_step(model: Qwen2, cache: KvCache, progress: Progress | None = None) -> NativeStep | None:
+    """The native step for this model; None where it cannot be compiled, or does not read this model's form."""
+    reason = _why_not(model, cache)
+    if reason:
+        log.info("No native step: %s.", reason)
+        return None
+    path = build.build(progress)
+    if path is None:
+        return None
+    try:
+        step = NativeStep(path, model, cache, progress)
+    except (OSError, AttributeError, EngineError) as error:
+        log.warning("No native step: %s", error)
+        return None
+    if not _makes_sense(step, model, cache):
+        log.warning("No native step: what it computes is not what torch computes.")
+        step.close()
+        return None
+    log.info("Steps of up to %d tokens: %s", MOST_TOKENS, step.name)
+    return step
+
+
+class NativeStep:
+    """A whole step of up to MOST_TOKENS tokens in one call: see `Forward`.
+
+    It reads the KV cache as it is, and has a copy of the weights in its own layout. Norms, softmax and residuals are
+    float32; a product with a quantized weight rounds its inputs to 14 bits for each 32 of them, one in bfloat16 to
+    bfloat16. Raises EngineError when there is no memory for the copy.
+    """
+
+    def __init__(self, library: Path, model: Qwen2, cache: KvCache, progress: Progress | None = None) -> None:
+        self._handle: int | None = None
+        self._native = _load(library)
+        self._model = model
+        self._cache = cache
+        config = model.config
+        shape = _Config(
+            config.layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.heads,
+            config.kv_heads,
+            config.head_dim,
+            config.vocab_size,
+            torch.get_num_threads(),
+            cache.layers[0].dtype == torch.float32,
+            config.rms_norm_eps,
+        )
+        norms = [norm for layer in model.layers for norm in (layer.attention_norm, layer.mlp_norm)]
+        floats = [norm.detach().float().contiguous() for norm in (*norms, model.norm)]
+        pointers = (ctypes.c_void_p * len(floats))(*(norm.data_ptr() for norm in floats))
+        self._handle = self._native.coderls_native_create(ctypes.byref(shape), pointers)
+        self._caches = (ctypes.c_void_p * len(cache.layers))(*(layer.data_ptr() for layer in cache.layers))
+        self.name = f"native ({self._native.coderls_native_vectors().decode()})"
+        if not self._handle:
+            raise EngineError("There is no memory for it.")
+        report = progress or (lambda _detail, _fraction: None)
+        for done, (weight, bias) in enumerate(_weights(model)):
+            report("packing weights", done / (5 * config.layers + 1))
+            if weight is None:
+                raise EngineError("The weights are in a form that it does not read.")
+            self._add(pack(weight), bias)
+
+    def takes(self, batch: Batch) -> bool:
+        """A decode or verify step, or a very short prompt."""
+        return batch.ids.shape[1] <= MOST_TOKENS and batch.ids.device.type == "cpu"
+
+    def __call__(self, batch: Batch) -> Tensor | None:
+        """See `Forward`."""
+        model = self._model
+        embedded = F.embedding(batch.tokens, model.embedding).float()
+        cos, sin = model.rope.cos[batch.rope_rows], model.rope.sin[batch.rope_rows]
+        spans = (_Span * len(batch.spans))(
+            *(_Span(self._cache.offsets[span.slot], span.end, span.count) for span in batch.spans)
+        )
+        ends = accumulate(span.count for span in batch.spans)
+        rows = [row for end, wanted in zip(ends, batch.wanted, strict=True) for row in range(end - wanted, end)]
+        logits = torch.empty((len(rows), model.config.vocab_size), dtype=torch.float32)
+        done = self._native.coderls_native_step(
+            self._handle,
+            len(embedded),
+            embedded.data_ptr(),
+            cos.data_ptr(),
+            sin.data_ptr(),
+            spans,
+            len(spans),
+            self._caches,
+            (ctypes.c_int32 * len(rows))(*rows),
+            len(rows),
+            logits.data_ptr(),
+        )
+        if not done:
+            raise MemoryError("the native step found no memory for a batch")
+        return logits if rows else None
+
+    def close(self) -> None:
+        """Give the copy of the weights and the threads back. Nothing can be run afterwards."""
+        if self._handle:
+            self._native.coderls_native_destroy(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _add(self, packed: Packed, bias: Tensor | None) -> None:
+        tiles, groups, _ = packed.data.shape
+        filled = None if bias is None else F.pad(bias.float(), (0, tiles * TILE - packed.outs)).contiguous()
+        scales = None if packed.scales is None else packed.scales.data_ptr()
+        weight = _Weight(
+            packed.kind,
+            packed.outs,
+            tiles,
+            groups,
+            packed.data.data_ptr(),
+            scales,
+            None if filled is None else filled.data_ptr(),
+        )
+        if not self._native.coderls_native_add(self._handle, ctypes.byref(weight)):
+            raise EngineError("There is no memory for its copy of the weights.")
+
+
+def _why_not(model: Qwen2, cache: KvCache) -> str:
+    """What of this model the native step cannot run; empty: nothing."""
+    if model.embedding.device.type != "cpu":
+        return "it runs on the processor only"
+    if cache.layers[0].dtype not in {torch.bfloat16, torch.float32}:
+        return f"it reads no KV cache of {cache.layers[0].dtype}"
+    if model.config.head_dim % 32:
+        return f"a head has {model.config.head_dim} numbers, no multiple of 32"
+    needed = 0
+    for weight, _bias in _weights(model):
+        if weight is None:
+            return "the weights are float32"
+        needed += packed_bytes(weight)
+    free = free_bytes(model.embedding.device)
+    if free is not None and needed > free // 4:  # KV is planned for, and not taken yet
+        return f"its copy of the weights takes {needed / 2**30:.1f} GiB, where {free / 2**30:.1f} GiB are free"
+    return ""
+
+
+def _makes_sense(step: NativeStep, model: Qwen2, cache: KvCache) -> bool:
+    """Whether its logits are about those of torch, which may read the weights at full width: no measure of its error,
+    but what a compiler made wrong shows. Overwrites the first positions of slot 0.
+    """
+    ids = [i % model.config.vocab_size for i in range(min(6, cache.lengths[0]))]
+    with torch.inference_mode():
+        batch = make_batch([Work(0, 0, ids)], cache, model.rope, [len(ids)])
+        expected, found = forward(model, batch, cache, SdpaAttention(cache)), step(batch)
+    if expected is None or found is None:
+        return False
+    # Not `>`: where there are no numbers, nothing is smaller.
+    return bool((found - expected).square().sum() < 0.25 * expected.square().sum())
+
+
+def _weights(model: Qwen2) -> Iterable[tuple[Weight | None, Tensor | None]]:
+    """Weights and biases in the order in which the library takes them; None: a form that it does not read."""
+    middle = model.config.intermediate_size
+    for layer in model.layers:
+        yield weight_of(layer.qkv), getattr(layer.qkv, "bias", None)
+        yield weight_of(layer.attention_out), None
+        both = weight_of(layer.gate_up)
+        for first in (0, middle):
+            yield None if both is None else rows_of(both, first, first + middle), None
+        yield weight_of(layer.mlp_out), None
+    yield weight_of(model.head), None
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    native = ctypes.CDLL(str(path))
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    native.coderls_native_create.argtypes = [pointer, pointer]
+    native.coderls_native_create.restype = pointer
+    native.coderls_native_add.argtypes = [pointer, pointer]
+    native.coderls_native_add.restype = number
+    native.coderls_native_step.argtypes = [
+        pointer, number, pointer, pointer, pointer, pointer, number, pointer, pointer, number, pointer,
+    ]  # fmt: skip
+    native.coderls_native_step.restype = number
+    native.coderls_native_destroy.argtypes = [pointer]
+    native.coderls_native_destroy.restype = None
+    native.coderls_native_vectors.argtypes = []
+    native.coderls_native_vectors.restype = ctypes.c_char_p
+    return native

@@ -1,0 +1,82 @@
+"""The runner takes the native step for a few tokens where it may, and torch for the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from coderls.engine.model.native import build
+from coderls.engine.model.native import step as native_step
+from coderls.engine.model.native.step import NativeStep, make_native_step
+from coderls.engine.model.torch_runner import TorchRunner, load_runner
+from coderls.engine.runner import Work
+
+from ..checkpoints import SMALL, expected_logits, load, oracle, save, some_tokens
+from .models import Side, config, in_form, random_model, rms
+
+pytestmark = pytest.mark.usefixtures("shared_cache")
+PROMPT = some_tokens(45)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(oracle(SMALL).to(torch.bfloat16), tmp_path_factory.mktemp("model"))
+
+
+def ways(runner: TorchRunner) -> list[str]:
+    return [way.name.split(" ")[0] for way in runner._forwards]
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "int8", "int4"])
+def test_decode_after_a_prompt(folder: Path, weights: str) -> None:
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights=weights)
+    assert ways(runner) == ["native", "eager"]
+    off = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights=weights, native="off")
+    assert ways(off) == ["eager"]
+    exact = expected_logits(load(folder, torch.float32), PROMPT)[40:]
+    errors = []
+    for side in (runner, off):
+        side.run([Work(0, 0, PROMPT[:40])])
+        steps = [side.logits(Work(0, at, PROMPT[at : at + 1])) for at in range(40, 45)]
+        errors.append(rms(torch.cat(steps) - exact))
+    # Against full width, what quantizing costs is part of both errors.
+    assert errors[0] <= 1.1 * errors[1]
+
+
+def test_float32_stays_with_torch(folder: Path) -> None:
+    assert ways(load_runner(folder, name="x", device="cpu", dtype="float32")) == ["eager"]
+
+
+def test_without_a_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    assert ways(load_runner(folder, name="x", device="cpu", dtype="bfloat16")) == ["eager"]
+
+
+def test_a_library_that_computes_nonsense_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    side = Side(in_form(random_model(config()), "int8"), torch.bfloat16)
+    assert make_native_step(side.model, side.cache) is not None
+    run = NativeStep.__call__
+    monkeypatch.setattr(NativeStep, "__call__", lambda self, batch: run(self, batch).flip(-1))  # type: ignore[union-attr]
+    assert make_native_step(side.model, side.cache) is None
+
+
+def test_a_library_that_cannot_be_loaded_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "step.so"
+    broken.write_bytes(b"no library")
+    monkeypatch.setattr(build, "build", lambda progress=None, flags=None: broken)
+    side = Side(in_form(random_model(config()), "int8"), torch.bfloat16)
+    assert make_native_step(side.model, side.cache) is None
+
+
+def test_no_memory_for_a_copy(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(native_step, "free_bytes", lambda _device: 1000)
+    side = Side(in_form(random_model(config()), "int8"), torch.bfloat16)
+    assert make_native_step(side.model, side.cache) is None
+    assert "copy of the weights" in caplog.text
