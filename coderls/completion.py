@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from coderls.answer import AnswerCache, Engine, ask
 from coderls.document import Document, ParseFile, Snippet
-from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
+from coderls.engine.api import GenerationRequest, Health, Sampling, Usage
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.reuse import Again, Shown
-from coderls.fim.stopping import Gap, gap_at, stop_at
+from coderls.fim.stopping import Gap, gap_at
 from coderls.fim.syntax import Before, clean, look_before
 from coderls.fim.templates import load_template
 from coderls.fim.triggers import refusal
@@ -30,12 +29,8 @@ from coderls.tokenizer import Tokenizer
 #: Documents longer than this (characters) are examined in a thread, so that the event loop stays free: 20,000
 #: characters of a text that is hard to parse take seconds.
 _LONG = 2_000
-
-
-class Engine(Protocol):
-    """What is needed of an engine's client. Closing the iterator stops the generation."""
-
-    def stream(self, request: GenerationRequest) -> AsyncIterator[Chunk]: ...
+#: Of alternatives after the first. Lower ones repeat the first, higher ones talk nonsense.
+_TEMPERATURE = 0.7
 
 
 class ContextSource(Protocol):
@@ -79,7 +74,7 @@ class Completion:
 
     `reused` says how it came without the model: "" (it did not), "shown" (what is left of one that was shown) or
     "cache" (the same was asked before); `usage` is then that of the first time. `offer`: the number under which the
-    session knows what becomes of it.
+    session knows what becomes of it. `was_cut`: it had to be made shorter to be clean.
     `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit. `logprob` is the
     mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `snippets` were offered
     for the prompt; `prompt.parts` says what is in it.
@@ -98,6 +93,7 @@ class Completion:
     reused: str = ""
     model: str = ""
     offer: int = 0
+    was_cut: bool = False
 
     @property
     def shown(self) -> Shown[Completion]:
@@ -130,6 +126,7 @@ class Completion:
                 }
                 for part in self.prompt.parts
             ],
+            "context": [snippet.explained() for snippet in self.snippets],
         }
 
 
@@ -152,6 +149,64 @@ async def complete(
     again. `heard` gets the engine's whole text each time that there is more of it. Cancelling stops the engine's
     generation. Raises EngineError when the engine fails.
     """
+    question = await _question(request, fim, context, settings, Names(path, repo_name))
+    if question is None:
+        return None
+    return await _answered(question, engine, parse, answers, heard)
+
+
+async def alternatives(
+    request: CompletionRequest,
+    *,
+    engine: Engine,
+    fim: FimModel,
+    context: ContextSource | None,
+    parse: ParseFile,
+    settings: Settings,
+    repo_name: str = "",
+    path: str = "",
+    answers: AnswerCache | None = None,
+    heard: Callable[[str], None] = lambda _text: None,
+) -> list[Completion]:
+    """Up to `settings.completion.alternatives` different completions: the likeliest first, the others sampled.
+
+    What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
+    at once, and `heard` gets the first. As `complete` otherwise.
+    """
+    question = await _question(request, fim, context, settings, Names(path, repo_name))
+    if question is None:
+        return []
+    seeds = range(1, settings.completion.alternatives)
+    others = [replace(question, asked=_sampled(question.asked, seed)) for seed in seeds]
+    found = await asyncio.gather(
+        _answered(question, engine, parse, answers, heard),
+        *(_answered(other, engine, parse, answers, lambda _text: None) for other in others),
+    )
+    ranked = sorted((made for made in found if made is not None), key=lambda made: (made.was_cut, -made.logprob))
+    different: dict[str, Completion] = {}
+    for made in ranked:
+        different.setdefault(made.text, made)
+    return list(different.values())
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of the engine at a cursor, and all that the answer is judged by."""
+
+    document: Document
+    offset: int
+    snippets: tuple[Snippet, ...]
+    prompt: Prompt
+    gap: Gap
+    asked: GenerationRequest
+    watch: _Watch
+    model: str
+
+
+async def _question(
+    request: CompletionRequest, fim: FimModel, context: ContextSource | None, settings: Settings, names: Names
+) -> _Question | None:
+    """The question, or None where there is nothing to ask."""
     document, offset = request.document, request.offset
     if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
         return None
@@ -159,21 +214,32 @@ async def complete(
     budget = budgets(fim, settings.completion, settings.context)
     snippets = await _snippets(context, document, offset, budget, fim)
     watch.lap("context")
-    names = Names(path, repo_name)
     layout = settings.context.layout
     prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=layout, names=names)
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
+    asked = _generation(prompt, fim, settings)
+    return _Question(document, offset, tuple(snippets), prompt, gap, asked, watch, fim.name)
+
+
+async def _answered(
+    question: _Question,
+    engine: Engine,
+    parse: ParseFile,
+    answers: AnswerCache | None,
+    heard: Callable[[str], None],
+) -> Completion | None:
+    """The engine's answer as an edit that was checked, or None."""
+    document, offset, gap, watch = question.document, question.offset, question.gap, question.watch.fork()
     looking = asyncio.ensure_future(_look_before(document, offset, parse))  # while the engine works
     try:
-        asked = _generation(prompt, fim, settings)
-        known = answers.get((asked, gap)) if answers is not None else None
-        answer = known or await _generate(engine, asked, gap, watch, heard)
+        known = answers.get((question.asked, gap)) if answers is not None else None
+        answer = known or await ask(engine, question.asked, gap, watch.first(heard))
         if answers is not None:
-            answers.put((asked, gap), answer)
+            answers.put((question.asked, gap), answer)
         watch.lap("engine")
         first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
-        echoed = prompt.has_heading(first_line, document.language_id)
+        echoed = question.prompt.has_heading(first_line, document.language_id)
         insertion = None if echoed else postprocess(answer.text, document, offset, gap)
         watch.lap("postprocess")
         checked = None if insertion is None else await _clean(insertion, await looking)
@@ -182,20 +248,26 @@ async def complete(
     watch.lap("verify")
     if checked is None:
         return None
+    prompt_tokens = answer.usage.prompt_tokens or sum(part.tokens for part in question.prompt.parts)
     return Completion(
-        checked.text,
-        checked.start,
-        checked.end,
-        answer.finish_reason,
-        prompt,
-        replace(answer.usage, prompt_tokens=answer.usage.prompt_tokens or sum(part.tokens for part in prompt.parts)),
-        watch.timings(),
-        answer.logprob,
-        document,
-        tuple(snippets),
-        "cache" if known else "",
-        fim.name,
+        text=checked.text,
+        start=checked.start,
+        end=checked.end,
+        finish_reason=answer.finish_reason,
+        prompt=question.prompt,
+        usage=replace(answer.usage, prompt_tokens=prompt_tokens),
+        timings=watch.timings(),
+        logprob=answer.logprob,
+        document=document,
+        snippets=question.snippets,
+        reused="cache" if known else "",
+        model=question.model,
+        was_cut=checked != insertion,
     )
+
+
+def _sampled(asked: GenerationRequest, seed: int) -> GenerationRequest:
+    return replace(asked, sampling=Sampling(temperature=_TEMPERATURE, top_p=0.95, seed=seed))
 
 
 async def recall(
@@ -248,34 +320,6 @@ def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
     )
 
 
-class AnswerCache:
-    """Engines' answers to the same question: the same request (all of its prompt) and the same surroundings.
-
-    Only for greedy requests, whose answer does not change. Bounded; the oldest go first.
-    """
-
-    def __init__(self, size: int = 128) -> None:
-        self._size = size
-        self._known: OrderedDict[tuple[GenerationRequest, Gap], _Answer] = OrderedDict()
-
-    def get(self, question: tuple[GenerationRequest, Gap]) -> _Answer | None:
-        """The answer of before, if there is one."""
-        return self._known.get(question)
-
-    def put(self, question: tuple[GenerationRequest, Gap], answer: _Answer) -> None:
-        """Remember an answer."""
-        if question[0].sampling.temperature > 0:
-            return
-        self._known[question] = answer
-        self._known.move_to_end(question)
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
-
-    def forget(self) -> None:
-        """Forget all: another engine answers now."""
-        self._known.clear()
-
-
 @dataclass
 class _Watch:
     """Milliseconds from one lap to the next."""
@@ -289,22 +333,22 @@ class _Watch:
         self.laps[name] = (now - self.last) * 1000
         self.last = now
 
-    def note(self, name: str) -> None:
-        self.laps.setdefault(name, (time.perf_counter() - self.last) * 1000)
+    def fork(self) -> _Watch:
+        """One that has run alike so far."""
+        return _Watch(self.began, time.perf_counter(), dict(self.laps))
+
+    def first(self, heard: Callable[[str], None]) -> Callable[[str], None]:
+        """`heard`, with a note of when it was first called."""
+
+        def noted(text: str) -> None:
+            self.laps.setdefault("first_token", (time.perf_counter() - self.last) * 1000)
+            heard(text)
+
+        return noted
 
     def timings(self) -> Timings:
         self.last = time.perf_counter()
         return Timings(**self.laps, total=(self.last - self.began) * 1000)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What came from the engine, cut where the wanted part ends."""
-
-    text: str
-    finish_reason: str
-    usage: Usage
-    logprob: float
 
 
 async def _snippets(
@@ -325,49 +369,6 @@ def _generation(prompt: Prompt, fim: FimModel, settings: Settings) -> Generation
         logprobs=0 if "token_ids" in fim.features else None,
         required_prefix=prompt.required_prefix,
     )
-
-
-async def _generate(
-    engine: Engine, request: GenerationRequest, gap: Gap, watch: _Watch, heard: Callable[[str], None]
-) -> _Answer:
-    """Read the engine's stream until the wanted part is whole, then close it: the engine stops at its next step."""
-    text, finish_reason, usage, logprobs = "", "", Usage(), list[float]()
-    stream = engine.stream(request)
-    async with aclosing(stream) as chunks:  # type: ignore[type-var]
-        async for chunk in chunks:
-            watch.note("first_token")
-            text += chunk.text
-            logprobs.extend(chunk.logprobs)
-            usage = chunk.usage or replace(usage, completion_tokens=usage.completion_tokens + len(chunk.token_ids))
-            text, ended = _before_stop(text, request.stop)
-            heard(_unix_lines(text))
-            end = stop_at(_unix_lines(text), gap, final=ended)
-            if end is not None:
-                text, finish_reason = _unix_lines(text)[:end], "stop"
-                break
-            finish_reason = chunk.finish_reason or finish_reason
-        else:
-            text = _whole(_unix_lines(text), gap, cut_off=finish_reason == "length")
-    return _Answer(text, finish_reason or "stop", usage, sum(logprobs) / len(logprobs) if logprobs else 0.0)
-
-
-def _before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
-    """The text up to the first stop string, and whether there was one: some engines write them out."""
-    places = [place for place in map(text.find, stop) if place >= 0]
-    return (text[: min(places)], True) if places else (text, False)
-
-
-def _whole(text: str, gap: Gap, cut_off: bool) -> str:
-    """The wanted part when nothing more comes. A text that was cut off in a later line ends before that line."""
-    lines = text.split("\n")
-    if cut_off and any(line.strip() for line in lines[:-1]):
-        text = "\n".join(lines[:-1])
-    return text[: stop_at(text, gap, final=True)]
-
-
-def _unix_lines(text: str) -> str:
-    """Line ends as \\n; a \\r at the very end may be half of one."""
-    return text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 async def _look_before(document: Document, offset: int, parse: ParseFile) -> Before:

@@ -172,10 +172,8 @@ def uri_of(path: Path | PureWindowsPath | PurePosixPath) -> str:
 # Completions.
 
 
-def inline_items(document: Document, completion: Completion | None, encoding: Encoding) -> lsp.InlineCompletionList:
-    """Ghost text, as a list of one item or none."""
-    if completion is None or not _on_one_line(document, completion):
-        return lsp.InlineCompletionList(items=[])
+def inline_items(document: Document, completions: Sequence[Completion], encoding: Encoding) -> lsp.InlineCompletionList:
+    """Ghost texts, the best first."""
     return lsp.InlineCompletionList(
         items=[
             lsp.InlineCompletionItem(
@@ -185,19 +183,22 @@ def inline_items(document: Document, completion: Completion | None, encoding: En
                 range=range_of(document, completion.start, completion.end, encoding),
                 command=_accepted(completion),
             )
+            for completion in completions
+            if _on_one_line(document, completion)
         ]
     )
 
 
 def completion_items(
-    document: Document, offset: int, completion: Completion | None, encoding: Encoding
+    document: Document, offset: int, completions: Sequence[Completion], encoding: Encoding
 ) -> lsp.CompletionList:
-    """The same for the popup of a client without ghost text.
+    """The best of them for the popup of a client without ghost text.
 
     Popups filter their items by the word before the cursor, so the item replaces that word too, by itself.
     The list is incomplete: it is asked for again as the user types.
     """
-    if completion is None or not _on_one_line(document, completion):
+    completion = next((each for each in completions if _on_one_line(document, each)), None)
+    if completion is None:
         return lsp.CompletionList(is_incomplete=True, items=[])
     line_start, _ = document.line_span(document.line_of(offset))
     start = completion.start

@@ -25,10 +25,13 @@ class EngineSettings:
     device: str = "auto"
     dtype: str = "auto"
     weights: str = "auto"
+    native: str = "auto"
     threads: int = 0
     context_length: int = 0
     memory_gb: float = 0.0
     gpu_memory_gb: float = 0.0
+    speculation: str = "auto"
+    draft_model: str = ""
     idle_exit_s: float = 900.0
 
 
@@ -44,6 +47,7 @@ class CompletionSettings:
     in_strings: bool = False
     exclude: tuple[str, ...] = ()
     exclude_languages: tuple[str, ...] = ()
+    alternatives: int = 3
     prefix_tokens: int = 0
     suffix_tokens: int = 0
 
@@ -160,6 +164,8 @@ def _url(value: Any) -> str:
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 WEIGHTS = ("auto", "bfloat16", "int8", "int4")
+NATIVE = ("auto", "off")
+SPECULATION = ("auto", "off")
 
 OPTIONS: tuple[Option, ...] = (
     Option("engine.model", "model name (`coderls models list`) or directory", _text),
@@ -172,12 +178,23 @@ OPTIONS: tuple[Option, ...] = (
         "`auto`, `bfloat16`, `int8` or `int4`: fewer bits are faster, and less exact",
         _one_of(*WEIGHTS),
     ),
+    Option(
+        "engine.native", "`auto`: a step for the processor is compiled where a C++ compiler is; `off`", _one_of(*NATIVE)
+    ),
     Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", _whole(0, 1024)),
     Option(
         "engine.context_length", "longest prompt with its output, in tokens; 0: what memory allows", _whole(0, 1 << 20)
     ),
     Option("engine.memory_gb", "memory that the engine may take on the processor, in GB; 0: what is free", _gigabytes),
     Option("engine.gpu_memory_gb", "memory that it may take on a card, in GB; 0: what is free", _gigabytes),
+    Option(
+        "engine.speculation",
+        "`auto`: guess tokens and verify several in one run where that is faster, which changes no answer; `off`",
+        _one_of(*SPECULATION),
+    ),
+    Option(
+        "engine.draft_model", "smaller model of the same family that guesses too (0.5B for 7B, say); empty: none", _text
+    ),
     Option("engine.idle_exit_s", "the engine leaves after so many seconds without a request; 0: never", _seconds),
     Option("completion.enabled", "offer completions at all", _flag),
     Option("completion.max_tokens", "longest completion, in tokens", _whole(1, 4096)),
@@ -190,6 +207,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("completion.in_comments", "complete in comments without being asked by a key", _flag),
     Option("completion.in_strings", "complete in strings without being asked by a key", _flag),
     Option("completion.exclude", "files in which nothing is ever completed, as globs: `*.min.js`, `docs/**`", _texts),
+    Option("completion.alternatives", "how many different completions to offer when asked by a key", _whole(1, 8)),
     Option("completion.exclude_languages", "languages in which nothing is ever completed: `markdown`", _texts),
     Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", _whole(0, 131072)),
     Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", _whole(0, 131072)),

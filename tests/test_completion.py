@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
+from coderls.answer import AnswerCache
+from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model
 from coderls.document import Document, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
 from coderls.errors import EngineUnreachable, ModelBroken
@@ -294,3 +295,61 @@ def test_a_broken_fim_json_is_named(tmp_path: Path) -> None:
     folder.joinpath("fim.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ModelBroken, match=r"fim\.json"):
         load_fim_model(Health(protocol=1, state="ready", model="x", model_path=str(folder)))
+
+
+@dataclass
+class Choices(ScriptedEngine):
+    """Says `greedy` without temperature, else what stands for the seed."""
+
+    choices: tuple[str, ...] = ()
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        sampling = request.sampling
+        said = self.text if not sampling.temperature else self.choices[(sampling.seed or 0) - 1]
+        self.requests.append(request)
+        mean = -0.1 * len(said)
+        yield Chunk(said, token_ids=(1,), logprobs=(mean,))
+        yield Chunk("", finish_reason="stop")
+
+
+async def several(marked: str, engine: Choices, fim: FimModel, count: int) -> list[str]:
+    document, offset = at_cursor(marked)
+    settings, problems = parse_settings({"completion.alternatives": count})
+    assert problems == []
+    made = await alternatives(
+        CompletionRequest(document, offset, invoked=True),
+        engine=engine,
+        fim=fim,
+        context=None,
+        parse=parse_file,
+        settings=settings,
+    )
+    return [completion.text for completion in made]
+
+
+async def test_alternatives_are_different_and_the_likeliest_comes_first(fim: FimModel) -> None:
+    engine = Choices("bar(b)\n", choices=("foo\n", "bar(b)\n", "foo\n", "quux(12)\n"))
+    assert await several("x = $0\n", engine, fim, 5) == ["foo", "bar(b)", "quux(12)"]
+    assert len(engine.requests) == 5
+    assert len({request.prompt for request in engine.requests}) == 1
+
+
+async def test_an_alternative_that_had_to_be_cut_comes_last(fim: FimModel) -> None:
+    engine = Choices("a)\n", choices=("longer_name\n",))
+    assert await several("x = $0\n", engine, fim, 2) == ["longer_name", "a"]
+
+
+async def test_nothing_to_ask_has_no_alternatives(fim: FimModel) -> None:
+    assert await several("a\0b $0\n", Choices("x\n"), fim, 1) == []
+
+
+async def test_the_same_question_is_asked_once(fim: FimModel) -> None:
+    engine, answers = ScriptedEngine("foo\n"), AnswerCache()
+    first = (await ask("x = $0\n", engine, fim, answers=answers))[1]
+    again = (await ask("x = $0\n", engine, fim, answers=answers))[1]
+    assert first is not None
+    assert again is not None
+    assert (first.text, first.reused, again.text, again.reused) == ("foo", "", "foo", "cache")
+    assert len(engine.requests) == 1
+    await ask("y = $0\n", engine, fim, answers=answers)
+    assert len(engine.requests) == 2

@@ -189,16 +189,16 @@ def completion(text: str, start: int, end: int) -> Any:
 def test_ghost_text_has_the_range_it_replaces() -> None:
     current = document("x = 1\n漢😀 = fo)\n")
     start = current.text.index("fo")
-    listed = lsp_convert.inline_items(current, completion("foo(bar)", start, start + 3), "utf-16")
+    listed = lsp_convert.inline_items(current, [completion("foo(bar)", start, start + 3)], "utf-16")
     [item] = listed.items
     assert (item.insert_text, item.filter_text) == ("foo(bar)", "foo(bar)")
     assert item.range == lsp.Range(lsp.Position(1, 6), lsp.Position(1, 9))
-    assert lsp_convert.inline_items(current, None, "utf-16").items == []
+    assert lsp_convert.inline_items(current, [], "utf-16").items == []
 
 
 def test_a_popup_item_replaces_the_word_before_the_cursor() -> None:
     current = document("value = comp\n")
-    listed = lsp_convert.completion_items(current, 12, completion("ute(1)\nprint(`value`)", 12, 12), "utf-16")
+    listed = lsp_convert.completion_items(current, 12, [completion("ute(1)\nprint(`value`)", 12, 12)], "utf-16")
     [item] = listed.items
     assert listed.is_incomplete
     assert item.label == "compute(1) …"
@@ -209,18 +209,18 @@ def test_a_popup_item_replaces_the_word_before_the_cursor() -> None:
     assert item.insert_text_format == lsp.InsertTextFormat.PlainText
     assert isinstance(item.documentation, lsp.MarkupContent)
     assert item.documentation.value.startswith("```python\ncompute")
-    assert lsp_convert.completion_items(current, 12, None, "utf-16").items == []
+    assert lsp_convert.completion_items(current, 12, [], "utf-16").items == []
 
 
 def test_an_edit_over_several_lines_is_never_sent() -> None:
     current = document("a\nb\n")
-    assert lsp_convert.inline_items(current, completion("x", 0, 3), "utf-16").items == []
-    assert lsp_convert.completion_items(current, 0, completion("x", 0, 3), "utf-16").items == []
+    assert lsp_convert.inline_items(current, [completion("x", 0, 3)], "utf-16").items == []
+    assert lsp_convert.completion_items(current, 0, [completion("x", 0, 3)], "utf-16").items == []
 
 
 def test_a_popup_item_after_a_very_long_word_comes_at_once() -> None:
     """It took time in the square of the word's length: minutes for this one."""
     current = document("x = '" + "a" * 200_000 + "' + \n")
     at = len(current.text) - 1
-    [item] = lsp_convert.completion_items(current, at, completion("y", at, at), "utf-16").items
+    [item] = lsp_convert.completion_items(current, at, [completion("y", at, at)], "utf-16").items
     assert item.label == "y"

@@ -21,7 +21,8 @@ from coderls.session.ui import Client
 from coderls.settings import Problem, Settings, parse_settings
 
 if TYPE_CHECKING:
-    from coderls.completion import AnswerCache, Completion
+    from coderls.answer import AnswerCache
+    from coderls.completion import Completion
     from coderls.session.heavy import Engine
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Session:
         self._client = client
         self._engine = EngineLink(client)
         self._index = IndexLink(client, self.documents.values)
-        self._generations: Generations[Completion] = Generations()
+        self._generations: Generations[list[Completion]] = Generations()
         self._changed_at: dict[str, float] = {}
         self._last: dict[str, Completion] = {}
         self._memory: Memory[Completion] = Memory()
@@ -154,29 +155,31 @@ class Session:
 
     # Requests.
 
-    async def complete(self, document: Document, offset: int, *, invoked: bool) -> Completion | None:
-        """The completion at `offset` of a snapshot; None when there is nothing to show, or no wish for it any more.
+    async def complete(self, document: Document, offset: int, *, invoked: bool) -> list[Completion]:
+        """The completions at `offset` of a snapshot, the best first: one, or several where the user asked by a key.
 
+        None at all when there is nothing to show, or no wish for it any more.
         Failures are logged, and shown where the user can do something: an editor asks at every keystroke, and
         must not be answered with an error at each.
         """
         if document.uri in self.lost or (self.paused and not invoked):
-            return None
+            return []
         began = time.monotonic()
         if invoked:
             self._tally.rhythm.invoked()
         place = Place(document, offset)
         found = await self._recall(place, invoked)
-        if found is None:
-            found = await self._generations.run(place, lambda heard: self._make(place, invoked, heard))
-            if found is not None and found.document is not document:  # it was on its way to this place
+        if not found:
+            made = await self._generations.run(place, lambda heard: self._make(place, invoked, heard))
+            found = made or []
+            if found and found[0].document is not document:  # it was on its way to this place
                 found = await self._recall(place, invoked, from_start=True)
-        if found is None or self.documents.get(document.uri) is not document:
-            return None
+        if not found or self.documents.get(document.uri) is not document:
+            return []
         milliseconds = (time.monotonic() - began) * 1000
-        found = replace(found, offer=self._tally.showing(found, invoked=invoked, milliseconds=milliseconds))
-        self._last[document.uri] = found
-        return found
+        number = self._tally.showing(found, invoked=invoked, milliseconds=milliseconds)
+        self._last[document.uri] = found[0]
+        return [replace(completion, offer=number) for completion in found]
 
     def accepted(self, number: int) -> None:
         """The user took the completion that was offer `number`."""
@@ -184,85 +187,85 @@ class Session:
 
     def rejected(self, number: int) -> None:
         """The user dismissed it: the same text is not offered there again for a while."""
-        shown = self._tally.rejected(number)
-        if shown is not None:
+        for shown in self._tally.rejected(number):
             self._memory.reject(shown, time.monotonic())
 
-    async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> Completion | None:
+    async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> list[Completion]:
         """What is left of an earlier completion here: no model, and no waiting for the user's delay."""
         again = self._memory.find(place, from_start=from_start)
         if again is None:
-            return None
+            return []
         work = import_heavy()
         request = work.CompletionRequest(place.document, place.offset, invoked)
         found: Completion | None = await work.recall(request, again, parse=work.parse_file, settings=self.settings)
-        return found
+        return [] if found is None else [found]
 
-    async def _make(self, place: Place, invoked: bool, heard: Heard) -> Completion | None:
-        """A completion by the model, and remembered."""
+    async def _make(self, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
+        """Completions by the model, and remembered."""
         if not self.settings.completion.enabled:
-            return None
+            return []
         if not invoked and not await self._until_typing_rests(place.document.uri):
-            return None
+            return []
         engine = self._engine.wanted()
         if engine is None:
-            return None
+            return []
         with self._index.quiet():
             made = await self._ask(engine, place, invoked, heard)
-            if made is None and (successor := await self._engine.successor(engine)) is not None:
+            if not made and (successor := await self._engine.successor(engine)) is not None:
                 made = await self._ask(successor, place, invoked, heard)
-        if made is None or (not invoked and self._memory.rejected(made.shown, time.monotonic(), _SULKS_S)):
-            return None
-        self._memory.add(made.shown)
-        return made
+        now = time.monotonic()
+        wanted = [each for each in made if invoked or not self._memory.rejected(each.shown, now, _SULKS_S)]
+        for completion in reversed(wanted):
+            self._memory.add(completion.shown)
+        return wanted
 
     def explain(self, uri: str) -> dict[str, Any] | None:
         """What the last completion of an open document was made from (`Completion.explained`); None without one."""
         completion = self._last.get(uri)
         return None if completion is None else completion.explained()
 
-    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard) -> Completion | None:
+    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
         work = import_heavy()
         document = place.document
         folder = self._index.folder_of(document)
         if self._answers is None or self._answered_by is not engine.client:
             self._answers, self._answered_by = work.AnswerCache(), engine.client
         try:
-            completion: Completion | None = await asyncio.wait_for(
-                work.complete(
-                    work.CompletionRequest(document, place.offset, invoked),
-                    engine=engine.client,
-                    fim=engine.model,
-                    context=self._index.source,
-                    parse=work.parse_file,
-                    settings=self.settings,
-                    repo_name=folder.name if folder else "",
-                    path=_path_in(folder, document),
-                    answers=self._answers,
-                    heard=heard,
-                ),
-                LONGEST_S,
+            several = invoked and self.settings.completion.alternatives > 1
+            asked = (work.alternatives if several else work.complete)(
+                work.CompletionRequest(document, place.offset, invoked),
+                engine=engine.client,
+                fim=engine.model,
+                context=self._index.source,
+                parse=work.parse_file,
+                settings=self.settings,
+                repo_name=folder.name if folder else "",
+                path=_path_in(folder, document),
+                answers=self._answers,
+                heard=heard,
             )
+            answer = await asyncio.wait_for(asked, LONGEST_S)
+            made: list[Completion] = answer if several else [answer] if answer is not None else []
         except asyncio.TimeoutError:
             logger.warning("The engine took longer than %g s for a completion; it was given up.", LONGEST_S)
-            return None
+            return []
         except RequestRefused as error:
             logger.warning("The engine refused a completion: %s", error)
-            return None
+            return []
         except EngineError as error:
             self._engine.lost(engine, error)
-            return None
+            return []
         except CoderlsError as error:
             logger.warning("No completion: %s", error)
-            return None
+            return []
         except Exception:
             if self._engine.engine is engine:
                 raise
-            return None  # its connection was closed under this request: the options name another engine now
-        if completion is not None:
+            return []  # its connection was closed under this request: the options name another engine now
+        if made:
             self._engine.worked(engine)
-            self._tally.rhythm.responded(completion.timings.total / 1000)
-        return completion
+            self._tally.rhythm.responded(made[0].timings.total / 1000)
+        return made
 
     def _forget_answers(self) -> None:
         """Another model, or other settings: what was answered before would not be answered now."""

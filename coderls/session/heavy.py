@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coderls.completion import AnswerCache, Completion, CompletionRequest, complete, load_fim_model, recall
+from coderls.answer import AnswerCache
+from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model, recall
 from coderls.engine.api import Health
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
@@ -23,6 +24,7 @@ __all__ = [
     "CompletionRequest",
     "Engine",
     "RepositoryIndex",
+    "alternatives",
     "complete",
     "connect",
     "load_fim_model",

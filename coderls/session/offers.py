@@ -7,7 +7,7 @@ it; anything else typed at that place says no. A client that does say (the item'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -41,15 +41,18 @@ class Outcome:
 @dataclass(slots=True)
 class _Offer:
     number: int
-    shown: Shown[Any]
+    variants: list[Shown[Any]]  # what still fits what was typed, of which the editor shows one
     at: float
-    typed: int = 0  # characters of its text that are in the document
+    before: Document  # the version that `typed` belongs to
+    typed: int = 0  # characters of the text that are in the document
     taken: int = 0  # of these, the ones that came in one piece
-    before: Document | None = None  # the version that `typed` belongs to
 
     @property
-    def rest(self) -> str:
-        return self.shown.text[self.typed :]
+    def cursor(self) -> int:
+        return self.variants[0].start + self.typed
+
+    def rest(self, variant: Shown[Any]) -> str:
+        return variant.text[self.typed :]
 
 
 class Offers:
@@ -60,36 +63,40 @@ class Offers:
         self._standing: dict[str, _Offer] = {}
         self._numbers = count(1)
 
-    def show(self, shown: Shown[Any], now: float) -> int:
-        """An offer goes out; its number. The rest of one that the user types through is that same offer."""
-        standing = self._standing.get(shown.document.uri)
-        if standing is not None and standing.before is shown.document and standing.rest == shown.text:
-            return standing.number
-        self._end(shown.document.uri, "passed")
-        offer = _Offer(next(self._numbers), shown, now, before=shown.document)
-        self._standing[shown.document.uri] = offer
+    def show(self, variants: Sequence[Shown[Any]], now: float) -> int:
+        """An offer of one text, or of several at the same cursor, goes out; its number.
+
+        The rest of one that the user types through is that same offer.
+        """
+        document = variants[0].document
+        standing = self._standing.get(document.uri)
+        if standing is not None and standing.before is document:
+            rests = {standing.rest(variant) for variant in standing.variants}
+            if all(variant.text in rests for variant in variants):
+                return standing.number
+        self._end(document.uri, "passed")
+        offer = _Offer(next(self._numbers), list(variants), now, document)
+        self._standing[document.uri] = offer
         return offer.number
 
     def changed(self, document: Document, now: float) -> None:
         """A new version of a document."""
         offer = self._standing.get(document.uri)
-        if offer is None or offer.before is None:
+        if offer is None:
             return
-        size = _inserted(offer, document)
+        sizes = [_inserted(offer, variant, document) for variant in offer.variants]
+        size = next((size for size in sizes if size is not None), None)
         if size is None:
             self._end(document.uri, "passed")
             return
-        at = offer.shown.start + offer.typed
-        new = document.text[at : at + size]
-        if size and offer.rest.startswith(new):
-            offer.typed += size
-            offer.before = document
-            if size > 1 or (size == 1 and len(offer.shown.text) == 1):
-                offer.taken += size
-            if not offer.rest:
-                self._end(document.uri, "accepted" if offer.taken else "passed", document)
-            elif size > 1:
-                self._told(_outcome(offer, "partly", document))
+        new = document.text[offer.cursor : offer.cursor + size]
+        fitting = [
+            variant
+            for variant, found in zip(offer.variants, sizes, strict=True)
+            if found == size and size and offer.rest(variant).startswith(new)
+        ]
+        if fitting:
+            self._went_on(offer, fitting, size, document)
         else:
             seen = size > 0 and now - offer.at >= SEEN_S
             self._end(document.uri, "rejected" if seen else "passed")
@@ -98,20 +105,31 @@ class Offers:
         """The client says that an offer was taken."""
         for uri, offer in list(self._standing.items()):
             if offer.number == number:
-                offer.taken = len(offer.shown.text)
+                offer.taken = len(offer.variants[0].text)
                 self._end(uri, "accepted", document)
 
-    def rejected(self, number: int) -> Shown[Any] | None:
-        """The client says that an offer was dismissed; what it was."""
+    def rejected(self, number: int) -> Sequence[Shown[Any]]:
+        """The client says that an offer was dismissed; what it was, if it still stood."""
         for uri, offer in list(self._standing.items()):
             if offer.number == number:
                 self._end(uri, "rejected")
-                return offer.shown
-        return None
+                return offer.variants
+        return ()
 
     def closed(self, uri: str) -> None:
         """The document is gone."""
         self._end(uri, "passed")
+
+    def _went_on(self, offer: _Offer, fitting: list[Shown[Any]], size: int, document: Document) -> None:
+        """`size` characters more of the text are there: typed if it is one, taken if there are more."""
+        offer.variants, offer.before = fitting, document
+        offer.typed += size
+        if size > 1 or len(fitting[0].text) == 1:
+            offer.taken += size
+        if not all(offer.rest(variant) for variant in fitting):
+            self._end(document.uri, "accepted" if offer.taken else "passed", document)
+        elif size > 1:
+            self._told(_outcome(offer, "partly", document))
 
     def _end(self, uri: str, kind: Kind, document: Document | None = None) -> None:
         offer = self._standing.pop(uri, None)
@@ -120,27 +138,24 @@ class Offers:
 
 
 def _outcome(offer: _Offer, kind: Kind, document: Document | None) -> Outcome:
-    text = offer.shown.text[: offer.typed]
-    return Outcome(offer.number, kind, offer.taken, document, offer.shown.start, text)
+    first = offer.variants[0]
+    return Outcome(offer.number, kind, offer.taken, document, first.start, first.text[: offer.typed])
 
 
-def _inserted(offer: _Offer, now: Document) -> int | None:
+def _inserted(offer: _Offer, variant: Shown[Any], now: Document) -> int | None:
     """How many characters were put in at the offer's cursor; None when the change was elsewhere or another one.
 
-    What the offer would replace may be gone with it.
+    What the variant would replace may be gone with it.
     """
-    before = offer.before
-    if before is None:
-        return None
-    at = offer.shown.start + offer.typed
-    replaced = offer.shown.end - offer.shown.start
-    old, new = before.text, now.text
+    at = offer.cursor
+    replaced = variant.end - variant.start
+    old, new = offer.before.text, now.text
     if new[max(0, at - _AROUND) : at] != old[max(0, at - _AROUND) : at]:
         return None
     for gone in (replaced, 0) if replaced else (0,):
         size = len(new) - len(old) + gone
         if size >= 0 and new[at + size : at + size + _AROUND] == old[at + gone : at + gone + _AROUND]:
-            if gone and new[at : at + size] != offer.rest:
+            if gone and new[at : at + size] != offer.rest(variant):
                 continue  # the rest of the line goes only with the whole text
             return size
     return None

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,10 @@ class Tally:
         self.rhythm.key(now)
         self._offers.changed(document, now)
 
-    def showing(self, completion: Completion, *, invoked: bool, milliseconds: float) -> int:
-        """A completion goes to the editor; the number of its offer."""
-        number = self._offers.show(completion.shown, time.monotonic())
+    def showing(self, completions: Sequence[Completion], *, invoked: bool, milliseconds: float) -> int:
+        """Completions (the best first) go to the editor; the number of their offer."""
+        number = self._offers.show([completion.shown for completion in completions], time.monotonic())
+        completion = completions[0]
         if completion.reused != "shown":
             offered = Offered(
                 completion.document.language_id,
@@ -64,7 +65,7 @@ class Tally:
         """The editor says that an offer was taken."""
         self._offers.accepted(number)
 
-    def rejected(self, number: int) -> Shown[Completion] | None:
+    def rejected(self, number: int) -> Sequence[Shown[Completion]]:
         """The editor says that an offer was dismissed; what it was, if it still stood."""
         return self._offers.rejected(number)
 

@@ -212,12 +212,12 @@ def test_a_request_joins_the_generation_that_says_what_was_typed(shared: Any) ->
         steps = engine.metric("coderls_steps_total")
         eventually(lambda: engine.metric("coderls_steps_total") > steps + 20, "steps of the model")
 
-    number = shared.inline_request(uri, line, character)
+    number = shared.inline_request(uri, line, character, invoked=False)
     several_more_steps()
     for version, letter in enumerate("'10", start=2):
         at = (line, character + version - 2)
         shared.change(uri, version, [{"range": span(at, at), "text": letter}])
-        before, number = number, shared.inline_request(uri, line, character + version - 1)
+        before, number = number, shared.inline_request(uri, line, character + version - 1, invoked=False)
         assert text_of(shared.wait(before)) is None
         several_more_steps()
     assert generations(engine) == ended

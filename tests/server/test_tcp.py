@@ -43,8 +43,9 @@ def test_a_whole_session(home: Any, server: Any) -> None:
     uri = client.open(home.path / "work" / "a.py", "marker = ")
     eventually(lambda: text_of(client.wait(client.inline_request(uri, 0, 9))) == "found", "an answer", 60)
     # A handler sees the document as it was when it was asked, even if the next change came in the same packet.
-    number = client.inline_request(uri, 0, 9)
-    client.change(uri, 2, [{"text": ""}])
+    client.change(uri, 2, [{"text": "# new\nmarker = "}])
+    number = client.inline_request(uri, 1, 9)
+    client.change(uri, 3, [{"text": ""}])
     assert text_of(client.wait(number)) is None
     client.call("shutdown")
     client.notify("exit")

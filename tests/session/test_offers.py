@@ -14,7 +14,7 @@ def check(marked: str, text: str, *then: str, replaced: int = 0, seconds: float 
     outcomes: list[Outcome] = []
     offers = Offers(outcomes.append)
     document, offset = at_cursor(marked)
-    offers.show(Shown(document, offset, offset + replaced, text, None), now=0.0)
+    offers.show([Shown(document, offset, offset + replaced, text, None)], now=0.0)
     for version in then:
         offers.changed(at_cursor(version)[0], now=seconds)
     return [(outcome.kind, outcome.characters) for outcome in outcomes]
@@ -53,11 +53,11 @@ def test_the_rest_of_an_offer_is_the_same_offer() -> None:
     outcomes: list[Outcome] = []
     offers = Offers(outcomes.append)
     document, offset = at_cursor("x = $0\n")
-    first = offers.show(Shown(document, offset, offset, "foo(a)", None), 0.0)
+    first = offers.show([Shown(document, offset, offset, "foo(a)", None)], 0.0)
     later, cursor = at_cursor("x = f$0\n")
     offers.changed(later, 0.1)
-    assert offers.show(Shown(later, cursor, cursor, "oo(a)", None), 0.1) == first
-    assert offers.show(Shown(later, cursor, cursor, "ine", None), 0.2) != first
+    assert offers.show([Shown(later, cursor, cursor, "oo(a)", None)], 0.1) == first
+    assert offers.show([Shown(later, cursor, cursor, "ine", None)], 0.2) != first
     assert [outcome.kind for outcome in outcomes] == ["passed"]
 
 
@@ -65,12 +65,22 @@ def test_a_client_that_says_it() -> None:
     outcomes: list[Outcome] = []
     offers = Offers(outcomes.append)
     shown = Shown(*at_cursor("x = $0\n"), 4, "foo(a)", None)
-    number = offers.show(shown, 0.0)
+    number = offers.show([shown], 0.0)
     offers.accepted(number + 1)
     assert outcomes == []
     offers.accepted(number)
     offers.accepted(number)
-    again = offers.show(shown, 0.0)
-    assert offers.rejected(again) == shown
-    assert offers.rejected(again) is None
+    again = offers.show([shown], 0.0)
+    assert offers.rejected(again) == [shown]
+    assert offers.rejected(again) == ()
     assert [(outcome.kind, outcome.characters) for outcome in outcomes] == [("accepted", 6), ("rejected", 0)]
+
+
+def test_one_of_several_is_taken() -> None:
+    outcomes: list[Outcome] = []
+    offers = Offers(outcomes.append)
+    document, offset = at_cursor("x = $0\n")
+    offers.show([Shown(document, offset, offset, text, None) for text in ("foo(a)", "bar", "fine")], 0.0)
+    offers.changed(at_cursor("x = f$0\n")[0], 1.0)
+    offers.changed(at_cursor("x = fine$0\n")[0], 1.0)
+    assert [(outcome.kind, outcome.characters, outcome.text) for outcome in outcomes] == [("accepted", 3, "fine")]

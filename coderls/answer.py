@@ -1,0 +1,100 @@
+"""One answer of an engine: its stream, read until the wanted part is whole."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from coderls.engine.api import Chunk, GenerationRequest, Usage
+from coderls.fim.stopping import Gap, stop_at
+
+
+class Engine(Protocol):
+    """What is needed of an engine's client. Closing the iterator stops the generation."""
+
+    def stream(self, request: GenerationRequest) -> AsyncIterator[Chunk]: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came from the engine, cut where the wanted part ends."""
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    logprob: float
+
+
+class AnswerCache:
+    """Engines' answers to the same question: the same request (all of its prompt) and the same surroundings.
+
+    Not for draws without a seed, which are another each time. Bounded; the oldest go first.
+    """
+
+    def __init__(self, size: int = 128) -> None:
+        self._size = size
+        self._known: OrderedDict[tuple[GenerationRequest, Gap], Answer] = OrderedDict()
+
+    def get(self, question: tuple[GenerationRequest, Gap]) -> Answer | None:
+        """The answer of before, if there is one."""
+        return self._known.get(question)
+
+    def put(self, question: tuple[GenerationRequest, Gap], answer: Answer) -> None:
+        """Remember an answer."""
+        sampling = question[0].sampling
+        if sampling.temperature > 0 and sampling.seed is None:
+            return
+        self._known[question] = answer
+        self._known.move_to_end(question)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget all: another engine answers now."""
+        self._known.clear()
+
+
+async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Callable[[str], None]) -> Answer:
+    """Read the engine's stream until the wanted part is whole, then close it: the engine stops at its next step.
+
+    `heard` gets the whole text each time that there is more of it. Raises EngineError.
+    """
+    text, finish_reason, usage, logprobs = "", "", Usage(), list[float]()
+    stream = engine.stream(request)
+    async with aclosing(stream) as chunks:  # type: ignore[type-var]
+        async for chunk in chunks:
+            text += chunk.text
+            logprobs.extend(chunk.logprobs)
+            usage = chunk.usage or replace(usage, completion_tokens=usage.completion_tokens + len(chunk.token_ids))
+            text, ended = _before_stop(text, request.stop)
+            heard(_unix_lines(text))
+            end = stop_at(_unix_lines(text), gap, final=ended)
+            if end is not None:
+                text, finish_reason = _unix_lines(text)[:end], "stop"
+                break
+            finish_reason = chunk.finish_reason or finish_reason
+        else:
+            text = _whole(_unix_lines(text), gap, cut_off=finish_reason == "length")
+    return Answer(text, finish_reason or "stop", usage, sum(logprobs) / len(logprobs) if logprobs else 0.0)
+
+
+def _before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
+    """The text up to the first stop string, and whether there was one: some engines write them out."""
+    places = [place for place in map(text.find, stop) if place >= 0]
+    return (text[: min(places)], True) if places else (text, False)
+
+
+def _whole(text: str, gap: Gap, cut_off: bool) -> str:
+    """The wanted part when nothing more comes. A text that was cut off in a later line ends before that line."""
+    lines = text.split("\n")
+    if cut_off and any(line.strip() for line in lines[:-1]):
+        text = "\n".join(lines[:-1])
+    return text[: stop_at(text, gap, final=True)]
+
+
+def _unix_lines(text: str) -> str:
+    """Line ends as \\n; a \\r at the very end may be half of one."""
+    return text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
