@@ -15,7 +15,7 @@ from coderls.repo_context.exclusion import Reason
 from coderls.repo_context.files import Shelf, name_hashes
 from coderls.repo_context.filters import decoded, text_reason
 from coderls.repo_context.languages import by_id, by_path
-from coderls.repo_context.languages.language import Import
+from coderls.repo_context.languages.language import Import, Language
 from coderls.repo_context.outline import Outline, to_bytes
 from coderls.repo_context.parse import outline
 from coderls.repo_context.store import (
@@ -33,6 +33,8 @@ from coderls.repo_context.view import View
 from coderls.repo_context.workspace import Workspace
 
 _REASONS = {reason.name: reason for reason in Reason}
+#: Imports of a document whose files are made ready when it is opened, and files of one import.
+_MAX_READY, _MAX_READY_FILES = 60, 4
 #: Reasons that are the same at the next start if the file is.
 _LASTING = (Reason.TOO_LONG, Reason.BINARY)
 
@@ -108,7 +110,18 @@ class Intake:
             if self.open.get(document.uri) is None or found is None:
                 return
             self.shelves[number].put(path, _lean(found))
+            is_first = document.uri not in self.views
             self.views[document.uri] = View.of(document, found)
+        if is_first and language is not None:
+            self._load_imported(language, found, number, path)
+
+    def _load_imported(self, language: Language, found: Outline, number: int, path: str) -> None:
+        """Have the outlines ready that the first completion in this document will look into."""
+        shelf = self.shelves[number]
+        for entry in found.imports[:_MAX_READY]:
+            with self.lock:
+                for imported in shelf.resolve(language, entry.module, path)[:_MAX_READY_FILES]:
+                    shelf.outline(imported)
 
     def imports_of(self, document: Document) -> tuple[Import, ...]:
         """What an open document imports."""

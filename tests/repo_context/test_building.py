@@ -181,6 +181,17 @@ def test_a_document_that_is_opened_meanwhile_goes_first(tmp_path: Path, reads: R
     index.close()
 
 
+def test_what_an_open_document_imports_is_ready_before_anybody_asks(shop: Path):
+    index = built(shop)
+    shelf = index._shelves[0]
+    assert not shelf._loaded
+    document, _ = open_document(shop, "main.py", MAIN)
+    index.update(document)
+    assert index.settle(30)
+    assert list(shelf._loaded) == [shelf.key("shop/model.py")]
+    index.close()
+
+
 def test_two_servers_on_one_repository(shop: Path):
     indexes = [RepositoryIndex([shop]) for _ in range(2)]
     threads = [threading.Thread(target=index.build) for index in indexes]
