@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coderls.engine import launch, loading, serve
+from coderls.engine import guest, launch, loading, serve
 from coderls.errors import SettingsError
 from coderls.models import store
-from coderls.settings import DEVICES, DTYPES, EngineSettings
+from coderls.settings import DEVICES, DTYPES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
 
 
 def add_parser(subparsers: Any) -> None:
@@ -34,6 +34,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--device", default=defaults.device, choices=DEVICES)
     parser.add_argument("--dtype", default=defaults.dtype, choices=DTYPES)
+    parser.add_argument("--weights", default=defaults.weights, choices=WEIGHTS)
+    parser.add_argument("--native", default=defaults.native, choices=NATIVE, help="compiled steps on a processor")
     parser.add_argument("--threads", type=int, default=defaults.threads, metavar="N", help="0: as many as cores")
     parser.add_argument(
         "--context-length", type=int, default=defaults.context_length, metavar="TOKENS", help="0: what memory allows"
@@ -45,6 +47,15 @@ def add_parser(subparsers: Any) -> None:
         "--gpu-memory-gb", type=float, default=defaults.gpu_memory_gb, metavar="GB", help="the same of a card's memory"
     )
     parser.add_argument(
+        "--speculation", default=defaults.speculation, choices=SPECULATION, help="draft tokens and verify them at once"
+    )
+    parser.add_argument(
+        "--draft-model", default=defaults.draft_model, metavar="NAME|DIR", help="a smaller model that drafts"
+    )
+    parser.add_argument(
+        "--background", action="store_true", help="with a lower priority than other programs, as editors start it"
+    )
+    parser.add_argument(
         "--idle-exit", type=float, default=0.0, metavar="S", help="leave after S seconds without a request (0: never)"
     )
 
@@ -52,6 +63,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the engine until it is told to leave; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if args.background:
+        guest.stand_back()  # before there are threads
     found = store.resolve(args.model)  # a wrong name is said at once, not after a socket was opened
     listener = _listener(args)
     options = {name: getattr(args, name) for name in launch.ENGINE_OPTIONS}

@@ -41,7 +41,10 @@ ANSWER_S = 60.0  # a process that was started has to answer after so long; the m
 LOG_LINES = 12
 
 #: Settings that the engine process is given as options of the same name. Engines that differ in one are different.
-ENGINE_OPTIONS = ("device", "dtype", "threads", "context_length", "memory_gb", "gpu_memory_gb")
+ENGINE_OPTIONS = (
+    *("device", "dtype", "weights", "native", "threads", "context_length", "memory_gb", "gpu_memory_gb"),
+    *("speculation", "draft_model"),
+)
 
 Progress = Callable[[str, float], None]
 
@@ -215,18 +218,24 @@ def _start(settings: EngineSettings, endpoint: Endpoint) -> _Started:
 
 
 def _command(settings: EngineSettings, endpoint: Endpoint) -> list[str]:
-    found = store.resolve(settings.model)
-    ours = found.path.is_relative_to(paths.models_dir())
-    model = settings.model if ours else str(found.path)  # a relative path means nothing in another folder
+    values = {name: str(getattr(settings, name)) for name in ENGINE_OPTIONS}
+    if settings.draft_model:
+        values["draft_model"] = _model_argument(settings.draft_model)
     if endpoint.socket:
         where = ["--socket", endpoint.socket]
     else:
         where = ["--listen", "127.0.0.1:0", "--port-file", endpoint.port_file]
     return [
-        *(sys.executable, "-m", "coderls", "engine", "--model", model, *where),
-        *(part for name in ENGINE_OPTIONS for part in (f"--{name.replace('_', '-')}", str(getattr(settings, name)))),
-        *("--idle-exit", str(settings.idle_exit_s)),
+        *(sys.executable, "-m", "coderls", "engine", "--model", _model_argument(settings.model), *where),
+        *(part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", value)),
+        *("--idle-exit", str(settings.idle_exit_s), "--background"),
     ]
+
+
+def _model_argument(model: str) -> str:
+    """A model's name, or its whole path: a relative one means nothing in another folder."""
+    found = store.resolve(model)
+    return model if found.path.is_relative_to(paths.models_dir()) else str(found.path)
 
 
 async def _answering(endpoint: Endpoint, started: _Started) -> EngineClient:
@@ -282,6 +291,9 @@ def _identity(settings: EngineSettings) -> str:
     facts = [coderls.__version__, user, str(model.path.resolve()), *options]
     if model.name != store.NANO:  # its folder's name says which build it is
         facts += _files(model.path)
+    if settings.draft_model:
+        draft = store.resolve(settings.draft_model)
+        facts += [str(draft.path.resolve()), *_files(draft.path)]
     return hashlib.sha256(json.dumps([PROTOCOL_VERSION, *facts]).encode()).hexdigest()[:16]
 
 
