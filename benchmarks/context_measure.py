@@ -154,7 +154,7 @@ def covered(hidden: Hidden, snippets: Sequence[Snippet]) -> tuple[int, int]:
 
 
 def leaks(hidden: Hidden, snippets: Sequence[Snippet], root: Path) -> bool:
-    """Whether the context holds the open file itself, or a copy of it: a file with half of its lines of code."""
+    """Whether the context holds the open file itself, or a copy of it: a file with four fifths of its lines of code."""
     return any(
         snippet.path == hidden.point.path or _is_copy(root / snippet.path, root / hidden.point.path)
         for snippet in snippets
@@ -163,7 +163,7 @@ def leaks(hidden: Hidden, snippets: Sequence[Snippet], root: Path) -> bool:
 
 @lru_cache(maxsize=100_000)
 def _is_copy(path: Path, own: Path) -> bool:
-    return len(_lines(path) & _lines(own)) >= max(2, len(_lines(own)) / 2)
+    return len(_lines(path) & _lines(own)) >= max(2, 0.8 * len(_lines(own)))
 
 
 @lru_cache(maxsize=4_096)

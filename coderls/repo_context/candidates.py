@@ -15,6 +15,7 @@ from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import
 from coderls.repo_context.outline import Binding, Definition
 from coderls.repo_context.receivers import Receiver, find_receivers, own_classes
+from coderls.repo_context.recent import REACH, Region
 from coderls.repo_context.scope import Ref, Scope
 from coderls.repo_context.surroundings import Surroundings
 
@@ -44,6 +45,8 @@ class Asker:
     bindings: Sequence[Binding] = ()
     idle: Mapping[str, float] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
+    recent: Sequence[Region] = ()
+    twins: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
         finder.near_names,
         finder.held,
         finder.expected_names,
+        finder.recent,
+        finder.twins,
         finder.siblings,
         finder.bases,
         finder.members,
@@ -80,16 +85,29 @@ def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
     return list(finder.found.values())
 
 
-def copies_of(own: Sequence[Definition], shelf: Shelf) -> Callable[[str], bool]:
-    """A test whether a file is a copy of the asking one (build folders, backups): it would leak its own text."""
+def copies_of(
+    own: Sequence[Definition], shelf: Shelf, shares_lines: Callable[[str], bool] = lambda path: False
+) -> Callable[[str], bool]:
+    """A test whether a file is a copy of the asking one (build folders, backups): it would leak its own text.
+
+    Where signatures are too few to tell, `shares_lines` is asked.
+    """
     mine = {definition.text.strip() for definition in own if len(definition.text) > _TELLING}
+    names = {definition.name for definition in own if not definition.owner}
     known: dict[str, bool] = {}
+
+    def look(path: str) -> bool:
+        definitions = shelf.definitions(path)
+        theirs = {item.text.strip() for item in definitions if len(item.text) > _TELLING}
+        shared = len(mine & theirs)
+        if shared >= 3 and shared >= 0.6 * min(len(mine), len(theirs)):
+            return True
+        same = sum(item.name in names for item in definitions if not item.owner)
+        return bool(same) and same >= 0.5 * min(len(names), len(definitions)) and shares_lines(path)
 
     def is_copy(path: str) -> bool:
         if path not in known:
-            theirs = {d.text.strip() for d in shelf.definitions(path) if len(d.text) > _TELLING}
-            shared = len(mine & theirs)
-            known[path] = shared >= 3 and shared >= 0.6 * min(len(mine), len(theirs))
+            known[path] = look(path)
         return known[path]
 
     return is_copy
@@ -243,6 +261,21 @@ class _Finder:
                     continue
                 for index in self.shelf.places(path, name):
                     self.add((path, index), way, strength / len(paths) ** 0.5)
+
+    def recent(self) -> None:
+        """What is defined where the user edited or looked last."""
+        for age, region in enumerate(self.asker.recent):
+            language = by_path(region.path)
+            if language is None or language.resolve is not self.language.resolve or not region.line:
+                continue
+            for index, definition in enumerate(self.scope.definitions(region.path)):
+                if definition.start_line <= region.line + REACH and region.line - REACH < definition.end_line:
+                    strength = 0.85**age * (1.0 if region.edited else 0.5)
+                    self.add((region.path, index), "recent", strength if definition.kind != "class" else 0.5 * strength)
+
+    def twins(self) -> None:
+        """What the code beside this test defines."""
+        self._add_whole_files(self.asker.twins, "twin", 1.0)
 
     def siblings(self) -> None:
         """Files of the same folder, for languages in which they see each other."""

@@ -50,7 +50,7 @@ def compact(text: str, language: Language) -> str:
     names = [found.group("name") for part in _split(inner) if (found := _PARAMETER.match(part.strip()))]
     shown = names[:_MAX_PARAMETERS] + (["..."] if len(names) > _MAX_PARAMETERS else [])
     tail = rest[end:].rstrip()
-    result = re.match(r"\)\s*(?:->|:)\s*[\w.$\[\]|, <>\"']{1,40}(?=\s*(?::|\{|$|;|=>))", tail)
+    result = re.match(r"\)\s*(?:->|:)\s*[A-Za-z_\"'\[{][\w.$\[\]|, <>\"']{0,40}(?=\s*(?::|\{|$|;|=>))", tail)
     closing = (result.group() if result else ")") + _ending(tail, language.function_end)
     short = "\n".join([*kept, f"{indent}{match.group('head').strip()}({', '.join(shown)}{closing}"])
     return short if len(short) < len(text) else text

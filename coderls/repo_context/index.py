@@ -23,11 +23,12 @@ from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages import by_id
 from coderls.repo_context.languages.language import Language
 from coderls.repo_context.parse import outline
-from coderls.repo_context.retrieve import Query, ask, retrieve
+from coderls.repo_context.recent import Recent, Region
+from coderls.repo_context.retrieve import Query, Sources, ask, retrieve
 from coderls.repo_context.upkeep import Upkeep
 from coderls.repo_context.usages import Usages
 from coderls.repo_context.verdict import Verdict, verdict
-from coderls.repo_context.view import View
+from coderls.repo_context.view import View, changed_span
 from coderls.repo_context.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class RepositoryIndex:
         self._usages = [
             Usages(partial(self._text, number), self._wait_while_busy) for number in range(len(self._shelves))
         ]
+        self._recent = Recent()
         for shelf, usages in zip(self._shelves, self._usages, strict=True):
             shelf.noticed = usages.note
         self._lock = self._intake.lock  # guards the shelves
@@ -104,6 +106,7 @@ class RepositoryIndex:
 
     def update(self, document: Document) -> None:
         """This version of an open document hides the file on disk from now on. Returns at once."""
+        self._note_region(self._open.get(document.uri), document)
         self._intake.opened(document)
         self._upkeep.note(document.uri)
 
@@ -195,9 +198,7 @@ class RepositoryIndex:
             return []
         number, query = found
         with self._lock:
-            return retrieve(
-                query, self._shelves[number], self._usages[number], budget=budget_tokens, count=self._counting(count)
-            )
+            return retrieve(query, self._sources(number, query.path), budget=budget_tokens, count=self._counting(count))
 
     def asker(self, document: Document, offset: int) -> Asker | None:
         """What is known of a cursor before anything is looked for; None where `snippets` is empty."""
@@ -205,7 +206,7 @@ class RepositoryIndex:
         if found is None:
             return None
         with self._lock:
-            return ask(found[1], self._shelves[found[0]], self._usages[found[0]])[0]
+            return ask(found[1], self._sources(found[0], found[1].path))[0]
 
     def _query(self, document: Document, offset: int) -> tuple[int, Query] | None:
         language = by_id(document.language_id)
@@ -213,6 +214,25 @@ class RepositoryIndex:
         if language is None or place is None:
             return None
         return place[0], Query(document, offset, place[1], language, self._view(document, language))
+
+    def _sources(self, number: int, path: str) -> Sources:
+        recent = self._recent.regions(number, without=path)
+        return Sources(self._shelves[number], self._usages[number], recent)
+
+    def _note_region(self, old: Document | None, new: Document) -> None:
+        """Keep in mind where the user edits; where a document is opened, that it was."""
+        place = self._workspace.locate(new.path) if new.path else None
+        if place is None or (old is not None and old.text == new.text):
+            return
+        if old is None:
+            self._recent.note(Region(*place, 0, edited=False))
+            return
+        start, old_end, new_end = changed_span(old.text, new.text)
+        line = new.line_of(start)
+        shift = new.text.count("\n", start, new_end) - old.text.count("\n", start, old_end)
+        if shift:
+            self._recent.moved(*place, line, shift)
+        self._recent.note(Region(*place, line, edited=True))
 
     def _text(self, number: int, path: str) -> str | None:
         """The text of a file that is in the index: its open buffer, else what is on disk."""

@@ -104,7 +104,7 @@ class _Packer:
         whole = tokens + self.count(usage.path) + _HEADING
         if text.strip() and whole <= self.left:
             self.left -= whole
-            piece = Piece("", usage.start_line, usage.end_line, "similar", round(usage.score, 4), tokens)
+            piece = Piece("", usage.start_line, usage.end_line, usage.source, round(usage.score, 4), tokens)
             self.code.append(
                 Snippet(
                     usage.path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from coderls.document import Document, Snippet
 from coderls.repo_context.candidates import Asker, copies_of, find
@@ -14,9 +15,11 @@ from coderls.repo_context.outline import Binding, Outline
 from coderls.repo_context.pack import pack
 from coderls.repo_context.parse import bindings
 from coderls.repo_context.rank import rank
+from coderls.repo_context.recent import Region
 from coderls.repo_context.scope import Scope
 from coderls.repo_context.surroundings import look_around, near_text
-from coderls.repo_context.usages import Usage, Usages, expected_names, shorten
+from coderls.repo_context.twins import is_test, twins_of
+from coderls.repo_context.usages import Usage, Usages, expected_names, shorten, telling_lines
 from coderls.repo_context.view import View
 
 #: Types of variables are looked for in so many lines before and after the cursor.
@@ -37,9 +40,19 @@ class Query:
     view: View | None
 
 
-def retrieve(query: Query, shelf: Shelf, usages: Usages, *, budget: int, count: Callable[[str], int]) -> list[Snippet]:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is known of a workspace folder: its shelf, its windows, and where the user was last in other files."""
+
+    shelf: Shelf
+    usages: Usages
+    recent: Sequence[Region] = ()
+
+
+def retrieve(query: Query, sources: Sources, *, budget: int, count: Callable[[str], int]) -> list[Snippet]:
     """What other files define that the code at the cursor may need, and code like it: at most `budget` tokens."""
-    asker, similar = ask(query, shelf, usages)
+    shelf = sources.shelf
+    asker, similar = ask(query, sources)
     return pack(
         rank(find(asker), asker),
         shelf,
@@ -51,24 +64,36 @@ def retrieve(query: Query, shelf: Shelf, usages: Usages, *, budget: int, count: 
     )
 
 
-def ask(query: Query, shelf: Shelf, usages: Usages) -> tuple[Asker, list[Usage]]:
-    """What is known of the cursor before anything is looked for, and code like that around it."""
+def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
+    """What is known of the cursor before anything is looked for, and code that was edited last or is like it."""
+    shelf, usages = sources.shelf, sources.usages
     document, offset = query.document, query.offset
     own = query.view.outline if query.view else _NOTHING
     line = document.line_of(offset)
     around = look_around(document.text, offset)
-    is_copy = copies_of(own.definitions, shelf)
-    similar = usages.find(around, query.path, document.text, is_copy)
+    lines = telling_lines(document.text.split("\n"))
+    shares_lines = cache(partial(usages.shares_lines, lines=lines))
+    by_signature = copies_of(own.definitions, shelf, shares_lines)
+
+    def is_copied_code(path: str) -> bool:
+        return by_signature(path) or shares_lines(path)
+
+    twins = twins_of(query.path, shelf)
+    similar = usages.find(around, query.path, is_copied_code, favoured=twins)
     asker = Asker(
         scope=Scope(shelf, query.path, query.language, own),
         around=around,
         line=line,
-        is_copy=is_copy,
+        is_copy=by_signature,
         bindings=_bindings(query, line),
         idle=idle_imports(document.text, own.imports) | _idle_members(document.text, own),
+        recent=sources.recent,
+        twins=twins if is_test(query.path) else (),
         expected=expected_names(similar, lambda name: bool(shelf.defining(name))),
     )
-    return asker, similar
+    edited = next((region for region in sources.recent if region.edited and not is_copied_code(region.path)), None)
+    latest = usages.at(edited.path, edited.line) if edited else None
+    return asker, [latest, *similar] if latest else similar
 
 
 def _bindings(query: Query, line: int) -> Sequence[Binding]:

@@ -24,6 +24,7 @@ _HEADERS_BEFORE = 60_000
 _NAME = re.compile(r"[^\W\d]\w+")
 #: `a.b.c`, `a?.b`, `a->b`, `a::b`.
 _CHAIN = re.compile(r"(?<![\w.])[^\W\d]\w*(?:(?:\(\))?(?:\.|\?\.|!\.|->|::)[#$]?[^\W\d]\w*)+")
+_ARGUMENTS = re.compile(r"\([^()]+\)")
 _JOINT = re.compile(r"\?\.|!\.|->|::|\.")
 _HEADER = re.compile(
     r"(?:.*\b)?(?:class|def|function|func|fn|interface|struct|enum|trait|impl|module|namespace)\b|.*[{(:]\s*$|.*=>"
@@ -132,8 +133,9 @@ def _receivers(before: list[str], after: list[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for distance, line in [*enumerate(reversed(before)), *enumerate(after)]:
         near = closeness(distance)
-        chains = [match.group() for match in _CHAIN.finditer(line)]
-        if distance == 0 and (open_chain := re.search(r"([^\W\d][\w.]*)\s*\.\s*$", line)) and line is before[-1]:
+        bare = _ARGUMENTS.sub("()", line)
+        chains = [match.group() for match in _CHAIN.finditer(bare)]
+        if distance == 0 and line is before[-1] and (open_chain := re.search(r"([^\W\d][\w.()]*)\s*\.\s*$", bare)):
             chains.append(f"{open_chain.group(1)}.x")  # what is typed now is a member of this
         for chain in chains:
             parts = _JOINT.split(chain)

@@ -47,13 +47,14 @@ _NAME = re.compile(r"[^\W\d]\w+")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Lines of another file that are like those at the cursor; `score` is 1 for the best that was found."""
+    """Lines of another file, and why: `source` is "similar" to those at the cursor (1 for the best) or "recent"."""
 
     path: str
     start_line: int
     end_line: int
     text: str
     score: float
+    source: str = "similar"
 
 
 class Usages:
@@ -98,22 +99,28 @@ class Usages:
         if worker is not None:
             worker.join(5.0)
 
-    def find(self, around: Surroundings, own: str, text: str, is_copy: Callable[[str], bool]) -> list[Usage]:
+    def at(self, path: str, line: int) -> Usage | None:
+        """The lines around a line that was edited."""
+        start = max(0, line - SHOWN_LINES // 2)
+        rows = self._rows(path)[start : start + SHOWN_LINES]
+        return Usage(path, start, start + len(rows), "\n".join(rows), 0.5, "recent") if "".join(rows).strip() else None
+
+    def find(
+        self, around: Surroundings, own: str, is_copy: Callable[[str], bool], *, favoured: Collection[str] = ()
+    ) -> list[Usage]:
         """Windows like the surroundings of a cursor in file `own`, the best first; no two overlap.
 
-        None is of a copy of the file, by its definitions (`is_copy`) or by the lines that it shares with `text`.
+        Files in `favoured` count more; there are none of files of which `is_copy` is true.
         """
         if len(self._windows) < _MIN_WINDOWS:
             return []
         nearest = sorted(around.names.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NAMES]
-        hits = self._windows.search(dict(nearest), without=(own,), limit=2 * _MAX_READ)
-        lines = _telling_lines(text.split("\n")) if hits else frozenset()
+        hits = self._windows.search(dict(nearest), without=(own,), favoured=favoured, limit=2 * _MAX_READ)
         found: list[Usage] = []
         for hit in hits:
             if hit.score < _MIN_SCORE * hits[0].score:
                 break
-            taken = any(hit.path == old.path and hit.start_line < old.end_line + 5 for old in found)
-            if taken or is_copy(hit.path) or self._is_copy(hit.path, lines):
+            if is_copy(hit.path) or any(hit.path == old.path and hit.start_line < old.end_line + 5 for old in found):
                 continue
             rows = self._rows(hit.path)[hit.start_line : hit.end_line]
             if sum(bool(row.strip()) for row in rows) >= _MIN_LINES:
@@ -123,9 +130,9 @@ class Usages:
                 break
         return found
 
-    def _is_copy(self, path: str, lines: Set[str]) -> bool:
-        """Whether half of the open file stands there too, or nearly all that stands there in the open file."""
-        theirs = _telling_lines(self._rows(path))
+    def shares_lines(self, path: str, lines: Set[str]) -> bool:
+        """Whether half of the open file's `telling_lines` stand in `path` too, or nearly all of that file in it."""
+        theirs = telling_lines(self._rows(path))
         shared = len(theirs & lines)
         return shared >= max(3, _COPY * len(lines)) or shared >= max(8, _PART * len(theirs))
 
@@ -171,7 +178,8 @@ class Usages:
             time.sleep(_YIELD_S)
 
 
-def _telling_lines(rows: Sequence[str]) -> frozenset[str]:
+def telling_lines(rows: Sequence[str]) -> frozenset[str]:
+    """Lines of code that are no imports, and long enough not to be alike by chance."""
     bare = (row.strip() for row in rows)
     return frozenset(row for row in bare if len(row) > _TELLING and not row.startswith(_ALIKE))
 

@@ -27,6 +27,8 @@ _COMMON = 0.15
 _FEW = 200
 #: How much a window with many names is held back (`b` of BM25).
 _LENGTH = 0.5
+#: How much the windows of favoured files count.
+_FAVOUR = 1.3
 _NAME = re.compile(r"[^\W\d]\w+")
 
 
@@ -89,7 +91,14 @@ class Windows:
         """Whether this file was taken in."""
         return path in self._paths
 
-    def search(self, names: Mapping[str, float], *, without: Collection[str] = (), limit: int = 20) -> list[Hit]:
+    def search(
+        self,
+        names: Mapping[str, float],
+        *,
+        without: Collection[str] = (),
+        favoured: Collection[str] = (),
+        limit: int = 20,
+    ) -> list[Hit]:
         """The best windows for weighted names, outside of the files in `without`; ties by path and line."""
         with self._lock:
             count = len(self._path_of)
@@ -105,6 +114,8 @@ class Windows:
                 scores[np.frombuffer(posting, dtype=np.uint32)] += weight * rarity
             lengths = np.frombuffer(self._length, dtype=np.uint32)
             scores /= 1 - _LENGTH + _LENGTH * lengths / max(1.0, float(lengths.mean()))
+            for path in favoured:
+                scores[self._paths.get(path, [])] *= _FAVOUR
             for path in without:
                 scores[self._paths.get(path, [])] = 0.0
             best = np.argpartition(-scores, min(3 * limit, count - 1))[: 3 * limit]
