@@ -95,6 +95,8 @@ class _Packer:
 
     def offer_usage(self, usage: Usage) -> None:
         """Take code in as it stands, when it fits and is more than the signatures that are shown."""
+        if len(usage.text) // 6 > self.left:  # a token has rarely more characters
+            return
         rows = [row for row in usage.text.split("\n") if row.strip()]
         shown = self.shown.get(usage.path, {}).values()
         if 3 * sum(usage.start_line <= part.piece.start_line < usage.end_line for part in shown) > len(rows):

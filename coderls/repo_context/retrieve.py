@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -104,10 +103,27 @@ def _bindings(query: Query, line: int) -> Sequence[Binding]:
     return bindings(query.language, text[starts[first] : end], first_line=first, limit_s=0.02)
 
 
+def _is_used(text: str, name: str) -> bool:
+    """Whether `name` stands in `text` as a whole word a second time: once is its import."""
+    at, seen = text.find(name), 0
+    while at >= 0:
+        end = at + len(name)
+        if not (_is_word(text[at - 1 : at]) or _is_word(text[end : end + 1])):
+            seen += 1
+            if seen > 1:
+                return True
+        at = text.find(name, end)
+    return False
+
+
+def _is_word(sign: str) -> bool:
+    return sign == "_" or sign.isalnum()
+
+
 def _idle_members(text: str, own: Outline) -> dict[str, float]:
     """Attributes that the file declares and does not use yet."""
     held = {item.name for item in own.definitions if item.kind == "attribute" and item.type}
-    idle = [name for name in held if text.count(name) == 1]
+    idle = [name for name in held if not _is_used(text, name)]
     return {name: 1.0 / len(idle) for name in idle} if len(idle) <= _MAX_IDLE else {}
 
 
@@ -116,6 +132,6 @@ def idle_imports(text: str, imports: Sequence[Import]) -> dict[str, float]:
     idle = []
     for entry in imports:
         name = entry.alias.partition(".")[0]
-        if name and text.count(name) <= 3 and len(re.findall(rf"\b{re.escape(name)}\b", text)) <= 1:
+        if name and not _is_used(text, name):
             idle.append(entry.alias)
     return {name: 1.0 / len(idle) for name in idle} if 0 < len(idle) <= _MAX_IDLE else {}

@@ -39,8 +39,10 @@ class Scope:
     _aliases: dict[str, dict[str, list[Import]]] = field(default_factory=dict)
     _members: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     _lineages: dict[Ref, list[tuple[Ref, int]]] = field(default_factory=dict)
+    _definitions: dict[str, Sequence[Definition]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._definitions[self.path] = self.own.definitions
         for index, definition in enumerate(self.own.definitions):
             self._own_places.setdefault(definition.name, []).append(index)
 
@@ -54,7 +56,10 @@ class Scope:
 
     def definitions(self, path: str) -> Sequence[Definition]:
         """All definitions of a file."""
-        return self.own.definitions if path == self.path else self.shelf.definitions(path)
+        known = self._definitions.get(path)
+        if known is None:
+            known = self._definitions[path] = self.shelf.definitions(path)
+        return known
 
     def defines(self, name: str) -> bool:
         """Whether the open file defines `name`."""

@@ -71,6 +71,7 @@ class Usages:
         self._closed = False
         self._full = False
         self._texts: OrderedDict[str, list[str]] = OrderedDict()
+        self._lines: dict[str, tuple[list[str], frozenset[str]]] = {}
 
     def note(self, path: str) -> None:
         """This file is new, other, or gone. Returns at once."""
@@ -132,9 +133,18 @@ class Usages:
 
     def shares_lines(self, path: str, lines: Set[str]) -> bool:
         """Whether half of the open file's `telling_lines` stand in `path` too, or nearly all of that file in it."""
-        theirs = telling_lines(self._rows(path))
+        theirs = self._telling(path)
         shared = len(theirs & lines)
         return shared >= max(3, _COPY * len(lines)) or shared >= max(8, _PART * len(theirs))
+
+    def _telling(self, path: str) -> frozenset[str]:
+        rows = self._rows(path)
+        found = self._lines.get(path)
+        if found is None or found[0] is not rows:
+            if len(self._lines) > _MAX_TEXTS:
+                self._lines.clear()
+            found = self._lines[path] = rows, telling_lines(rows)
+        return found[1]
 
     def _rows(self, path: str) -> list[str]:
         with self._changed:
