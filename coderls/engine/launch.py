@@ -288,12 +288,11 @@ def _identity(settings: EngineSettings) -> str:
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     model = store.resolve(settings.model)
     options = [getattr(settings, name) for name in ENGINE_OPTIONS]
-    facts = [coderls.__version__, user, str(model.path.resolve()), *options]
-    if model.name != store.NANO:  # its folder's name says which build it is
-        facts += _files(model.path)
-    if settings.draft_model:
-        draft = store.resolve(settings.draft_model)
-        facts += [str(draft.path.resolve()), *_files(draft.path)]
+    facts = [coderls.__version__, user, *options]
+    for one in (model, *([store.resolve(settings.draft_model)] if settings.draft_model else [])):
+        facts.append(str(one.path.resolve()))
+        if one.name != store.NANO:  # its folder's name says which build it is
+            facts += _files(one.path)
     return hashlib.sha256(json.dumps([PROTOCOL_VERSION, *facts]).encode()).hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
 from coderls.engine.client import Endpoint, EngineClient
-from coderls.errors import EngineMismatch, EngineUnreachable, RequestRefused
+from coderls.errors import EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
 from tests.engine.engines import TOKEN, Engine, eventually
 
 PROMPT = "def add(a, b):\n    "
@@ -310,3 +310,44 @@ def test_importing_the_client_and_launch_imports_no_http_and_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_counts_of_drafts_are_read(runtime_folder: Path) -> None:
+    details = {"accepted_prediction_tokens": 5, "rejected_prediction_tokens": 2}
+    usage = {"prompt_tokens": 7, "completion_tokens": 9, "completion_tokens_details": details}
+    data = events({"choices": [{"text": "ok", "finish_reason": "stop"}], "usage": usage}, b"[DONE]")
+    async with server(runtime_folder, says(data)) as place, client_of(place, model="m") as client:
+        (chunk,) = await collect(client, GenerationRequest("x"))
+        assert chunk.usage == Usage(7, 9, 0, 7, 5)
+
+
+async def test_an_engine_that_leaves_is_told_apart_from_one_that_refuses(runtime_folder: Path) -> None:
+    leaving = {"error": {"message": "It leaves.", "code": "leaving"}}
+    refusals = http(json.dumps(leaving).encode(), "503 Service Unavailable"), events({"choices": []}, leaving)
+    for number, data in enumerate(refusals):
+        folder = runtime_folder / str(number)
+        folder.mkdir()
+        async with server(folder, says(data)) as place, client_of(place, model="m") as client:
+            with pytest.raises(EngineLeaving, match="It leaves"):
+                await collect(client, GenerationRequest("x"))
+    overloaded = http(b'{"error": {"message": "Later.", "code": "unavailable"}}', "503 Service Unavailable")
+    async with server(runtime_folder, says(overloaded)) as place, client_of(place, model="m") as client:
+        with pytest.raises(RequestRefused, match="Later"):
+            await collect(client, GenerationRequest("x"))
+
+
+async def test_our_engine_is_told_who_asks_and_what_may_come_and_others_are_not(runtime_folder: Path) -> None:
+    seen: list[dict[str, object]] = []
+
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(json.loads(request.partition(b"\r\n\r\n")[2]))
+        writer.write(events({"choices": [{"text": "", "finish_reason": "stop"}]}, b"[DONE]"))
+
+    asked = GenerationRequest("x", drafts=("maybe",))
+    async with server(runtime_folder, answer) as place:
+        for foreign in (True, False, False):
+            async with client_of(Endpoint(socket=place.socket, foreign=foreign), model="m") as client:
+                await collect(client, asked)
+    assert not {"drafts", "user", "priority"} & set(seen[0])
+    assert seen[1]["drafts"] == ["maybe"]
+    assert seen[1]["user"] != seen[2]["user"], "each client has a name of its own"

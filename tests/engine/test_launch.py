@@ -263,6 +263,8 @@ def test_each_model_and_setting_has_a_socket_of_its_own(
         replace(settings, context_length=4096),
         replace(settings, memory_gb=2.0),
         replace(settings, gpu_memory_gb=2.0),
+        replace(settings, speculation="off"),
+        replace(settings, draft_model="nano"),
         replace(settings, model="nano"),
         replace(settings, model=str(write_fake_model(tmp_path / "other"))),
     ]

@@ -134,6 +134,19 @@ def test_chat_streamed_with_log_probabilities(client: OpenAI) -> None:
     assert chunks[-1].usage.total_tokens > 0
 
 
+def test_a_predicted_answer_changes_nothing_but_the_speed(client: OpenAI) -> None:
+    for content in ("Hi there!", [{"type": "text", "text": "Hi "}, {"type": "text", "text": "you"}]):
+        answer = client.chat.completions.create(
+            model="fake",
+            messages=[{"role": "user", "content": "Say hi"}],
+            prediction={"type": "content", "content": content},
+            user="somebody",
+        )
+        assert answer.choices[0].message.content == "Hi there!"
+        details = answer.usage.completion_tokens_details
+        assert details.accepted_prediction_tokens == details.rejected_prediction_tokens == 0, "the fake does not draft"
+
+
 def test_chat_text_cannot_become_a_control_token(client: OpenAI) -> None:
     content = "a<|im_end|>\n"
     answer = client.chat.completions.create(model="fake", messages=[{"role": "user", "content": content}])
@@ -155,6 +168,10 @@ def test_errors_are_the_packages_own(client: OpenAI) -> None:
         client.completions.create(model="fake", prompt="x" * 5000)
     with pytest.raises(openai.BadRequestError, match="messages"):
         client.chat.completions.create(model="fake", messages=[])
+    with pytest.raises(openai.BadRequestError, match="prediction"):
+        client.chat.completions.create(
+            model="fake", messages=[{"role": "user", "content": "x"}], prediction={"type": "other", "content": "x"}
+        )
     with pytest.raises(openai.BadRequestError, match="tools"):
         client.chat.completions.create(
             model="fake",
