@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -103,7 +104,9 @@ class Rounds:
                 began = time.perf_counter()
                 self._runner.run([work])
                 times.append(time.perf_counter() - began)
-            costs[count] = sorted(times[1:])[1]  # the first warms up
+                if len(times) > 1 and time.perf_counter() > until:
+                    break
+            costs[count] = statistics.median(times[1:])  # the first warms up
         return costs
 
     def admit(self, job: Job) -> None:
