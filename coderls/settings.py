@@ -179,7 +179,9 @@ OPTIONS: tuple[Option, ...] = (
         _one_of(*WEIGHTS),
     ),
     Option(
-        "engine.native", "`auto`: a step for the processor is compiled where a C++ compiler is; `off`", _one_of(*NATIVE)
+        "engine.native",
+        "`auto`: kernels compiled for this machine (C++ for a processor, Triton for a card); `off`: PyTorch's own",
+        _one_of(*NATIVE),
     ),
     Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", _whole(0, 1024)),
     Option(

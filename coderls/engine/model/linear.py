@@ -176,12 +176,17 @@ def make_quantized(
     bias: Tensor | None = None,
     wide: Linear | None = None,
     dtype: torch.dtype = torch.bfloat16,
+    *,
+    kernels: bool = True,
 ) -> QuantizedLinear:
-    """A quantized layer with the product that this device has for rows of `dtype`, if that passed its test here."""
+    """A quantized layer with the product that this device has for rows of `dtype`, if that passed its test here.
+
+    `kernels`: those of ours may be taken on a card.
+    """
     group = weight.group if isinstance(weight, Int4Weight) else 0
     device = weight.scale.device
-    if device.type == "cuda" and (kernels := card_kernels(group, dtype, device)) is not None:
-        return kernels(weight, bias, wide=wide)
+    if kernels and device.type == "cuda" and (make := card_kernels(group, dtype, device)) is not None:
+        return make(weight, bias, wide=wide)
     fits = group == 0 or weight.shape[0] % _INT4_ROWS == 0
     if device.type == "cpu" and fits and quantized_products_work(group):
         return QuantizedLinear(weight, bias, wide=wide, product=_cpu_product(weight), few_rows=FEW_ROWS)

@@ -1,7 +1,7 @@
 """Layers with int8 or int4 weights on a card, by our Triton kernels. Import it only where Triton is installed.
 
-Up to 64 rows read the quantized weight as it is; more rows read it at full width, from the layer beside it or made
-anew for each call.
+Few rows read the quantized weight as it is; more rows read it at full width, from the layer beside it or made anew for
+each call.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class LowBitLinear(QuantizedLinear):
         self, weight: QuantizedWeight, bias: Tensor | None = None, *, wide: Linear | None = None, processors: int = 8
     ) -> None:
         super().__init__(weight, bias, wide=wide)
-        self.few_rows = MOST_ROWS
+        self.few_rows = _TILE_ROWS if wide is not None else MOST_ROWS
         outs = weight.shape[0]
         self._tile = next((tile for tile in (64, 32) if outs >= 2 * tile * processors), 16)
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        if x.shape[0] <= MOST_ROWS:
+        if x.shape[0] <= self.few_rows:
             return few_rows(x, self.weight, self.bias, add, self._tile)
         if self.wide is not None:
             return self.wide(x, add)

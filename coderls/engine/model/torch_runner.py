@@ -126,9 +126,10 @@ def _load(
             dtype=dtype,
             context_length=plan.slots[0],
             narrow=narrow,
+            kernels=native != "off",
             progress=_part(progress, 0.0 if narrow is None else 0.5, 0.9),
         )
-        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93))
+        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93), native=native)
         runner.record_steps(_part(progress, 0.93, 0.97))
         if native != "off":
             runner.add_forward(lambda model, cache: make_native_step(model, cache, _part(progress, 0.93, 0.97)))
@@ -156,13 +157,15 @@ class TorchRunner:
         slot_lengths: Sequence[int],
         dtype: torch.dtype,
         progress: Callable[[str, float], None] | None = None,
+        *,
+        native: str = "auto",
     ) -> None:
         config = model.config
         self._model = model
         self._slot_lengths = tuple(slot_lengths)
         self._device = model.embedding.device
         self._cache = allocate(config, self._slot_lengths, self._device, dtype)
-        chosen = choose_attention(self._cache, config.heads, progress)
+        chosen = choose_attention(self._cache, config.heads, progress, "sdpa" if native == "off" else "auto")
         log.info("Attention: %s", chosen.summary)
         #: Tried in order. Ways that are faster for some batches go before the eager one (`add_forward`).
         self._attention = chosen.attention

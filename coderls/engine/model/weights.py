@@ -70,12 +70,13 @@ def load_qwen2(
     dtype: torch.dtype,
     context_length: int,
     narrow: Narrow | None = None,
+    kernels: bool = True,
     progress: Progress | None = None,
 ) -> Qwen2:
     """Load the weights of `folder` to `device` in `dtype`, with rotary tables for `context_length` positions.
 
-    `narrow`: the same weights quantized, for all products. `progress` gets what is being done and the fraction done, 0
-    to 1. Raises ModelBroken.
+    `narrow`: the same weights quantized, for all products; `kernels`: on a card by ours, where they work. `progress`
+    gets what is being done and the fraction done, 0 to 1. Raises ModelBroken.
     """
     checkpoint = open_checkpoint(folder, config)
     parts = product_parts(config)
@@ -93,7 +94,7 @@ def load_qwen2(
             wide = make_linear(read(*parts[name]) if known is None else known, bias)
         elif known is not None:
             wide = PlainLinear(known, bias)  # costs no memory
-        return make_quantized(narrow.weight(name, device), bias, wide, dtype)
+        return make_quantized(narrow.weight(name, device), bias, wide, dtype, kernels=kernels)
 
     def read_layer(index: int) -> Layer:
         report("loading weights", (index + 0.5) / (config.layers + 1))
