@@ -10,21 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.linear import quantized_products_work
-from coderls.engine.model.quantize import DEFAULT_GROUP, GROUPS, quantize_int4, quantize_int8
-from coderls.engine.model.weights import Checkpoint, open_checkpoint, product_parts
+from coderls.engine.model.quantize import DEFAULT_GROUP, GROUPS
 from coderls.models.quantized import file_for
 
 #: Of the free memory, what the weights in all their forms may take before the wide ones are left out.
 _WIDE_SHARE = 0.5
-#: Of the memory of a card, what bfloat16 weights may take before fewer bits are chosen; KV needs the rest.
-_PLAIN_SHARE = 0.8
-#: int4 is chosen by itself where its error is at most so many times that of int8.
-_ALIKE = 2.0
-_SAMPLED_ROWS = 256
+#: What weights may take of it before fewer bits are chosen; KV needs the rest.
+_FORM_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,49 +73,29 @@ def choose_form(
 
     `itemsize` (bytes of a number at full width) and `packs`: see `form_bytes`.
 
-    On a CPU auto quantizes: to int4 where these weights lose about as little by it as by int8 (those that were 4-bit
-    once), to int8 otherwise, and to whatever fits. On a card auto takes the widest that fits. Raises ModelBroken.
+    On a CPU auto is int8, whose product is fast there and changes little; on a card it is bfloat16. Where memory is
+    too short for these it is the next smaller form. int4 is never chosen for speed alone: see BENCHMARKS.md, and think
+    of fine-tuned weights, which may differ from the untuned ones by less than its steps. Raises ModelBroken.
     """
 
     def size(form: WeightForm) -> int:
         return form_bytes(config, form, itemsize, packs=packs)
 
     def roomy(bits: int) -> WeightForm:
-        both = WeightForm(bits, group=_group(folder))
+        both = WeightForm(bits, _group(folder) if bits == 4 else DEFAULT_GROUP)
         return both if free is None or size(both) <= free * _WIDE_SHARE else replace(both, wide=False)
 
     if wanted == "bfloat16":
         return PLAIN
     if wanted in {"int8", "int4"}:
         return roomy(int(wanted.removeprefix("int")))
-    if device.type == "cpu":
-        if not (quantized_products_work(DEFAULT_GROUP) and quantized_products_work(0)):
-            return PLAIN
-        four, eight = roomy(4), roomy(8)
-        fits = free is None or size(eight) <= free * _PLAIN_SHARE
-        return eight if fits and not alike_in_four(open_checkpoint(folder, config), config) else four
-    if free is None or device.type != "cuda" or size(PLAIN) <= free * _PLAIN_SHARE:
-        return PLAIN
-    eight = replace(roomy(8), wide=False)
-    return eight if size(eight) <= free * _PLAIN_SHARE else replace(roomy(4), wide=False)
+    fast = device.type == "cpu" and quantized_products_work(0)
+    candidates = (roomy(8), roomy(4)) if fast else (PLAIN, roomy(8), roomy(4))
+    fitting = (form for form in candidates if free is None or size(form) <= free * _FORM_SHARE)
+    return next(fitting, candidates[-1])
 
 
 def _group(folder: Path) -> int:
     """That of a copy with larger groups, where the user made one by `coderls models quantize`; else the default."""
     made = (group for group in reversed(GROUPS) if file_for(folder, f"int4-g{group}").is_file())
     return next(made, DEFAULT_GROUP)
-
-
-def alike_in_four(checkpoint: Checkpoint, config: ModelConfig) -> bool:
-    """Whether these weights lose about as little in int4 as in int8: some rows of two layers say."""
-    parts = product_parts(config)
-    lost = [0.0, 0.0]
-    for layer in {0, config.layers // 2}:
-        for product in ("attention_out", "mlp_out"):
-            (name,) = parts[f"layers.{layer}.{product}"]
-            rows: Tensor = checkpoint.files[name].get_slice(name)[:_SAMPLED_ROWS]
-            if rows.shape[1] % DEFAULT_GROUP:
-                return False
-            for index, values in enumerate((quantize_int4(rows).dequantize(), quantize_int8(rows).dequantize())):
-                lost[index] += (values - rows.float()).square().sum().item()
-    return lost[0] <= _ALIKE**2 * lost[1]

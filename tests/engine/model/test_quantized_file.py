@@ -11,14 +11,14 @@ import torch
 from safetensors import safe_open
 
 from coderls.engine.api import Sampling
-from coderls.engine.model import quantized_file
+from coderls.engine.model import forms, quantized_file
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
-from coderls.engine.model.forms import PLAIN, WeightForm, alike_in_four, choose_form, form_bytes
+from coderls.engine.model.forms import PLAIN, WeightForm, choose_form, form_bytes
 from coderls.engine.model.kv import allocate
 from coderls.engine.model.linear import QuantizedLinear
-from coderls.engine.model.quantize import Int4Weight, Int8Weight, quantize_int4
+from coderls.engine.model.quantize import Int4Weight, Int8Weight
 from coderls.engine.model.quantized_file import FreshWeights, StoredWeights, make, obtain
 from coderls.engine.model.qwen2 import Qwen2, forward
 from coderls.engine.model.weights import load_qwen2, open_checkpoint
@@ -181,18 +181,21 @@ def test_the_form_that_is_wanted(folder: Path) -> None:
     assert choose("int4", folder, free=1000) == WeightForm(4, wide=False)
 
 
-def test_on_a_processor_the_weights_decide(folder: Path, tmp_path: Path) -> None:
-    assert choose("auto", folder) == WeightForm(8)
+def test_on_a_processor_auto_is_int8_where_it_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config(folder)
+    lean = form_bytes(config, WeightForm(8, wide=False), 2, packs=True)
+    assert choose("auto", folder) == choose("auto", folder, free=1 << 40) == WeightForm(8)
+    assert choose("auto", folder, free=int(lean / 0.8) + 1) == WeightForm(8, wide=False)
     assert choose("auto", folder, free=1000) == WeightForm(4, wide=False)
-    model = oracle(SMALL)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name.endswith("proj.weight"):
-                weight.copy_(quantize_int4(weight).dequantize())
-    was_four_bit = save(model, tmp_path / "four")
-    assert choose("auto", was_four_bit) == WeightForm(4)
-    config = read_config(was_four_bit)
-    assert alike_in_four(open_checkpoint(was_four_bit, config), config)
+    monkeypatch.setattr(forms, "quantized_products_work", lambda group: False)
+    assert choose("auto", folder) == PLAIN
+
+
+def test_a_copy_with_larger_groups_that_the_user_made_is_used(folder: Path) -> None:
+    assert choose("int4", folder).group == 32
+    make(folder, read_config(folder), WeightForm(4, group=64))
+    assert choose("int4", folder) == WeightForm(4, group=64)
+    assert choose("int8", folder) == WeightForm(8)
 
 
 def test_on_a_card_the_widest_that_fits_is_taken(folder: Path) -> None:
