@@ -205,7 +205,11 @@ def card_kernels(group: int, dtype: torch.dtype, device: torch.device) -> Callab
     """
     if importlib.util.find_spec("triton") is None:
         return None
-    low_bit = importlib.import_module("coderls.engine.model.low_bit")
+    try:
+        low_bit = importlib.import_module("coderls.engine.model.low_bit")
+    except (ImportError, OSError, RuntimeError) as error:
+        log.warning("No kernels of our own for quantized weights: Triton cannot be imported: %s", error)
+        return None
     if reason := low_bit.self_test(4 if group else 8, group, dtype, device):
         log.warning("No kernels of our own for quantized weights on %s: %s", device, reason)
         return None

@@ -136,7 +136,11 @@ def _triton(cache: KvCache, heads: int) -> Candidate:
     def missing() -> str:
         if importlib.util.find_spec("triton") is None:
             return "Triton is not installed"
-        return str(importlib.import_module("coderls.engine.model.attention.triton_backend").fits(cache, heads))
+        try:
+            module = importlib.import_module("coderls.engine.model.attention.triton_backend")
+        except (ImportError, OSError, RuntimeError) as error:
+            return f"Triton cannot be imported: {error}"
+        return str(module.fits(cache, heads))
 
     def make(scratch: KvCache) -> Attention:
         module = importlib.import_module("coderls.engine.model.attention.triton_backend")

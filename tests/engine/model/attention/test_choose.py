@@ -166,6 +166,16 @@ def test_the_kernel_passes_its_self_test() -> None:
     assert self_test(candidate.make, [[Span(1, 129, 2), Span(2, 63, 16)]], like(), SHAPE.heads) == ""
 
 
+def test_a_triton_that_cannot_be_imported_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton", reason="needs Triton, which has wheels for Linux only")
+
+    def broken(name: str) -> None:
+        raise ImportError("libtriton.so: undefined symbol")
+
+    monkeypatch.setattr(choose.importlib, "import_module", broken)
+    assert choose._triton(like(), SHAPE.heads).missing() == "Triton cannot be imported: libtriton.so: undefined symbol"
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card; torch sees none")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
