@@ -32,7 +32,7 @@ from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.runner import SampleSpec, Work
 from coderls.errors import CoderlsError
 from coderls.models.embedded import build_nano
-from coderls.models.store import is_ready, resolve
+from coderls.models.store import ModelDir, is_ready, resolve
 from coderls.tokenizer import Tokenizer
 
 GREEDY = SampleSpec(Sampling())
@@ -58,7 +58,7 @@ class Coderls:
     """Our runner, called as the engine's worker calls it."""
 
     def __init__(self, runner: TorchRunner) -> None:
-        self.name = f"coderls, {runner.info.dtype}"
+        self.name = f"coderls, {runner.info.weights}" + (f" ({runner.info.ways[0]})" if runner.info.ways else "")
         self._runner = runner
 
     def measure(self, prompt: Sequence[int], new: int) -> Speed:
@@ -237,6 +237,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--new", type=int, default=64, metavar="TOKENS", help="tokens to write after each prompt")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument(
+        "--weights", nargs="+", default=["bfloat16", "int8", "int4"], metavar="FORM", help="forms of coderls' weights"
+    )
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--idle-limit", type=float, default=30, metavar="S", help="longest wait for idle cores")
     parser.add_argument("--llama-bench", metavar="PATH", default=shutil.which("llama-bench"))
@@ -244,15 +247,35 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _runners(options: argparse.Namespace, model: ModelDir) -> list[TorchRunner]:
+    """One for each form of the weights; where native code runs its steps, one without and one with it."""
+    found: list[TorchRunner] = []
+    for weights in options.weights:
+        for native in ("off", "auto"):
+            runner = load_runner(
+                model.path,
+                name=model.name,
+                device=options.device,
+                dtype=options.dtype,
+                weights=weights,
+                native=native,
+                threads=options.threads,
+                context_length=max(options.prompts) + options.new,
+            )
+            if native == "off" or runner.info.ways != found[-1].info.ways:
+                found.append(runner)
+            else:
+                runner.close()
+    return found
+
+
 def _measure(options: argparse.Namespace) -> Report:
     model = resolve(options.model)
     if options.model == "nano" and not is_ready(model):
         model = build_nano(lambda step, _fraction: print(step, file=sys.stderr))
-    runner = load_runner(
-        model.path, name=model.name, device=options.device, dtype=options.dtype, threads=options.threads
-    )
-    info = runner.info
-    contenders: list[Contender] = [Coderls(runner), Transformers(model.path, info.dtype, info.device)]
+    runners = _runners(options, model)
+    info = runners[0].info
+    contenders: list[Contender] = [*map(Coderls, runners), Transformers(model.path, info.dtype, info.device)]
     left_out = []
     if options.llama_bench and options.gguf:
         contenders.append(LlamaBench(options.llama_bench, options.gguf, torch.get_num_threads()))
