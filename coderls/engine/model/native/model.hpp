@@ -111,8 +111,9 @@ class Model {
   template <class Cache> void attend_in(int layer, const Task& task, const Scratch& scratch);
   const float* norm(const float* x, const float* weight, float* out) const;
   void read_rows(const float* x, int stride, const float* norm_weight, const Weight& weight, const Scratch& scratch);
-  template <class Each> void share(int counter, int pieces, Each each);
-  template <class Store> void multiply(int counter, const Weight& weight, const Scratch& scratch, int rows, Store to);
+  int some(int pieces) const { return std::max(1, pieces / (8 * config_.threads)); }
+  template <class Prepare, class Store>
+  void multiply(int part, const Weight& weight, const Scratch& scratch, int rows, Prepare prepare, Store to);
 
   Config config_;
   attention::Shape shape_;
@@ -123,11 +124,10 @@ class Model {
   const float* final_norm_;
   Buffer x_, qkv_rows_, attended_, middle_rows_;  // float32 [MOST_ROWS, ...]
   std::vector<Scratch> scratch_;
-  std::vector<pool::Counter> counters_;  // of each part of a layer, and the head
-  std::vector<std::vector<pool::Counter>> joins_;  // of each layer and sequence: ranges that are done
+  std::vector<pool::Part> parts_;  // of each layer, and the head
+  std::vector<std::vector<pool::Part>> joins_;  // of each layer and sequence: ranges that are done
   std::vector<Task> tasks_;
   std::vector<float> partial_;
-  pool::Pool pool_;
   // Of the step that runs:
   int rows_ = 0, wanted_count_ = 0;
   const float *cos_ = nullptr, *sin_ = nullptr;
@@ -136,6 +136,7 @@ class Model {
   void* const* caches_ = nullptr;
   const int32_t* wanted_ = nullptr;
   float* logits_ = nullptr;
+  pool::Pool pool_;  // last: its threads use all that is above
 };
 
 }  // namespace native

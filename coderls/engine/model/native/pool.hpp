@@ -1,7 +1,9 @@
-// Threads that run one function together, with barriers inside of it.
+// Threads that share one step, and never wait for one that has nothing to do.
 //
-// A thread that waits turns for some tens of microseconds (a barrier of a step takes less) and then sleeps, so that
-// an idle engine takes no processor time.
+// A step is a row of parts. Whoever comes takes pieces of a part until none are left, and goes on once all pieces are
+// done, not once all threads have come: on cores that other programs want too, one of ours may be away for long, and
+// the others do its share. A thread that waits turns for some tens of microseconds and then sleeps, so that an idle
+// engine takes no processor time.
 #pragma once
 
 #include <atomic>
@@ -19,82 +21,102 @@ inline void pause() {
 #endif
 }
 
-// Returns once `value` is no longer `old`.
-inline void wait_for_change(const std::atomic<int32_t>& value, int32_t old) {
+// Returns once `fits` is true of the value. Whoever makes it true has to notify.
+template <class Fits>
+inline void wait_until(const std::atomic<int32_t>& value, Fits fits) {
   for (int turn = 0; turn < 2000; ++turn) {
-    if (value.load(std::memory_order_acquire) != old) return;
+    if (fits(value.load(std::memory_order_acquire))) return;
     pause();
   }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+  for (;;) {
+    int32_t now = value.load(std::memory_order_acquire);
+    if (fits(now)) return;
+    value.wait(now, std::memory_order_acquire);
+  }
 }
+
+// A part of a step: which pieces were taken, and how many are done.
+class alignas(64) Part {
+ public:
+  void reset() {
+    next_.store(0, std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
+  }
+
+  // Calls prepare() once, before the first piece that this thread takes, and each(piece) for those that it takes, `some`
+  // at a time; returns when all `pieces` are done, by whomever. Between prepare and the taking of a piece nothing that
+  // the part reads can change: it is not done while a piece is left.
+  template <class Prepare, class Each>
+  void share(int pieces, int some, Prepare prepare, Each each) {
+    if (next_.load(std::memory_order_relaxed) < pieces) {
+      prepare();
+      for (int at; (at = next_.fetch_add(some, std::memory_order_relaxed)) < pieces;) {
+        int end = at + some < pieces ? at + some : pieces;
+        for (int i = at; i < end; ++i) each(i);
+        if (done_.fetch_add(end - at, std::memory_order_acq_rel) + end - at == pieces) done_.notify_all();
+      }
+    }
+    wait_until(done_, [pieces](int32_t done) { return done >= pieces; });
+  }
+
+  // Counts one; how many there were before.
+  int count() { return next_.fetch_add(1, std::memory_order_acq_rel); }
+
+ private:
+  std::atomic<int32_t> next_{0}, done_{0};
+};
 
 class Pool {
  public:
   using Function = void (*)(void* context, int thread);
 
-  explicit Pool(int threads) : count_(threads) {
+  Pool(int threads, Function function, void* context) : function_(function), context_(context) {
     for (int i = 1; i < threads; ++i) threads_.emplace_back([this, i] { work(i); });
   }
 
   ~Pool() {
-    function_ = nullptr;
-    advance(job_);
+    leave_ = true;
+    advance();
     for (std::thread& thread : threads_) thread.join();
   }
 
-  int count() const { return count_; }
-
-  // Calls function(context, i) on all threads, the caller's among them as 0, and returns when all are done.
-  void run(Function function, void* context) {
-    function_ = function;
-    context_ = context;
-    advance(job_);
-    function(context, 0);
-    barrier();
+  // Before a step is made ready: returns when no thread is in the one before. One may be late, with nothing left to do.
+  void settle() {
+    wait_until(inside_, [](int32_t inside) { return inside == 0; });
   }
 
-  // Every thread of the function that runs has to come here before any goes on.
-  void barrier() {
-    if (count_ == 1) return;
-    int32_t round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
-      arrived_.store(0, std::memory_order_relaxed);
-      advance(round_);
-    } else {
-      wait_for_change(round_, round);
-    }
+  // Calls function(context, i) in all threads that are there, in the caller as 0, which has to see that all is done.
+  void run() {
+    open_ = true;
+    advance();
+    function_(context_, 0);
+    open_ = false;
   }
 
  private:
-  static void advance(std::atomic<int32_t>& value) {
-    value.fetch_add(1, std::memory_order_release);
-    value.notify_all();
+  void advance() {
+    job_.fetch_add(1, std::memory_order_release);
+    job_.notify_all();
   }
 
   void work(int thread) {
-    int32_t seen = 0;
-    for (;;) {
-      wait_for_change(job_, seen);
-      ++seen;
-      if (function_ == nullptr) return;
-      function_(context_, thread);
-      barrier();
+    for (int32_t seen = 0;;) {
+      wait_until(job_, [seen](int32_t job) { return job != seen; });
+      seen = job_.load(std::memory_order_acquire);
+      if (leave_) return;
+      // Either `settle` sees this thread inside, or this thread sees that the step is over.
+      inside_.fetch_add(1);
+      if (open_) function_(context_, thread);
+      if (inside_.fetch_sub(1) == 1) inside_.notify_all();
     }
   }
 
-  const int count_;
-  std::vector<std::thread> threads_;
-  Function function_ = nullptr;
-  void* context_ = nullptr;
+  const Function function_;
+  void* const context_;
+  std::atomic<bool> open_{false}, leave_{false};
   alignas(64) std::atomic<int32_t> job_{0};
-  alignas(64) std::atomic<int32_t> arrived_{0};
-  alignas(64) std::atomic<int32_t> round_{0};
-};
-
-// Hands out pieces of work to whoever comes: a thread that lost its core to another program holds up nobody.
-struct alignas(64) Counter {
-  std::atomic<int> next{0};
-  int take(int pieces) { return next.fetch_add(pieces, std::memory_order_relaxed); }
+  alignas(64) std::atomic<int32_t> inside_{0};
+  std::vector<std::thread> threads_;  // last: they use all that is above
 };
 
 }  // namespace pool

@@ -1,7 +1,7 @@
 // One step of a Qwen2 model: up to sixteen new tokens of any number of sequences, from embedded rows to logits.
 //
-// Each thread takes tiles of a product (or ranges of attention) until none are left; a barrier ends each part. Small
-// work, the norms and the reading of inputs, is done by every thread for itself: that is cheaper than a barrier.
+// Each thread takes tiles of a product (or ranges of attention) until none are left. Small work, the norms and the
+// reading of inputs, is done by every thread for itself: that is cheaper than waiting for each other.
 // The functions at the end are called by `step.py`, which has their types.
 
 #include "model.hpp"
@@ -20,9 +20,9 @@ Model::Model(const Config& config, const void* const* norms)
       qkv_rows_(sizeof(float) * MOST_ROWS * qkv_),
       attended_(sizeof(float) * MOST_ROWS * heads_),
       middle_rows_(sizeof(float) * MOST_ROWS * middle_),
-      counters_(config.layers * PARTS + 1),
+      parts_(config.layers * PARTS + 1),
       joins_(config.layers),
-      pool_(config.threads) {
+      pool_(config.threads, enter, this) {
   auto keep = [&](const void* from) {
     memory_.emplace_back(sizeof(float) * hidden_);
     std::memcpy(memory_.back().as<float>(), from, sizeof(float) * config.hidden);
@@ -83,34 +83,28 @@ void Model::plan(const Span* spans, int count) {
   }
   if (partial_.size() < at) partial_.resize(at);
   for (auto& counters : joins_) {
-    if (counters.size() < size_t(count)) counters = std::vector<pool::Counter>(count);
-    for (auto& counter : counters) counter.next.store(0, std::memory_order_relaxed);
+    if (counters.size() < size_t(count)) counters = std::vector<pool::Part>(count);
+    for (auto& counter : counters) counter.reset();
   }
-  for (auto& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
+  for (auto& part : parts_) part.reset();
 }
 
 void Model::step(int rows, const float* embedded, const float* cos, const float* sin, const Span* spans, int span_count,
                  void* const* caches, const int32_t* wanted, int wanted_count, float* logits) {
+  pool_.settle();
   for (int r = 0; r < rows; ++r)
     std::memcpy(x_.as<float>() + size_t(r) * hidden_, embedded + size_t(r) * config_.hidden,
                 sizeof(float) * config_.hidden);
   plan(spans, span_count);
   rows_ = rows, cos_ = cos, sin_ = sin, spans_ = spans, caches_ = caches;
   wanted_ = wanted, wanted_count_ = wanted_count, logits_ = logits;
-  pool_.run(enter, this);
+  pool_.run();
 }
 
-template <class Each>
-void Model::share(int counter, int pieces, Each each) {
-  int some = std::max(1, pieces / (8 * config_.threads));
-  for (int at; (at = counters_[counter].take(some)) < pieces;)
-    for (int i = at; i < std::min(at + some, pieces); ++i) each(i);
-}
-
-// Each tile's outputs go to `to(row, first output, values)`.
-template <class Store>
-void Model::multiply(int counter, const Weight& weight, const Scratch& scratch, int rows, Store to) {
-  share(counter, weight.tiles, [&](int tile) {
+// Each tile's outputs go to `to(row, first output, values)`; `prepare` writes the inputs into `scratch`.
+template <class Prepare, class Store>
+void Model::multiply(int part, const Weight& weight, const Scratch& scratch, int rows, Prepare prepare, Store to) {
+  parts_[part].share(weight.tiles, some(weight.tiles), prepare, [&](int tile) {
     F16 out[MOST_ROWS];
     products::tile_product(weight, tile, scratch.inputs(), rows, out);
     for (int r = 0; r < rows; ++r) to(r, tile * TILE, out[r]);
@@ -182,7 +176,7 @@ void Model::attend_in(int layer, const Task& task, const Scratch& scratch) {
   }
   // The last to finish merges: what the others wrote is seen by whoever counts after them.
   size_t size = size_t(rows) * width;
-  if (joins_[layer][task.span].next.fetch_add(1, std::memory_order_acq_rel) + 1 == task.parts)
+  if (joins_[layer][task.span].count() + 1 == task.parts)
     attention::merge(part - task.part * size, task.parts, size, rows, dim, out);
 }
 
@@ -201,34 +195,32 @@ void Model::run(int thread) {
   };
   for (int number = 0; number < config_.layers; ++number) {
     const Layer& layer = layers_[number];
-    const int counter = number * PARTS;
-    read_rows(x, hidden_, layer.attention_norm, layer.qkv, scratch);
-    multiply(counter, layer.qkv, scratch, rows_, [&](int r, int o, F16 v) { simd::store(qkv + size_t(r) * qkv_ + o, v); });
-    pool_.barrier();
-    for (int t; (t = counters_[counter + 1].take(1)) < int(tasks_.size());) attend(number, tasks_[t], scratch);
-    pool_.barrier();
-    read_rows(attended_.as<float>(), heads_, nullptr, layer.out, scratch);
-    multiply(counter + 2, layer.out, scratch, rows_, add_to_x);
-    pool_.barrier();
-    read_rows(x, hidden_, layer.mlp_norm, layer.gate, scratch);
-    share(counter + 3, layer.gate.tiles, [&](int tile) {
+    const int part = number * PARTS;
+    multiply(part, layer.qkv, scratch, rows_,
+             [&] { read_rows(x, hidden_, layer.attention_norm, layer.qkv, scratch); },
+             [&](int r, int o, F16 v) { simd::store(qkv + size_t(r) * qkv_ + o, v); });
+    parts_[part + 1].share(int(tasks_.size()), 1, [] {}, [&](int task) { attend(number, tasks_[task], scratch); });
+    multiply(part + 2, layer.out, scratch, rows_,
+             [&] { read_rows(attended_.as<float>(), heads_, nullptr, layer.out, scratch); }, add_to_x);
+    auto prepare = [&] { read_rows(x, hidden_, layer.mlp_norm, layer.gate, scratch); };
+    parts_[part + 3].share(layer.gate.tiles, some(layer.gate.tiles), prepare, [&](int tile) {
       F16 gate[MOST_ROWS], up[MOST_ROWS];
       products::tile_product(layer.gate, tile, inputs, rows_, gate);
       products::tile_product(layer.up, tile, inputs, rows_, up);
       for (int r = 0; r < rows_; ++r)
         simd::store(middle + size_t(r) * middle_ + tile * TILE, simd::mul(simd::silu(gate[r]), up[r]));
     });
-    pool_.barrier();
-    read_rows(middle, middle_, nullptr, layer.down, scratch);
-    multiply(counter + 4, layer.down, scratch, rows_, add_to_x);
-    pool_.barrier();
-  }
-  for (int r = 0; r < wanted_count_; ++r) {
-    const float* row = norm(x + size_t(wanted_[r]) * hidden_, final_norm_, scratch.normed.as<float>());
-    products::write_row(row, head_, r, inputs);
+    multiply(part + 4, layer.down, scratch, rows_, [&] { read_rows(middle, middle_, nullptr, layer.down, scratch); },
+             add_to_x);
   }
   if (wanted_count_ == 0) return;
-  multiply(config_.layers * PARTS, head_, scratch, wanted_count_, [&](int r, int o, F16 v) {
+  auto prepare = [&] {
+    for (int r = 0; r < wanted_count_; ++r) {
+      const float* row = norm(x + size_t(wanted_[r]) * hidden_, final_norm_, scratch.normed.as<float>());
+      products::write_row(row, head_, r, inputs);
+    }
+  };
+  multiply(config_.layers * PARTS, head_, scratch, wanted_count_, prepare, [&](int r, int o, F16 v) {
     float* to = logits_ + size_t(r) * config_.vocab + o;
     if (o + TILE <= config_.vocab) return simd::store(to, v);
     float last[TILE];
