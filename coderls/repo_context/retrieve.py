@@ -91,7 +91,7 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
         expected=expected_names(similar, lambda name: bool(shelf.defining(name))),
     )
     edited = next((region for region in sources.recent if region.edited and not is_copied_code(region.path)), None)
-    latest = usages.at(edited.path, edited.line) if edited else None
+    latest = usages.edited(edited.path, edited.line, around.names) if edited else None
     return asker, [latest, *similar] if latest else similar
 
 

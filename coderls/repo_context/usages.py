@@ -40,6 +40,8 @@ _PART = 0.8
 _MIN_LINES = 4
 #: In a project with fewer windows everything is like everything.
 _MIN_WINDOWS = 20
+#: What was edited elsewhere is shown when it shares so many names that are so near the cursor.
+_SHARED, _NEAR = 4, 0.3
 #: How comments and imports begin: files that have nothing to do with each other share them.
 _ALIKE = ("#", "//", "*", "/*", "import ", "from ", "use ", "using ", "package ", "export * from", "export {")
 _NAME = re.compile(r"[^\W\d]\w+")
@@ -105,6 +107,12 @@ class Usages:
         start = max(0, line - SHOWN_LINES // 2)
         rows = self._rows(path)[start : start + SHOWN_LINES]
         return Usage(path, start, start + len(rows), "\n".join(rows), 0.5, "recent") if "".join(rows).strip() else None
+
+    def edited(self, path: str, line: int, near: Near) -> Usage | None:
+        """The lines around a line that was edited, when they have something to do with the cursor."""
+        usage = self.at(path, line)
+        names = {name for name in _NAME.findall(usage.text) if len(name) > 3} if usage else set()
+        return usage if sum(near.get(name, 0.0) > _NEAR for name in names) >= _SHARED else None
 
     def find(
         self, around: Surroundings, own: str, is_copy: Callable[[str], bool], *, favoured: Collection[str] = ()
