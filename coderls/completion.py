@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,15 +141,17 @@ async def complete(
     repo_name: str = "",
     path: str = "",
     answers: AnswerCache | None = None,
+    drafts: Sequence[str] = (),
     heard: Callable[[str], None] = lambda _text: None,
 ) -> Completion | None:
     """The completion at a cursor, or None where there is nothing to offer.
 
     `path` names the document in the prompt, best relative to its workspace folder. What is in `answers` is not asked
-    again. `heard` gets the engine's whole text each time that there is more of it. Cancelling stops the engine's
-    generation. Raises EngineError when the engine fails.
+    again. `drafts` are texts that the answer may repeat, such as what was shown near by: an engine that speculates is
+    faster with them, and says the same. `heard` gets the engine's whole text each time that there is more of it.
+    Cancelling stops the engine's generation. Raises EngineError when the engine fails.
     """
-    question = await _question(request, fim, context, settings, Names(path, repo_name))
+    question = await _question(request, fim, context, settings, Names(path, repo_name), drafts)
     if question is None:
         return None
     return await _answered(question, engine, parse, answers, heard)
@@ -166,6 +168,7 @@ async def alternatives(
     repo_name: str = "",
     path: str = "",
     answers: AnswerCache | None = None,
+    drafts: Sequence[str] = (),
     heard: Callable[[str], None] = lambda _text: None,
 ) -> list[Completion]:
     """Up to `settings.completion.alternatives` different completions: the likeliest first, the others sampled.
@@ -173,7 +176,7 @@ async def alternatives(
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
     at once, and `heard` gets the first. As `complete` otherwise.
     """
-    question = await _question(request, fim, context, settings, Names(path, repo_name))
+    question = await _question(request, fim, context, settings, Names(path, repo_name), drafts)
     if question is None:
         return []
     seeds = range(1, settings.completion.alternatives)
@@ -199,12 +202,18 @@ class _Question:
     prompt: Prompt
     gap: Gap
     asked: GenerationRequest
+    drafts: tuple[str, ...]  # not a part of what is asked: the answer does not depend on them
     watch: _Watch
     model: str
 
 
 async def _question(
-    request: CompletionRequest, fim: FimModel, context: ContextSource | None, settings: Settings, names: Names
+    request: CompletionRequest,
+    fim: FimModel,
+    context: ContextSource | None,
+    settings: Settings,
+    names: Names,
+    drafts: Sequence[str],
 ) -> _Question | None:
     """The question, or None where there is nothing to ask."""
     document, offset = request.document, request.offset
@@ -219,7 +228,8 @@ async def _question(
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, fim, settings)
-    return _Question(document, offset, tuple(snippets), prompt, gap, asked, watch, fim.name)
+    known = tuple(drafts) if "drafts" in fim.features else ()
+    return _Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name)
 
 
 async def _answered(
@@ -234,7 +244,7 @@ async def _answered(
     looking = asyncio.ensure_future(_look_before(document, offset, parse))  # while the engine works
     try:
         known = answers.get((question.asked, gap)) if answers is not None else None
-        answer = known or await ask(engine, question.asked, gap, watch.first(heard))
+        answer = known or await ask(engine, replace(question.asked, drafts=question.drafts), gap, watch.first(heard))
         if answers is not None:
             answers.put((question.asked, gap), answer)
         watch.lap("engine")

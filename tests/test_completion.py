@@ -353,3 +353,15 @@ async def test_the_same_question_is_asked_once(fim: FimModel) -> None:
     assert len(engine.requests) == 1
     await ask("y = $0\n", engine, fim, answers=answers)
     assert len(engine.requests) == 2
+
+
+async def test_drafts_go_to_engines_that_use_them_and_are_no_part_of_the_question(fim: FimModel) -> None:
+    engine, answers = ScriptedEngine("foo\n"), AnswerCache()
+    await ask("x = $0\n", engine, fim, drafts=("foo()",))
+    assert engine.requests[-1].drafts == ()
+    drafting = replace(fim, features=fim.features | {"drafts"})
+    await ask("x = $0\n", engine, drafting, answers=answers, drafts=("foo()",))
+    assert engine.requests[-1].drafts == ("foo()",)
+    again = (await ask("x = $0\n", engine, drafting, answers=answers, drafts=("bar", "foo()")))[1]
+    assert again is not None
+    assert again.reused == "cache"

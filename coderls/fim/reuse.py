@@ -102,6 +102,10 @@ class Memory(Generic[Made]):
                 return again
         return None
 
+    def texts(self, uri: str, most: int) -> tuple[str, ...]:
+        """The last texts that were shown in a document, the newest first."""
+        return tuple(shown.text for shown in self._shown.get(uri, ())[:most])
+
     def forget(self, uri: str | None = None) -> None:
         """Forget one document (it was closed), or all (the model or its settings are others now)."""
         if uri is None:

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 LONGEST_S = 30.0
 #: So long a text that was dismissed is not offered again at the same place.
 _SULKS_S = 60.0
+#: So many of the texts shown last in a document are given to the engine as drafts.
+_DRAFTS = 4
 
 
 class Session:
@@ -242,6 +244,7 @@ class Session:
                 repo_name=folder.name if folder else "",
                 path=_path_in(folder, document),
                 answers=self._answers,
+                drafts=self._memory.texts(document.uri, _DRAFTS),
                 heard=heard,
             )
             answer = await asyncio.wait_for(asked, LONGEST_S)

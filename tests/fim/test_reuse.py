@@ -106,6 +106,14 @@ def test_rejected_text_is_not_offered_at_once() -> None:
     assert not memory.rejected(shown, now=50.0, within_s=30.0)
 
 
+def test_the_last_texts_of_a_document() -> None:
+    memory: Memory[str] = Memory()
+    for text in ("one", "two", "three"):
+        memory.add(shown_at("x = $0\n", text))
+    assert memory.texts("file:///project/file.py", 2) == ("three", "two")
+    assert memory.texts("file:///other.py", 2) == ()
+
+
 def test_memory_is_bounded() -> None:
     memory: Memory[str] = Memory()
     for number in range(100):
