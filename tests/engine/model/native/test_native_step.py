@@ -180,7 +180,7 @@ def test_threads_change_nothing(threads: int) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    lengths=st.lists(st.tuples(st.integers(0, 130), st.integers(1, 6)), min_size=1, max_size=3),
+    lengths=st.lists(st.tuples(st.integers(0, 130), st.integers(1, 5)), min_size=1, max_size=3),
     seed=st.integers(0, 1000),
     form=st.sampled_from(FORMS),
 )
