@@ -151,7 +151,7 @@ async def complete(
     faster with them, and says the same. `heard` gets the engine's whole text each time that there is more of it.
     Cancelling stops the engine's generation. Raises EngineError when the engine fails.
     """
-    question = await _question(request, fim, context, settings, Names(path, repo_name), drafts)
+    question = await _question(request, fim, context, settings, Names(path, repo_name), drafts=drafts)
     if question is None:
         return None
     return await _answered(question, engine, parse, answers, heard)
@@ -176,7 +176,7 @@ async def alternatives(
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
     at once, and `heard` gets the first. As `complete` otherwise.
     """
-    question = await _question(request, fim, context, settings, Names(path, repo_name), drafts)
+    question = await _question(request, fim, context, settings, Names(path, repo_name), drafts=drafts)
     if question is None:
         return []
     seeds = range(1, settings.completion.alternatives)
@@ -213,6 +213,7 @@ async def _question(
     context: ContextSource | None,
     settings: Settings,
     names: Names,
+    *,
     drafts: Sequence[str],
 ) -> _Question | None:
     """The question, or None where there is nothing to ask."""
