@@ -192,15 +192,20 @@ def _why_not(model: Qwen2, cache: KvCache) -> str:
 def _makes_sense(step: NativeStep, model: Qwen2, cache: KvCache) -> bool:
     """Whether its logits are about those of torch, which may read the weights at full width: no measure of its error,
     but what a compiler made wrong shows. Overwrites the first positions of slot 0.
+
+    Single tokens may lie far apart all the same: after tokens that never follow each other a model is undecided, and
+    int8 weights tip it over. So most of them count, and they are taken from all over the vocabulary.
     """
-    ids = [i % model.config.vocab_size for i in range(min(6, cache.lengths[0]))]
+    count = min(8, cache.lengths[0])
+    ids = [(i + 1) * model.config.vocab_size // (count + 2) for i in range(count)]
     with torch.inference_mode():
         batch = make_batch([Work(0, 0, ids)], cache, model.rope, [len(ids)])
         expected, found = forward(model, batch, cache, SdpaAttention(cache)), step(batch)
     if expected is None or found is None:
         return False
     # Not `>`: where there are no numbers, nothing is smaller.
-    return bool((found - expected).square().sum() < 0.25 * expected.square().sum())
+    alike = (found - expected).square().sum(-1) < 0.25 * expected.square().sum(-1)
+    return bool(found.isfinite().all()) and int(alike.sum()) * 4 >= count * 3
 
 
 def _weights(model: Qwen2) -> Iterable[tuple[Weight | None, Tensor | None]]:
