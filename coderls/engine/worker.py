@@ -183,17 +183,18 @@ class Worker:
         )
         self._report("loading", "measuring the speed", 0.95)
         rounds.measure()
-        self.health = replace(
-            self.health,
-            model=info.name,
-            model_path=str(loaded.path),
-            device=info.device,
-            weights=info.weights,
-            attention=info.attention,
-            ways=info.ways,
-            memory=info.memory,
-            context_length=min(info.context_length, rounds.scheduler.slots.longest),
-        )
+        with self._lock:  # `stop` changes the state meanwhile
+            self.health = replace(
+                self.health,
+                model=info.name,
+                model_path=str(loaded.path),
+                device=info.device,
+                weights=info.weights,
+                attention=info.attention,
+                ways=info.ways,
+                memory=info.memory,
+                context_length=min(info.context_length, rounds.scheduler.slots.longest),
+            )
         self._report("ready", "", 1.0)
 
     # The loop
@@ -226,7 +227,13 @@ class Worker:
                 jobs[id(job)] = job
         for job in jobs.values():
             job.emit(EngineLeaving("The engine is leaving.", "Ask again: it is started anew."))
+        with self._lock:
+            self._waiting = 0
+            self._metrics.queue.set(0)
         for model in (self._draft_model, self._runner):
-            if model is not None:
-                model.close()
+            try:
+                if model is not None:
+                    model.close()
+            except Exception:  # a card that is lost refuses this too; the end of the process gives all back
+                log.exception("The model's memory could not be given back")
         self.on_end()

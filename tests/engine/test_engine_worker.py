@@ -253,9 +253,18 @@ def test_a_failing_run_fails_its_request_and_no_other(bench: Bench, failure: Exc
     assert bench.worker.health.state == "ready"
 
 
-def test_after_an_error_that_ends_the_card_the_engine_leaves(bench: Bench) -> None:
+def test_after_an_error_that_ends_the_card_the_engine_leaves(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     ended = threading.Event()
     bench.worker.on_end = ended.set
+    closing = bench.runner.close
+
+    def close() -> None:
+        closing()
+        raise RuntimeError("CUDA error: device-side assert triggered")  # as torch.cuda.empty_cache does then
+
+    monkeypatch.setattr(bench.runner, "close", close)
     bench.runner.held = queue.SimpleQueue()
     _, first = bench.submit("def f():\n    " * 3)  # a prompt of more than a few tokens runs by itself
     _, second = bench.submit("euro = ")
@@ -268,6 +277,8 @@ def test_after_an_error_that_ends_the_card_the_engine_leaves(bench: Bench) -> No
     assert ended.wait(10)
     assert bench.worker.health.state == "failed"
     assert "device-side assert" in bench.worker.health.detail
+    assert bench.worker.busy == 0, "an engine that is busy stays"
+    assert "could not be given back" in caplog.text
     with pytest.raises(EngineLeaving):
         bench.submit("euro = ")
 
