@@ -15,6 +15,9 @@ PROTOCOL_VERSION = 1
 PROTOCOL_HEADER = "x-coderls-protocol"
 #: Health's state, and an error code, of an engine on its way out: the client is to find or start another.
 LEAVING = "leaving"
+#: How much of `GenerationRequest.drafts` an engine of ours takes.
+MOST_DRAFTS = 16
+LONGEST_DRAFTS = 32_768  # characters of all drafts together
 
 
 class Priority(IntEnum):

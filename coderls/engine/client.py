@@ -8,13 +8,23 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from coderls.engine.api import LEAVING, PROTOCOL_HEADER, PROTOCOL_VERSION, Chunk, GenerationRequest, Health, Usage
+from coderls.engine.api import (
+    LEAVING,
+    LONGEST_DRAFTS,
+    MOST_DRAFTS,
+    PROTOCOL_HEADER,
+    PROTOCOL_VERSION,
+    Chunk,
+    GenerationRequest,
+    Health,
+    Usage,
+)
 from coderls.errors import EngineError, EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
 
 if TYPE_CHECKING:
@@ -212,11 +222,21 @@ def _body(request: GenerationRequest, model: str, *, user: str) -> dict[str, Any
             "stop_token_ids": list(request.stop_token_ids) or None,
             "required_prefix": request.required_prefix or None,
             "priority": int(request.priority),
-            "drafts": list(request.drafts) or None,
+            "drafts": _fitting(request.drafts) or None,
             "user": user,
         }
         body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too
     return body | {name: value for name, value in optional.items() if value is not None}
+
+
+def _fitting(drafts: Sequence[str]) -> list[str]:
+    """As much of the drafts as the engine takes, the first ones whole: a request is not refused for its hints."""
+    left = LONGEST_DRAFTS
+    kept = []
+    for draft in drafts[:MOST_DRAFTS]:
+        kept.append(draft[:left])
+        left -= len(kept[-1])
+    return [draft for draft in kept if draft]
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:

@@ -11,14 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from coderls.engine.api import LEAVING, Chunk, GenerationRequest, Priority, Sampling, Usage
+from coderls.engine.api import (
+    LEAVING,
+    LONGEST_DRAFTS,
+    MOST_DRAFTS,
+    Chunk,
+    GenerationRequest,
+    Priority,
+    Sampling,
+    Usage,
+)
 from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 
 MOST_CANDIDATES = 16
 MOST_STOPS = 64
 MOST_LOGPROBS = 20
-MOST_DRAFTS = 16
-LONGEST_DRAFTS = 32_768  # characters of all drafts together
 LONGEST_NAME = 256
 
 

@@ -351,3 +351,9 @@ async def test_our_engine_is_told_who_asks_and_what_may_come_and_others_are_not(
     assert not {"drafts", "user", "priority"} & set(seen[0])
     assert seen[1]["drafts"] == ["maybe"]
     assert seen[1]["user"] != seen[2]["user"], "each client has a name of its own"
+
+
+async def test_long_drafts_are_cut_and_no_reason_to_refuse(unix_engine: Engine) -> None:
+    asked = GenerationRequest(PROMPT, drafts=("x" * 20_000, "y" * 20_000, *["z"] * 20))
+    async with client_of(Endpoint(socket=unix_engine.socket)) as client:
+        assert text(await collect(client, asked)) == "return a + b"
