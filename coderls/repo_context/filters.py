@@ -10,6 +10,8 @@ from coderls.repo_context.languages import by_path, is_settings_file
 
 #: Longer files are not indexed (bytes).
 MAX_FILE_BYTES = 1_000_000
+#: Longer paths (characters) are no names that people give, and would fill a prompt.
+_MAX_PATH = 500
 #: Folders that are skipped where no git says what is ignored.
 NOT_SOURCE = frozenset(
     {"node_modules", "__pycache__", "site-packages", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache",
@@ -32,9 +34,14 @@ _HEAD = 2_000
 _LONG_LINES = 250
 
 
+def is_plain(path: str) -> bool:
+    """Whether a path can be written into a prompt: no broken UTF-8, no line ends, not very long."""
+    return len(path) <= _MAX_PATH and path.isprintable()
+
+
 def name_reason(path: str) -> Reason | None:
     """Why the name alone keeps a file out; None for source and for settings files that imports are resolved by."""
-    if not path.isprintable():  # broken UTF-8, line ends
+    if not is_plain(path):
         return Reason.NAME
     name = path.rpartition("/")[2]
     if by_path(path) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 from coderls.repo_context.reading import read_regular
 
 _MAX_BYTES = 200_000
+#: Stars in one part of a pattern, and `**` in all of it. Matching takes time in that power of the length of a path.
+_MAX_STARS, _MAX_DEEP = 3, 3
+_STARS = re.compile(r"\*+|/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,15 @@ class IgnoreRules:
 
     def _hides_folder(self, folder: str, with_git: bool) -> bool:
         """Whether a folder or one above it is ignored; remembered, because thousands of files ask."""
-        if not folder:
-            return False
-        key = (folder, with_git)
-        known = self._hidden.get(key)
-        if known is None:
-            above = self._hides_folder(folder.rpartition("/")[0], with_git)
-            known = self._hidden[key] = above or self.hides(f"{folder}/", with_git=with_git)
-        return known
+        above = []
+        while folder and (folder, with_git) not in self._hidden:
+            above.append(folder)
+            folder = folder.rpartition("/")[0]
+        hidden = bool(folder) and self._hidden[folder, with_git]
+        for inner in reversed(above):
+            hidden = hidden or self.hides(f"{inner}/", with_git=with_git)
+            self._hidden[inner, with_git] = hidden
+        return hidden
 
     def _opinion(self, path: str, with_git: bool) -> tuple[bool, str] | None:
         """Whether the deepest ignore file that says something about `path` ignores it, and its line."""
@@ -97,6 +102,21 @@ class IgnoreRules:
 
 def _patterns(line: str) -> list[GitIgnoreSpecPattern]:
     try:
-        return list(pathspec.GitIgnoreSpec.from_lines([line]).patterns)
+        return list(pathspec.GitIgnoreSpec.from_lines([_affordable(line)]).patterns)
     except ValueError:  # a line that is no pattern
         return []
+
+
+def _affordable(line: str) -> str:
+    """`line`, cut after the last star that can be afforded: then it ignores more. One that lets files in is dropped."""
+    here = deep = end = 0
+    for match in _STARS.finditer(line):
+        if match.group() == "/":
+            here = 0
+            continue
+        here += 1
+        deep += match.end() - match.start() > 1
+        if here > _MAX_STARS or deep > _MAX_DEEP:
+            return "" if line.lstrip().startswith("!") else line[:end]
+        end = match.end()
+    return line

@@ -45,7 +45,7 @@ _MAX_DEPTH = 400
 #: So many brackets more that open than close are no code. Parsers look for a way out of them, and do not look at the
 #: clock meanwhile: 36,000 characters of `({[` took six seconds in Java.
 _MAX_UNCLOSED = 500
-_ROW_OF_LESS = re.compile(rb"(?:\w+\s*<\s*){100}")
+_ROW_OF_LESS = re.compile(rb"(?:\b\w+\s*<\s*){100}")
 #: No file that people write has so many definitions and imports.
 _MAX_MATCHES = 50_000
 #: What texts are handed over in. tree-sitter 0.26.1 keeps a reference to all that a read callback returns, for ever:

@@ -12,7 +12,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from coderls.repo_context.exclusion import Reason, Tally
-from coderls.repo_context.filters import MAX_FILE_BYTES, NOT_SOURCE, decoded, is_binary, name_reason, text_reason
+from coderls.repo_context.filters import (
+    MAX_FILE_BYTES,
+    NOT_SOURCE,
+    decoded,
+    is_binary,
+    is_plain,
+    name_reason,
+    text_reason,
+)
 from coderls.repo_context.git import git_files, git_ignore_rule, git_ignores
 from coderls.repo_context.ignore import IgnoreRules
 from coderls.repo_context.languages.language import normal
@@ -74,7 +82,7 @@ class Workspace:
         number, inside = place
         if is_secret(inside):
             return Reason.SECRET
-        if not inside.isprintable():
+        if not is_plain(inside):
             return Reason.NAME
         if not self._stays_inside(number, inside):
             return Reason.LINK

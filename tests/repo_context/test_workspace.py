@@ -249,6 +249,27 @@ def test_names_that_cannot_be_written_are_left_out(tmp_path: Path):
     assert listed(tmp_path) == ["a.py", "é漢.py"]
 
 
+def test_a_path_that_is_very_deep_or_long_is_left_out(tmp_path: Path):
+    write(tmp_path, {".gitignore": "*.log\n", "a.py": ""})
+    workspace = Workspace([tmp_path])
+    deep = tmp_path / ("d/" * 1500 + "x.py")
+
+    assert workspace.list_files(0) == ["a.py"]
+    assert workspace.forbidden(deep) is Reason.NAME
+    assert not workspace.may_hold_sources(deep.parent)
+
+
+def test_patterns_of_many_stars_cost_nothing_and_still_ignore(tmp_path: Path):
+    """Each star multiplies the time that a match takes: with these a match would never end."""
+    write(tmp_path, {".ignore": "*a" * 30 + "*b\n" + "**/c/" * 30 + "d\n!" + "*a" * 30 + "\n*.min.*.x*\n"})
+    allowed = Workspace([tmp_path]).is_allowed
+
+    assert not allowed(tmp_path / ("a" * 240 + "b"))
+    assert not allowed(tmp_path / ("c/" * 40 + "d"))
+    assert not allowed(tmp_path / "j.min.a.xy")
+    assert allowed(tmp_path / ("x/" * 40 + "y" * 200))
+
+
 def test_the_home_folder_is_not_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write(tmp_path, {"home/me/a.py": "", "home/me/project/b.py": ""})
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home/me")

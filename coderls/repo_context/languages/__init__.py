@@ -24,7 +24,7 @@ from coderls.repo_context.languages.typescript import JAVASCRIPT, TSX, TYPESCRIP
 LANGUAGES: tuple[Language, ...] = (PYTHON, TYPESCRIPT, TSX, JAVASCRIPT, GO, RUST, JAVA, C, CPP, CSHARP, RUBY, PHP)
 
 #: What only C++ has: a `.h` file that holds one of these is C++.
-_CPP_WORDS = re.compile(r"^\s*(?:class|namespace|template|using|public:|private:)\b", re.MULTILINE)
+_CPP_WORDS = re.compile(r"^[ \t]*(?:class|namespace|template|using|public:|private:)\b", re.MULTILINE)
 
 _BY_ID = {name: language for language in LANGUAGES for name in language.ids}
 _BY_EXTENSION = {extension: language for language in LANGUAGES for extension in language.extensions}

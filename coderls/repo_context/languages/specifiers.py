@@ -20,8 +20,11 @@ _MADE_FROM = {".js": (".ts", ".tsx", ".d.ts"), ".jsx": (".tsx",), ".mjs": (".mts
 _BUILT = re.compile(r"^(?:dist|lib|build|out|es|esm|cjs|types)/(?:(?:src|esm|cjs|es|types)/)?")
 #: Conditions of `exports`, the ones that lead to sources first.
 _CONDITIONS = ("source", "development", "types", "import", "module", "node", "browser", "require", "default")
-_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
+# A string or comment that nothing closes goes to the end: looking for its end again from each place after its begin
+# would take time in the square of the file.
+_TEXT = r'("[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))'
+_COMMENT = re.compile(_TEXT + r"|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_TRAILING_COMMA = re.compile(_TEXT + r"|,(?=\s*[}\]])", re.DOTALL)
 _MAX_EXTENDS = 8
 _MAX_DEPTH = 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coderls.repo_context import parse
-from coderls.repo_context.languages import LANGUAGES
+from coderls.repo_context.languages import LANGUAGES, by_path
 from coderls.repo_context.languages.language import Language
 from coderls.repo_context.outline import from_bytes, to_bytes
 from tests.repo_context.languages.shown import Tree
@@ -80,9 +80,17 @@ def test_damaged_files(language: Language):
         "x." * 20_000,
         "\\" * 9_000,
         "\ud83d \udc80\r\r\n",
+        "<" * 501 + "\n" + "a" * 200_000,
     ],
 )
 def test_strange_texts(language: Language, text: str):
     outline = parse.outline(language, text, limit_s=0.3)
     assert outline is None or len(outline.definitions) < 10
     assert len(parse.bindings(language, text, limit_s=0.1)) < 10
+
+
+def test_a_header_of_empty_lines_is_told_apart_at_once():
+    """Each line looked for a word of C++ in all that follow it."""
+    language = by_path("x.h", "\n" * 300_000)
+    assert language is not None
+    assert language.name == "c"

@@ -167,6 +167,12 @@ def test_a_workspace_of_modules():
     assert leads(files, "app/main.go", "example.com/old") == ["fork/old/old.go"]
 
 
+def test_a_go_mod_of_empty_lines_is_read_in_one_go():
+    """Each line looked for a name in all that follow it."""
+    files = {"go.mod": "\n" * 300_000 + "module a.b/c\nreplace a.b/d => ./d\n", "d/x.go": ""}
+    assert leads(files, "main.go", "a.b/d") == ["d/x.go"]
+
+
 def test_what_replaces_out_of_the_workspace_is_not_followed():
     files = {"go.mod": "module a.b/c\nreplace a.b/d => ../../outside\n", "outside/x.go": ""}
     assert leads(files, "main.go", "a.b/d") == []

@@ -287,6 +287,13 @@ def test_paths_of_a_referred_tsconfig():
     assert leads(files, "src/main.ts", "@/tool") == ["src/tool.ts"]
 
 
+@pytest.mark.parametrize("text", ['\\"', '"', '"\\', '"a\\', "/* ", "//", ",  "])
+def test_settings_that_nothing_closes_are_read_in_one_go(text: str):
+    """Looking for the end again and again would take minutes."""
+    files = {"tsconfig.json": text * 100_000, "package.json": text * 100_000}
+    assert leads(files, "main.ts", "x/y") == []
+
+
 def test_a_tsconfig_that_extends_itself_is_no_trouble():
     files = {"tsconfig.json": '{"extends": "./tsconfig.json", "references": [{"path": "."}]}'}
     assert leads(files, "main.ts", "x/y") == []
