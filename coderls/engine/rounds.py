@@ -23,7 +23,7 @@ from coderls.engine.kv_slots import KvSlots
 from coderls.engine.metrics import Metrics
 from coderls.engine.output import OutputText, Piece
 from coderls.engine.runner import Result, Runner, Sample, SampleSpec, Work
-from coderls.engine.scheduler import SHORT, Generation, Pace, Round, Scheduler, Step
+from coderls.engine.scheduler import FIRST_CHUNK, SHORT, Generation, Pace, Round, Scheduler, Step
 from coderls.engine.speculate import MODEL, Draft, Speculation
 from coderls.errors import CoderlsError, DeviceLost, EngineError, RequestRefused, RunStopped
 from coderls.tokenizer import Tokenizer
@@ -31,7 +31,9 @@ from coderls.tokenizer import Tokenizer
 log = logging.getLogger(__name__)
 
 CHUNK_SECONDS = {"cpu": 0.050, "cuda": 0.025}
+#: Prefills that are measured have so many tokens at most; they take about so many seconds together, and so do steps.
 MEASURE_TOKENS = 256
+MEASURE_RUNS = 4
 MEASURE_SECONDS = 0.8
 
 
@@ -76,19 +78,37 @@ class Rounds:
         return list({id(candidate.job): candidate.job for candidate in self._candidates.values()}.values())
 
     def measure(self) -> None:
-        """Prefill a few times: the first run warms up, the others are measured. Nothing of it stays in the books."""
-        size = min(MEASURE_TOKENS, self._runner.slot_lengths[0])
-        tokens = [number % self._info.vocab_size for number in range(size)]
-        for run in range(4):
-            began = time.perf_counter()
-            self._runner.run([Work(0, 0, tokens)])
-            if run:
-                self.pace.measured(size, max(time.perf_counter() - began, 1e-6))
+        """Time a few prefills and steps: about a second of each on a slow machine. Nothing of it stays in the books.
+
+        Raises what a prefill fails by: an engine whose memory has no room for one is of no use.
+        """
+        until = time.perf_counter() + MEASURE_SECONDS
+        longest = min(MEASURE_TOKENS, self._runner.slot_lengths[0])
+        tokens = [number % self._info.vocab_size for number in range(longest)]
+        few = min(FIRST_CHUNK, longest)
+        seconds = self._prefill(tokens[:few])
+        size = max(few, min(longest, int(few * MEASURE_SECONDS / MEASURE_RUNS / seconds)))
+        if time.perf_counter() > until:
+            self.pace.measured(few, seconds)
+        else:
+            self._prefill(tokens[:size])  # the first of a size warms up
+            for _ in range(1, MEASURE_RUNS):
+                self.pace.measured(size, self._prefill(tokens[:size]))
+                if time.perf_counter() > until:
+                    break
         self._metrics.prefill_rate.set(self.pace.rate)
         if self._speculates:
             self._speculation.costs = Costs(self._costs(tokens))
         if self._draft_model is not None:
             self._draft_model.measure()
+
+    def _prefill(self, tokens: Sequence[int]) -> float:
+        """Seconds that it takes to read these tokens. Raises what the run fails by."""
+        began = time.perf_counter()
+        (result,) = self._runner.run([Work(0, 0, tokens)])
+        if isinstance(result, CoderlsError):
+            raise result
+        return max(time.perf_counter() - began, 1e-6)
 
     def _costs(self, tokens: Sequence[int]) -> dict[int, float]:
         """Seconds of a run over 1, 2, 4, ... sampled tokens after these; fewer of them on a slow machine."""

@@ -346,6 +346,24 @@ def test_a_model_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None:
         assert detail in worker.health.detail
 
 
+def test_an_engine_that_has_no_memory_for_a_prompt_is_not_ready(tmp_path: Path) -> None:
+    class Full(FakeRunner):
+        def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
+            return [EngineError("cuda:0 ran out of memory.") for _ in batch]
+
+    script = FakeScript()
+    tokenizer = Tokenizer.from_file(write_fake_model(tmp_path, script) / "tokenizer.json")
+    worker = Worker(
+        lambda _: Loaded(Full(script, tokenizer), tokenizer, tmp_path), model="fake", metrics=(metrics := Metrics())
+    )
+    ended = threading.Event()
+    worker.on_end = ended.set
+    worker.start()
+    assert ended.wait(10)
+    assert (worker.health.state, worker.health.detail) == ("failed", "cuda:0 ran out of memory.")
+    assert "coderls_prefill_tokens_per_second 0.0" in metrics.text().decode()
+
+
 def test_the_end_token_is_not_text_and_frozen_values_stay_apart(bench: Bench) -> None:
     end = bench.tokenizer.special_id(END)
     chunks = bench.ask("def f():\n    ", logprobs=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +32,6 @@ from coderls.engine.runner import ModelInfo, Result, SampleSpec, Work
 from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
 
 log = logging.getLogger(__name__)
-
-_WARM_UP_S = 0.4
 
 
 def load_runner(
@@ -134,7 +131,7 @@ def _load(
         if native != "off":
             runner.add_forward(lambda model, cache: make_native_step(model, cache, _part(progress, 0.93, 0.97)))
         runner.describe(plan.parts())
-        runner.warm_up(_part(progress, 0.97, 1.0))
+        runner.warm_up()
     except (RuntimeError, MemoryError) as error:
         if is_device_fault(error):
             raise device_lost(device, error) from error
@@ -171,8 +168,6 @@ class TorchRunner:
         self._attention = chosen.attention
         self._eager = EagerForward(model, self._cache, chosen.attention)
         self._forwards: list[Forward] = [self._eager]
-        self.prefill_tokens_per_s = 0.0
-        self.decode_tokens_per_s = 0.0
         self._info = ModelInfo(
             name=name,
             context_length=self._slot_lengths[0],
@@ -272,30 +267,12 @@ class TorchRunner:
         gc.collect()
         free_cached_memory(self._device)
 
-    def warm_up(self, progress: Callable[[str, float], None] | None = None) -> None:
-        """Run a few steps, so that the first request finds everything made, and measure the speed.
-
-        Sets `prefill_tokens_per_s` and `decode_tokens_per_s`. Takes about half a second on any machine.
-        """
-        report = progress or (lambda _detail, _fraction: None)
-        report("warming up", 0.0)
-        room = self._slot_lengths[0] - 8
-        sampled = (SampleSpec(Sampling()),)
-        self._timed(min(room, 16), sampled)  # makes threads and kernels
-        seconds = self._timed(min(room, 16), sampled)
-        count = min(room, max(16, min(256, int(16 * _WARM_UP_S / seconds))))
-        seconds = self._timed(count, ())
-        self.prefill_tokens_per_s = count / seconds
-        report("warming up", 0.5)
-        steps = [self._timed(1, sampled, at=count + step) for step in range(6)]
-        self.decode_tokens_per_s = 1 / sorted(steps)[len(steps) // 2]
-        report("warming up", 1.0)
-
-    def _timed(self, count: int, samples: Sequence[SampleSpec], at: int = 0) -> float:
-        """Seconds for `count` tokens in slot 0."""
-        began = time.perf_counter()
-        self.run([Work(0, at, [i % self._info.vocab_size for i in range(count)], samples)])
-        return max(time.perf_counter() - began, 1e-6)
+    def warm_up(self) -> None:
+        """Run a short prompt and a step, so that the first request finds everything made."""
+        first = min(16, self._slot_lengths[0] - 1)
+        for start, count in ((0, first), (first, 1)):
+            tokens = [number % self._info.vocab_size for number in range(count)]
+            self.run([Work(0, start, tokens, (SampleSpec(Sampling()),))])
 
     def _forward(
         self,

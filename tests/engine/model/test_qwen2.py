@@ -218,5 +218,3 @@ def test_info(tmp_path: Path) -> None:
     assert info.kv_bytes_per_token == 2 * 2 * 3 * 64 * 4
     weights = sum(weight.nbytes for name, weight in reference.named_parameters() if weight.ndim == 2)
     assert info.weight_bytes == weights
-    assert runner.prefill_tokens_per_s > 0
-    assert runner.decode_tokens_per_s > 0
