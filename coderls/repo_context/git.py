@@ -25,8 +25,8 @@ def git_files(folder: Path) -> list[str] | None:
 
     Submodules and repositories inside are listed as well. Paths are relative to `folder`; some may not exist.
     """
-    program = shutil.which("git")
-    if program is None or Path(program).resolve().is_relative_to(folder.resolve()):
+    program = _program(folder)
+    if program is None:
         return None
     files = _list(program, folder, "", _MAX_DEPTH)
     if files and not any(os.path.lexists(folder / name) for name in files):
@@ -34,29 +34,38 @@ def git_files(folder: Path) -> list[str] | None:
     return files
 
 
-def git_ignores(path: Path) -> bool:
-    """Whether git ignores this file or folder; false too where git has no answer.
+def git_ignores(path: Path, folder: Path) -> bool:
+    """Whether git ignores this file or folder, of workspace folder `folder`; false too where git has no answer.
 
     Unlike our own reading of .gitignore it knows `.git/info/exclude`, the user's own ignore file, and ignore files
     above the workspace folder.
     """
-    answer = _check_ignore(path, "--quiet")
+    answer = _check_ignore(path, folder, "--quiet")
     return answer is not None and answer.returncode == 0
 
 
-def git_ignore_rule(path: Path) -> str:
+def git_ignore_rule(path: Path, folder: Path) -> str:
     """The line by which git ignores this file, as `file:line:pattern`; empty where it does not."""
-    answer = _check_ignore(path, "--verbose")
+    answer = _check_ignore(path, folder, "--verbose")
     if answer is None or answer.returncode:
         return ""
     return os.fsdecode(answer.stdout).partition("\t")[0].strip()
 
 
-def _check_ignore(path: Path, option: str) -> subprocess.CompletedProcess[bytes] | None:
+def _check_ignore(path: Path, folder: Path, option: str) -> subprocess.CompletedProcess[bytes] | None:
+    program = _program(folder)
+    return None if program is None else _run(program, path.parent, "check-ignore", option, "--", path.name)
+
+
+def _program(folder: Path) -> str | None:
+    """The git that is installed; None for one that lies in the workspace folder or is found by a relative name.
+
+    (Windows looks into the current folder first, which may well be the workspace.)
+    """
     program = shutil.which("git")
-    if program is None or Path(program).resolve().is_relative_to(path.parent.resolve()):
+    if program is None or not os.path.isabs(program) or Path(program).resolve().is_relative_to(folder.resolve()):
         return None
-    return _run(program, path.parent, "check-ignore", option, "--", path.name)
+    return program
 
 
 def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | None:

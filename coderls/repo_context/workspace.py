@@ -92,7 +92,8 @@ class Workspace:
 
     def ignore_rule(self, number: int, inside: str) -> str:
         """The line that ignores a file of folder `number`, as `file:line: pattern`; empty where none does."""
-        by_git = "" if number in self._without_git else git_ignore_rule(self.folders[number] / inside)
+        folder = self.folders[number]
+        by_git = "" if number in self._without_git else git_ignore_rule(folder / inside, folder)
         return self._rules[number].rule(inside, with_git=False) or by_git or self._rules[number].rule(inside)
 
     def is_passed_over(self, number: int, inside: str) -> bool:
@@ -122,7 +123,7 @@ class Workspace:
         self._rules[number].forget()
         self._git_ignores.clear()
         self._without_git.discard(number)
-        if not (folder / ".git").exists() and git_ignores(folder):
+        if not (folder / ".git").exists() and git_ignores(folder, folder):
             self._without_git.add(number)
             self.notes[f"A git repository around {folder} ignores it: its files are read all the same."] = None
         self._listed[number] = self._wanted(number, "")
@@ -213,7 +214,7 @@ class Workspace:
         if key not in self._git_ignores:
             if len(self._git_ignores) >= _MAX_ANSWERS:
                 self._git_ignores.clear()
-            self._git_ignores[key] = git_ignores(self.folders[number] / inside)
+            self._git_ignores[key] = git_ignores(self.folders[number] / inside, self.folders[number])
         return self._git_ignores[key]
 
     def _stays_inside(self, number: int, inside: str) -> bool:

@@ -281,7 +281,7 @@ def test_many_changes_at_once_are_listed_not_asked_about_one_by_one(tmp_path: Pa
     index = built(tmp_path)
     monkeypatch.setattr(upkeep_module, "_QUIET_S", 0.05)
     asked: list[Path] = []
-    monkeypatch.setattr("coderls.repo_context.workspace.git_ignores", lambda path: asked.append(path) or False)
+    monkeypatch.setattr("coderls.repo_context.workspace.git_ignores", lambda path, folder: asked.append(path) or False)
     write(tmp_path, {f"src/m{n}.py": f"def f{n}(): ...\n" for n in range(200)})
     write(tmp_path, {f"out/m{n}.py": f"def g{n}(): ...\n" for n in range(200)})
     for path in sorted(tmp_path.rglob("*.py")):

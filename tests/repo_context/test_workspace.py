@@ -80,6 +80,19 @@ def test_a_repository_cannot_run_programs(tmp_path: Path):
     assert not proof.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell script as a program")
+def test_a_git_that_lies_in_the_workspace_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    repository, proof = tmp_path / "repo", tmp_path / "it-ran"
+    write(repository, {"git": f"#!/bin/sh\ntouch '{proof}'\n", "src/a.py": "x = 1\n"})
+    (repository / "git").chmod(0o755)
+    monkeypatch.chdir(repository)
+    for path in (str(repository), "."):
+        monkeypatch.setenv("PATH", path)
+        assert listed(repository) == ["src/a.py"]
+        assert Workspace([repository]).is_allowed(repository / "src/a.py")
+        assert not proof.exists()
+
+
 @needs_git
 def test_a_work_tree_elsewhere_gives_nothing_away(tmp_path: Path):
     write(tmp_path, {"outside/other.py": "key = 1\n", "repo/a.py": ""})
