@@ -159,3 +159,8 @@ def test_the_code_map_names_what_is_there() -> None:
     there -= {"__init__.py", "__main__.py", "__pycache__/"}
     assert {entry for entry in named if not (PACKAGE / entry).exists() and not (ROOT / entry).exists()} == set()
     assert there - named == set()
+
+
+def test_the_server_starts_without_what_it_needs_later() -> None:
+    late = {"sqlite3", "difflib", "tempfile", "numpy", "httpx", "tokenizers", "tree_sitter", "watchfiles"}
+    assert not late & imported_by("import coderls.server")

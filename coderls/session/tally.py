@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coderls.document import Document
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from coderls.completion import Completion
 
 logger = logging.getLogger(__name__)
+
+#: Offers whose rows are known: later ones than these are still looked at.
+_MAX_ROWS = 1_000
 
 
 class Tally:
@@ -38,6 +41,7 @@ class Tally:
         self._rows: dict[int, int] = {}  # offer -> row of the file; the writer's
         self._looking: set[asyncio.TimerHandle] = set()
         self._failed = False
+        self._newest = 0  # offer
 
     def changed(self, document: Document) -> None:
         """A document has a new version."""
@@ -49,7 +53,8 @@ class Tally:
         """Completions (the best first) go to the editor; the number of their offer."""
         number = self._offers.show([completion.shown for completion in completions], time.monotonic())
         completion = completions[0]
-        if completion.reused != "shown":
+        if number > self._newest:  # else the rest of one that is being typed through, or the same one again
+            self._newest = number
             offered = Offered(
                 completion.document.language_id,
                 completion.model,
@@ -58,8 +63,13 @@ class Tally:
                 len(completion.text),
                 milliseconds,
             )
-            self._write(lambda stats: self._rows.__setitem__(number, stats.offered(offered)))
+            self._write(lambda stats: self._note_row(number, stats.offered(offered)))
         return number
+
+    def _note_row(self, number: int, row: int) -> None:
+        self._rows[number] = row
+        while len(self._rows) > _MAX_ROWS:
+            del self._rows[next(iter(self._rows))]
 
     def accepted(self, number: int) -> None:
         """The editor says that an offer was taken."""
@@ -75,6 +85,7 @@ class Tally:
 
     def close(self) -> None:
         """Write what there is, and look at nothing more."""
+        self.enabled = False
         for handle in self._looking:
             handle.cancel()
         self._writer.shutdown(wait=True)
@@ -85,9 +96,10 @@ class Tally:
             self.rhythm.accepted(now)
         elif outcome.kind == "rejected":
             self.rhythm.rejected(now)
-        self._write(lambda stats: stats.ended(self._rows.get(outcome.number, 0), outcome.kind, outcome.characters))
-        if outcome.kind == "accepted" and outcome.document is not None:
-            self._look_later(outcome, outcome.document.uri)
+        kind, characters = outcome.kind, outcome.characters
+        self._write_to(outcome.number, lambda stats, row: stats.ended(row, kind, characters))
+        if kind == "accepted" and outcome.document is not None:
+            self._look_later(replace(outcome, document=None), outcome.document.uri)
 
     def _look_later(self, outcome: Outcome, uri: str) -> None:
         loop = asyncio.get_running_loop()
@@ -99,17 +111,30 @@ class Tally:
         self._looking = {handle for handle in self._looking if handle.when() > asyncio.get_running_loop().time()}
         text = self._text_of(uri)
         if text is not None:
-            self._write(
-                lambda stats: stats.kept(
-                    self._rows.get(outcome.number, 0), seconds, kept_share(outcome.text, text, outcome.start)
-                )
+            self._write_to(
+                outcome.number,
+                lambda stats, row: stats.kept(row, seconds, kept_share(outcome.text, text, outcome.start)),
             )
+
+    def _write_to(self, number: int, what: Callable[[Stats, int], None]) -> None:
+        """The same for the row of an offer, if it has one."""
+
+        def write(stats: Stats) -> None:
+            row = self._rows.get(number)
+            if row is not None:
+                what(stats, row)
+
+        self._write(write)
 
     def _write(self, what: Callable[[Stats], None]) -> None:
         if not self.enabled or self._failed:
             return
 
         def write() -> None:
+            import sqlite3  # noqa: PLC0415 - nobody waits for it in this thread
+
+            if self._failed:  # what was waiting when it failed would fail too, each after a while
+                return
             try:
                 if self._stats is None:
                     self._stats = Stats()
