@@ -52,7 +52,7 @@ class Build:
     def run(self) -> bool:
         """True when everything was read, false when it was stopped."""
         self._left = [self._list(number) for number in range(len(self._intake.shelves))]
-        self._intake.newly_opened.extend(list(self._intake.open.values()))
+        self._intake.newly_opened.extend(list(self._intake.open))
         total = sum(len(left) for left in self._left)
         done = 0
         while (place := self._next()) is not None:
@@ -97,7 +97,9 @@ class Build:
     def _next(self) -> tuple[int, str] | None:
         """The most urgent file that is left."""
         while not self._settings and self._intake.newly_opened:
-            self._hurry_for(self._intake.newly_opened.popleft())
+            document = self._intake.open.get(self._intake.newly_opened.popleft())
+            if document is not None:
+                self._hurry_for(document)
         for urgent in (self._settings, self._hurry):
             while urgent:
                 number, path = urgent.popleft()

@@ -35,6 +35,8 @@ from coderls.repo_context.workspace import Workspace
 _REASONS = {reason.name: reason for reason in Reason}
 #: Imports of a document whose files are made ready when it is opened, and files of one import.
 _MAX_READY, _MAX_READY_FILES = 60, 4
+#: So many opened documents come first when the workspace is read.
+_MAX_OPENED = 200
 #: Reasons that are the same at the next start if the file is.
 _LASTING = (Reason.TOO_LONG, Reason.BINARY)
 
@@ -50,8 +52,8 @@ class Intake:
         self.lock = threading.RLock()
         self.open: dict[str, Document] = {}
         self.views: dict[str, View] = {}
-        #: Documents that were opened and whose surroundings nobody has looked at yet.
-        self.newly_opened: deque[Document] = deque()
+        #: Documents (their uris) that were opened and whose surroundings a reading of the workspace has not looked at.
+        self.newly_opened: deque[str] = deque(maxlen=_MAX_OPENED)
         #: Seconds that parsing an open document took last.
         self.cost_s: dict[str, float] = {}
         #: By folder: files that were read and left out.
@@ -84,7 +86,7 @@ class Intake:
             place = self.workspace.locate(document.path) if document.path else None
             if place is not None:
                 self._open_at[place] = document.uri
-                self.newly_opened.append(document)
+                self.newly_opened.append(document.uri)
 
     def closed(self, uri: str) -> Document | None:
         """A document was closed; its last version."""
@@ -189,7 +191,8 @@ class Intake:
                 shelf.put_settings(path, text)
         elif content.kind == OUTLINE:
             with self.lock:
-                shelf.put_kept(path, content.key, names_of(content.names), content.definitions)
+                if self.open_at(number, path) is None:  # else it was opened meanwhile: the buffer counts
+                    shelf.put_kept(path, content.key, names_of(content.names), content.definitions)
         else:
             self._leave_out(number, path, _REASONS.get(content.kind, Reason.UNPARSED))
             return
