@@ -131,7 +131,7 @@ def _load(
         if native != "off":
             runner.add_forward(lambda model, cache: make_native_step(model, cache, _part(progress, 0.93, 0.97)))
         runner.describe(plan.parts())
-        runner.warm_up()
+        runner.warm_up(_part(progress, 0.97, 1.0))
     except (RuntimeError, MemoryError) as error:
         if is_device_fault(error):
             raise device_lost(device, error) from error
@@ -267,12 +267,15 @@ class TorchRunner:
         gc.collect()
         free_cached_memory(self._device)
 
-    def warm_up(self) -> None:
+    def warm_up(self, progress: Callable[[str, float], None] | None = None) -> None:
         """Run a short prompt and a step, so that the first request finds everything made."""
+        report = progress or (lambda _detail, _fraction: None)
         first = min(16, self._slot_lengths[0] - 1)
-        for start, count in ((0, first), (first, 1)):
+        for part, (start, count) in enumerate(((0, first), (first, 1))):
+            report("warming up", part / 2)
             tokens = [number % self._info.vocab_size for number in range(count)]
             self.run([Work(0, start, tokens, (SampleSpec(Sampling()),))])
+        report("warming up", 1.0)
 
     def _forward(
         self,
