@@ -112,7 +112,8 @@ class Windows:
                     continue
                 rarity = np.log1p((max(alive - len(posting), 0) + 0.5) / (len(posting) + 0.5))
                 scores[np.frombuffer(posting, dtype=np.uint32)] += weight * rarity
-            lengths = np.frombuffer(self._length, dtype=np.uint32)
+            # A copy: while a view of an array is alive, the array cannot grow, and this name outlives the lock.
+            lengths = np.array(self._length, dtype=np.float32)
             scores /= 1 - _LENGTH + _LENGTH * lengths / max(1.0, float(lengths.mean()))
             for path in favoured:
                 scores[self._paths.get(path, [])] *= _FAVOUR
