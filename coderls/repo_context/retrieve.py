@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import islice
 
 from coderls.document import Document, Snippet
 from coderls.repo_context.candidates import Asker, copies_of, find
@@ -25,6 +26,8 @@ from coderls.repo_context.view import View
 _LINES_BEFORE, _LINES_AFTER = 150, 30
 #: More imports that nothing uses are a list of names for others, as packages have.
 _MAX_IDLE = 12
+#: Names of one file of which this is asked: each is looked for in the whole text.
+_MAX_LOOKED_FOR = 400
 _NOTHING = Outline((), ())
 
 
@@ -122,16 +125,17 @@ def _is_word(sign: str) -> bool:
 
 def _idle_members(text: str, own: Outline) -> dict[str, float]:
     """Attributes that the file declares and does not use yet."""
-    held = {item.name for item in own.definitions if item.kind == "attribute" and item.type}
-    idle = [name for name in held if not _is_used(text, name)]
-    return {name: 1.0 / len(idle) for name in idle} if len(idle) <= _MAX_IDLE else {}
+    held = dict.fromkeys(item.name for item in own.definitions if item.kind == "attribute" and item.type)
+    return _shared(name for name in list(held)[:_MAX_LOOKED_FOR] if not _is_used(text, name))
 
 
 def idle_imports(text: str, imports: Sequence[Import]) -> dict[str, float]:
     """Imported names that the file does not use yet, each with its share of the chance that it is wanted now."""
-    idle = []
-    for entry in imports:
-        name = entry.alias.partition(".")[0]
-        if name and not _is_used(text, name):
-            idle.append(entry.alias)
-    return {name: 1.0 / len(idle) for name in idle} if 0 < len(idle) <= _MAX_IDLE else {}
+    bound = ((entry.alias, entry.alias.partition(".")[0]) for entry in imports[:_MAX_LOOKED_FOR])
+    return _shared(alias for alias, name in bound if name and not _is_used(text, name))
+
+
+def _shared(idle: Iterator[str]) -> dict[str, float]:
+    """Each of the names with its share; none where they are many."""
+    names = list(islice(idle, _MAX_IDLE + 1))
+    return {name: 1.0 / len(names) for name in names} if len(names) <= _MAX_IDLE else {}

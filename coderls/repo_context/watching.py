@@ -79,6 +79,7 @@ class Watcher:
                 known = set(folders)
 
     def _some(self) -> list[Path]:
+        self._fresh = {folder: None for folder in self._fresh if folder.is_dir()}
         folders = [folder for folder in dict.fromkeys([*self._folders(), *self._fresh]) if folder.is_dir()]
         if len(folders) > MAX_FOLDERS:
             self._note(
