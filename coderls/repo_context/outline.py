@@ -12,6 +12,9 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from itertools import chain, count
+from operator import lt
+from typing import Any
 
 from coderls.repo_context.languages.language import Import
 
@@ -94,6 +97,7 @@ def from_bytes(record: bytes) -> Outline:
     try:
         columns = json.loads(record)
         *defined, modules, names, aliases, rows = columns
+        _check(defined)
         definitions = tuple(
             Definition(
                 sys.intern(name),
@@ -112,3 +116,11 @@ def from_bytes(record: bytes) -> Outline:
         return Outline(definitions, imports, tuple(rows))
     except (TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"this is no record of an outline: {error}") from error
+
+
+def _check(columns: list[Any]) -> None:
+    """Raises ValueError where lines, texts or parents are not what `to_bytes` writes: parents stand before."""
+    _, _, starts, ends, texts, parents, _, _, types = columns
+    plain = set(map(type, chain(starts, ends, parents))) <= {int} and set(map(type, chain(texts, types))) <= {str}
+    if not plain or not all(map(lt, parents, count())) or min(parents, default=-1) < -1:
+        raise ValueError("a column holds something else")

@@ -44,6 +44,8 @@ _RACY_NS = 2_000_000_000
 _FLUSH_FILES = 256
 _FLUSH_S = 1.0
 _BUSY_S = 5.0
+#: More is no record of a file of 1 MB (bytes; number).
+_MAX_RECORD, _MAX_DEFINITIONS = 64_000_000, 1_000_000
 _TABLES = """
 CREATE TABLE files (path TEXT PRIMARY KEY, mtime_ns INTEGER, size INTEGER, key BLOB) WITHOUT ROWID;
 CREATE TABLE contents (key BLOB PRIMARY KEY, kind TEXT, definitions INTEGER, names BLOB) WITHOUT ROWID;
@@ -125,9 +127,10 @@ class Store:
         found: list[tuple[Any, ...]]
         nothing: list[tuple[Any, ...]] = []
         while found := self._read(partial(_some_rows, last), nothing):
-            for path, mtime_ns, size, key, kind, definitions, names in found:
-                if isinstance(definitions, int) and isinstance(names, bytes):
-                    yield Row(path, Stamp(mtime_ns, size), Content(key, kind, definitions, names))
+            for path, mtime_ns, size, *content in found:
+                read = _content(*content)
+                if read is not None and isinstance(path, str) and isinstance(mtime_ns, int) and isinstance(size, int):
+                    yield Row(path, Stamp(mtime_ns, size), read)
             last = found[-1][0]
 
     def known(self, key: bytes) -> Content | None:
@@ -137,13 +140,13 @@ class Store:
             return new[0]
         text = "SELECT kind, definitions, names FROM contents WHERE key = ?"
         found = self._read(lambda reader: reader.execute(text, (key,)).fetchone(), None)
-        return None if found is None else Content(key, *found)
+        return None if found is None else _content(key, *found)
 
     def outline(self, key: bytes) -> Outline | None:
         """The outline with this key; None when it is lost: the file has to be read again."""
         data = self._data(key)
         try:
-            return None if data is None else from_bytes(zlib.decompress(data))
+            return None if data is None else from_bytes(_unpacked(data))
         except (ValueError, zlib.error) as error:
             logger.warning("A record of the index is damaged: %s", error)
             return None
@@ -152,7 +155,7 @@ class Store:
         """The text of a settings file with this key; None when it is lost."""
         data = self._data(key)
         try:
-            return None if data is None else zlib.decompress(data).decode()
+            return None if data is None else _unpacked(data).decode()
         except (ValueError, zlib.error):
             return None
 
@@ -348,6 +351,23 @@ class Store:
 
 def _some_rows(after: str, reader: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return reader.execute(_ROWS, (after,)).fetchall()
+
+
+def _content(key: object, kind: object, definitions: Any, names: object) -> Content | None:
+    """What a row of `contents` says; None where SQLite, which takes anything into any column, has something else."""
+    if not (isinstance(key, bytes) and isinstance(kind, str) and isinstance(names, bytes)):
+        return None
+    plausible = isinstance(definitions, int) and 0 <= definitions <= _MAX_DEFINITIONS
+    return Content(key, kind, definitions, names) if plausible else None
+
+
+def _unpacked(data: bytes) -> bytes:
+    """A record without its compression. Raises zlib.error for one that is damaged, or too long to be one of ours."""
+    unpacking = zlib.decompressobj()
+    record = unpacking.decompress(data, _MAX_RECORD)
+    if not unpacking.eof:
+        raise zlib.error("it is cut off, or longer than a record can be")
+    return record
 
 
 def names_of(data: bytes) -> array[int]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,15 @@ bases = st.lists(st.text("abcé_.", min_size=1, max_size=5), max_size=3).map(tup
 definitions = st.builds(
     Definition, words, st.sampled_from(KINDS), numbers, numbers, words, st.integers(-1, 9), words, bases, words
 )
+
+
+def _with_parent_before(index: int, item: Definition) -> Definition:
+    return replace(item, parent=min(item.parent, index - 1))
+
+
 outlines = st.builds(
     Outline,
-    st.lists(definitions, max_size=5).map(tuple),
+    st.lists(definitions, max_size=5).map(lambda items: tuple(map(_with_parent_before, range(5), items))),
     st.lists(st.builds(Import, words, words, words), max_size=5).map(tuple),
     st.lists(numbers, max_size=5).map(tuple),
 )
@@ -48,3 +55,11 @@ def test_a_record_cut_short_is_refused():
     for end in range(len(whole)):
         with pytest.raises(ValueError):  # noqa: PT011
             from_bytes(whole[:end])
+
+
+@pytest.mark.parametrize(("column", "value"), [(2, "1"), (3, None), (4, 7), (5, 0), (5, 3), (5, -2), (8, [])])
+def test_a_column_of_something_else_is_refused(column: int, value: object):
+    columns = json.loads(to_bytes(Outline((Definition("a", "class", 0, 1, "class a:", -1, ""),), ())))
+    columns[column] = [value]
+    with pytest.raises(ValueError, match="column"):
+        from_bytes(json.dumps(columns).encode())

@@ -165,6 +165,35 @@ def test_damage_while_it_is_open(store: Store, file: Path):
     assert store.outline(again.key) == found
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE contents SET definitions = -1",
+        "UPDATE contents SET definitions = 'many'",
+        "UPDATE contents SET names = 'f'",
+        "UPDATE contents SET kind = NULL",
+        "UPDATE files SET mtime_ns = 'late'",
+        "UPDATE files SET size = NULL",
+        "UPDATE files SET path = X'ff'",
+    ],
+)
+def test_a_row_of_something_else_is_passed_over(store: Store, file: Path, change: str):
+    put(store, "a.py", "def f(): ...\n")
+    store.flush()
+    other = sqlite3.connect(file)
+    other.execute(change)
+    other.commit()
+    other.close()
+    assert list(store.rows()) == []
+
+
+def test_a_record_that_unpacks_without_an_end_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch):
+    content, found = put(store, "a.py", "def f(): ...\n" + "# more\n" * 1_000)
+    assert store.outline(content.key) == found
+    monkeypatch.setattr(store_module, "_MAX_RECORD", 20)
+    assert store.outline(content.key) is None
+
+
 def test_a_damaged_record_is_lost_not_fatal(store: Store):
     content, _ = put(store, "a.py", "def f(): ...\n")
     store.flush()
