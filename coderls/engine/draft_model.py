@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from coderls.engine.api import Sampling
 from coderls.engine.kv_slots import KvSlots
-from coderls.engine.runner import Runner, Sample, SampleSpec, Work
+from coderls.engine.runner import ModelInfo, Runner, Sample, SampleSpec, Work
 
 #: Tokens that it may lack at most to draft in this round; of more than that it takes in so many, and drafts later.
 CATCH_UP = 512
@@ -41,6 +41,11 @@ class DraftModel:
         self._slots = KvSlots(runner.slot_lengths)
         self._plain = runner.info.plain_context or runner.info.context_length
         self.seconds = math.inf
+
+    @property
+    def info(self) -> ModelInfo:
+        """Facts about the small model."""
+        return self._runner.info
 
     def measure(self) -> None:
         """Run a few steps, to know what they cost."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.fake import SCRIPT_FILE, FakeRunner
-from coderls.engine.runner import Runner
+from coderls.engine.runner import ModelInfo, Runner
 from coderls.engine.worker import Loaded, Report
 from coderls.errors import EngineStartFailed, ModelBroken
 from coderls.models import store
@@ -32,11 +32,13 @@ def loader(
         found = _ready(model, report)
         tokenizer = Tokenizer.from_file(found.path / "tokenizer.json")
         drafting: DraftModel | None = None
+        rest: Mapping[str, Any] = options
         if draft_model and speculation != "off":
             # First, while there is room: the other one takes what is left.
             drafting = _draft_model(draft_model, tokenizer, options, report)
+            rest = _beside(drafting.info, options)
         report("loading", f"loading {found.name}", 0.0)
-        runner, speculates = _runner(found, options, report)
+        runner, speculates = _runner(found, rest, report)
         return Loaded(runner, tokenizer, found.path, speculates and speculation != "off", drafting)
 
     return load
@@ -79,6 +81,17 @@ def _draft_model(name: str, tokenizer: Tokenizer, options: Mapping[str, Any], re
     longest = min(DRAFT_CONTEXT, own if isinstance(own, int) else DRAFT_CONTEXT)
     runner, _ = _runner(found, {**options, "context_length": longest}, report)
     return DraftModel(runner)
+
+
+def _beside(info: ModelInfo, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`options` for a second model: on the device of the first, and with what its memory leaves of the limits.
+
+    Kernels of ours run on the current card, which two models on two cards would not agree about.
+    """
+    name = "memory_gb" if info.device == "cpu" else "gpu_memory_gb"
+    limit = options.get(name, 0.0)
+    left = max(limit - sum(info.memory.values()) / 1e9, 1e-3) if limit else 0.0  # 0: no limit
+    return {**options, "device": info.device, name: left}
 
 
 def _torch_runner() -> Callable[..., Runner]:

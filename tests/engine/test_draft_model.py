@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coderls.engine import loading
 from coderls.engine.draft_lengths import Costs
 from coderls.engine.draft_model import CATCH_UP, DraftModel
 from coderls.engine.fake import FakeRule, FakeRunner, FakeScript, write_fake_model
@@ -131,7 +133,7 @@ def test_it_is_asked_only_where_it_promises_more() -> None:
 RULES = (FakeRule("x = ", "alpha(beta, gamma)"), FakeRule("y = ", "delta"))
 
 
-def loaded(large: Path, small: Path, **options: str):
+def loaded(large: Path, small: Path, **options: object):
     return loader(str(large), draft_model=str(small), **options)(lambda *_: None)
 
 
@@ -151,6 +153,29 @@ def test_the_loader_takes_a_draft_model_of_the_same_vocabulary(tmp_path: Path) -
     file.write_text(file.read_text().replace('"a": 97', '"a": 98').replace('"b": 98', '"b": 97'))
     with pytest.raises(ModelBroken, match="another vocabulary"):
         loaded(large, small)
+
+
+def test_both_models_share_a_device_and_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("large", "small"):
+        write_fake_model(tmp_path / name)
+    asked: list[dict] = []
+
+    def load(path: Path, **options: object) -> Counting:
+        asked.append({**options, "path": path.name})
+        made = Counting([64])
+        made.info = replace(made.info, device="cuda:1", memory={"weights": 3 * 10**9, "kv": 10**9})
+        return made
+
+    monkeypatch.setattr(loading, "SCRIPT_FILE", "none")  # they are real ones, as far as the loader knows
+    monkeypatch.setattr(loading, "_torch_runner", lambda: load)
+    loaded(tmp_path / "large", tmp_path / "small", device="auto", memory_gb=4.0, gpu_memory_gb=20.0)
+    loaded(tmp_path / "large", tmp_path / "small", device="cuda", gpu_memory_gb=0.0)
+    loaded(tmp_path / "large", tmp_path / "small", device="cuda", gpu_memory_gb=4.0)
+    found = [(one["path"], one["device"], one["gpu_memory_gb"]) for one in asked]
+    assert found[:2] == [("small", "auto", 20.0), ("large", "cuda:1", 16.0)]
+    assert found[2:4] == [("small", "cuda", 0.0), ("large", "cuda:1", 0.0)]
+    assert 0 < found[5][2] < 0.01, "nothing is left, which is not the same as no limit"
+    assert asked[1]["memory_gb"] == 4.0
 
 
 class Parrot(Counting):
