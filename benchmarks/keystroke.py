@@ -2,9 +2,10 @@
 
 A real client over stdio, the real server and engine processes, the source distribution of httpx 0.28.1. For each of
 200 places (drawn with a seed) the rest of a line is hidden and ghost text is asked for: cold, right after the jump,
-and warm, after three more characters of the hidden text were typed one by one. Times run from the moment before
-`didChange` is sent until the reply has been read, the server's own delay after a keystroke included. The editor
-side is measured at the same places with a scripted engine that knows what is hidden, less the time that it took.
+and after each of three more characters of the hidden text. Where the ghost text goes on with these, the answer is what
+is left of it, without the model; warm are the others. Times run from the moment before `didChange` is sent until the
+reply has been read, the server's own delay after a keystroke included. The editor side is measured at the same
+places with a scripted engine that knows what is hidden, less the time that it took, where it was asked at all.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ TYPED = 3
 STARTS = 9
 CANCELS = 40
 LOOK_S = 0.01  # looking without a pause takes a core from the model, whose threads then wait for each other
+EVERYWHERE = {"in_strings": True, "in_comments": True}  # places are drawn without a look at what they are in
 SETTLE_S = 1.5  # an idle process has done its imports by then
 
 
@@ -82,6 +84,7 @@ class Results:
     ready_s: float = 0.0
     cold: Latencies = field(default_factory=Latencies)
     warm: Latencies = field(default_factory=Latencies)
+    through_ms: list[float] = field(default_factory=list)
     editor_plain_ms: list[float] = field(default_factory=list)
     editor_context_ms: list[float] = field(default_factory=list)
     cancel_reply_ms: list[float] = field(default_factory=list)
@@ -196,6 +199,16 @@ def _editor(root: Path, model: str, progress: Progress, **options: Any) -> Itera
         yield Editor(client)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Whether ghost text came, when, how it came without the model ("" if it did not), how long that took."""
+
+    came: bool
+    milliseconds: float
+    reused: str = ""
+    engine_ms: float = 0.0
+
+
 class Editor:
     """Types and asks; keeps the text of each open document as an editor does."""
 
@@ -217,13 +230,17 @@ class Editor:
         change = {"range": span((line, start), (line, end)), "text": text}
         self.client.change(uri, self._versions[uri], [change])
 
-    def ask(self, uri: str, line: int, column: int, began: float) -> tuple[bool, float]:
-        """Whether ghost text came, and milliseconds since `began`."""
+    def ask(self, uri: str, line: int, column: int, began: float) -> Answer:
+        """The answer to an automatic request, with milliseconds since `began`."""
         number = self.client.inline_request(uri, line, column, invoked=False)
         items = self.client.wait(number)["items"]
-        return bool(items), (self.client.arrived[number] - began) * 1000
+        taken = (self.client.arrived[number] - began) * 1000
+        if not items:
+            return Answer(False, taken)
+        made = self.client.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
+        return Answer(True, taken, made["reused"], float(made["timings_ms"]["engine"]))
 
-    def visit(self, place: Place) -> Iterator[tuple[bool, float]]:
+    def visit(self, place: Place) -> Iterator[Answer]:
         """The cold answer, then the answer to each character that is typed; afterwards the line is as it was."""
         uri = self.hide(place)
         began = time.perf_counter()
@@ -237,21 +254,18 @@ class Editor:
             yield self.ask(uri, place.line, column, began)
         self.edit(uri, place.line, 0, column, place.text)
 
-    def engine_ms(self, uri: str) -> float:
-        """How long the last completion waited for the engine."""
-        made = self.client.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
-        return float(made["timings_ms"]["engine"])
-
 
 def _measure_ghost_text(results: Results, root: Path, places: Sequence[Place], model: str, progress: Progress) -> None:
     began = time.perf_counter()
-    with _editor(root, model, progress) as editor:
+    with _editor(root, model, progress, completion=EVERYWHERE) as editor:
         results.ready_s = time.perf_counter() - began
         for number, place in enumerate(places):
             progress("ghost text", number / len(places))
-            cold, *_, warm = editor.visit(place)
-            results.cold.add(*cold)
-            results.warm.add(*warm)
+            cold, *typed = editor.visit(place)
+            results.cold.add(cold.came, cold.milliseconds)
+            results.through_ms += [answer.milliseconds for answer in typed if answer.reused == "shown"]
+            if typed[-1].reused != "shown":
+                results.warm.add(typed[-1].came, typed[-1].milliseconds)
         _measure_cancelling(results, editor, places, progress)
         [engine] = _engines(Path(os.environ["CODERLS_RUNTIME"]))
         results.front_mib = psutil.Process(editor.client.process.pid).memory_info().rss / 2**20
@@ -268,7 +282,7 @@ def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place
             progress("cancelling", number / len(places))
             uri = editor.hide(place)
             editor.edit(uri, place.line, place.column, len(place.text), "")
-            request = editor.client.inline_request(uri, place.line, place.column)
+            request = editor.client.inline_request(uri, place.line, place.column, invoked=False)
             while _queue(engine) == 0 and request not in editor.client.arrived:
                 time.sleep(LOOK_S)
             cancelled = time.perf_counter()
@@ -300,14 +314,16 @@ def _hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
 
 def _editor_side(root: Path, places: Sequence[Place], fake: str, context: bool, progress: Progress) -> list[float]:
     """Everything but the engine: conversion, context, prompt, the way to the engine's process, checks, reply."""
-    options = {"context": {"enabled": context, "tokens": 1000 if context else 0}, "completion": {"debounce_ms": 0}}
+    options = {
+        "context": {"enabled": context, "tokens": 1000 if context else 0},
+        "completion": {"debounce_ms": 0, **EVERYWHERE},
+    }
     milliseconds = []
     with _editor(root, fake, progress, **options) as editor:
         for number, place in enumerate(places):
             progress("editor side", number / len(places))
-            for answered, taken in editor.visit(place):
-                if answered:
-                    milliseconds.append(taken - editor.engine_ms(place.path.absolute().as_uri()))
+            asked = [answer for answer in editor.visit(place) if answer.came and not answer.reused]
+            milliseconds += [answer.milliseconds - answer.engine_ms for answer in asked]
     return milliseconds
 
 
@@ -319,6 +335,7 @@ def table(results: Results, seed: int) -> str:
         ("receipt of `initialize` to the reply", results.receipt_to_reply_ms, "50 / -"),
         ("ghost text, cold (after a jump)", cold.answered_ms, "700 / 1,200"),
         (f"ghost text, warm (after {TYPED} typed characters)", warm.answered_ms, "150 / 400"),
+        ("ghost text, typing through it", results.through_ms, "5 / -"),
         ("editor side, without context", results.editor_plain_ms, "5 / 25"),
         ("editor side, with context", results.editor_context_ms, "15 / 75"),
         ("cancel to its reply", results.cancel_reply_ms, ""),

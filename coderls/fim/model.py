@@ -10,7 +10,7 @@ from coderls.settings import CompletionSettings, ContextSettings
 from coderls.tokenizer import Tokenizer
 
 #: A prompt of which nothing is cached should be read in about this long.
-COLD_PROMPT_S = 0.6
+COLD_PROMPT_S = 0.5
 #: Below this a prefix says too little, whatever the machine.
 LEAST_TOKENS = 400
 #: Characters in a token of code: low, so that an estimate is rather too high than too low.
