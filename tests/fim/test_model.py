@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from coderls.fim.model import LEAST_TOKENS, Budgets, FimModel, budgets
+from coderls.fim.model import COLD_PROMPT_S, LEAST_TOKENS, Budgets, FimModel, budgets
 from coderls.fim.templates import PREFIX_ONLY, QWEN25_CODER, FimTemplate
 from coderls.settings import CompletionSettings, ContextSettings
 
@@ -29,7 +29,7 @@ def test_the_templates_budgets_by_default() -> None:
 
 def test_a_slow_engine_gets_shorter_prompts_in_the_same_proportion() -> None:
     budget = check(replace(MODEL, prefill_tokens_per_s=1300.0))
-    assert 770 <= budget.prefix + budget.suffix + budget.context <= 780
+    assert 1300 * COLD_PROMPT_S - 10 <= budget.prefix + budget.suffix + budget.context <= 1300 * COLD_PROMPT_S
     assert budget.prefix > budget.suffix > budget.context > 0
 
 
