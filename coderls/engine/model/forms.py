@@ -59,6 +59,21 @@ def form_bytes(config: ModelConfig, form: WeightForm, itemsize: int, *, packs: b
     return int(table * itemsize + narrow + table + wide)
 
 
+def native_bytes(config: ModelConfig, form: WeightForm, itemsize: int, *, packs: bool) -> int:
+    """Memory of the copy of the weights that a processor's native step reads (`native/pack.py`), in bytes.
+
+    It takes the place of the second int4 copy that `form_bytes` counts. 0 for float32 weights, which it does not read.
+    """
+    table = config.vocab_size * config.hidden_size
+    products = config.parameters - table * (1 if config.tied_head else 2)
+    if form.bits == 16:
+        return (products + table) * 2 if itemsize == 2 else 0
+    if form.bits == 8:
+        return products + table
+    counted = 0.5 + 4 / form.group if packs else 0.0
+    return int(products * (0.5 + 4 / GROUPS[0] - counted)) + table
+
+
 def choose_form(
     wanted: str,
     folder: Path,

@@ -17,7 +17,7 @@ from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
 from coderls.engine.model.device import choose_device, choose_dtypes, untested
 from coderls.engine.model.faults import device_lost, is_device_fault, is_out_of_memory
-from coderls.engine.model.forms import PLAIN, choose_form, form_bytes
+from coderls.engine.model.forms import PLAIN, choose_form, form_bytes, native_bytes
 from coderls.engine.model.forwards import EagerForward, Forward, run_first, stop_between
 from coderls.engine.model.graphs import capture_graphs, records_steps
 from coderls.engine.model.kv import KvCache, allocate
@@ -32,6 +32,9 @@ from coderls.engine.runner import ModelInfo, Result, SampleSpec, Work
 from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
 
 log = logging.getLogger(__name__)
+
+#: Of the memory that may be taken, what weights may take together with the native step's copy; KV needs the rest.
+_NATIVE_SHARE = 0.8
 
 
 def load_runner(
@@ -103,11 +106,14 @@ def _load(
     form = choose_form(weights, path, config, device=device, itemsize=dtype.itemsize, free=room or None, packs=packs)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # of this thread, which is the only one that runs the model
+    weights_bytes = form_bytes(config, form, dtype.itemsize, packs=packs)
+    copy_bytes = native_bytes(config, form, dtype.itemsize, packs=packs) if device.type == "cpu" else 0
+    steps_natively = native != "off" and (not room or weights_bytes + copy_bytes <= room * _NATIVE_SHARE)
     plan = plan_memory(
         config,
         device,
         dtype.itemsize,
-        weights=form_bytes(config, form, dtype.itemsize, packs=packs),
+        weights=weights_bytes + (copy_bytes if steps_natively else 0),
         wanted=context_length,
         graphs=graph_bytes(config) if records_steps(device) else 0,
         limit=limit,
@@ -128,7 +134,7 @@ def _load(
         )
         runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93), native=native)
         runner.record_steps(_part(progress, 0.93, 0.97))
-        if native != "off":
+        if steps_natively:
             runner.add_forward(lambda model, cache: make_native_step(model, cache, _part(progress, 0.93, 0.97)))
         runner.describe(plan.parts())
         runner.warm_up(_part(progress, 0.97, 1.0))

@@ -15,9 +15,11 @@ from coderls.engine.model import forms, quantized_file
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
-from coderls.engine.model.forms import PLAIN, WeightForm, choose_form, form_bytes
+from coderls.engine.model.forms import PLAIN, WeightForm, choose_form, form_bytes, native_bytes
 from coderls.engine.model.kv import allocate
 from coderls.engine.model.linear import QuantizedLinear
+from coderls.engine.model.native.pack import packed_bytes
+from coderls.engine.model.native.step import _weights
 from coderls.engine.model.quantize import Int4Weight, Int8Weight
 from coderls.engine.model.quantized_file import FreshWeights, StoredWeights, make, obtain
 from coderls.engine.model.qwen2 import Qwen2, forward
@@ -221,3 +223,16 @@ def test_the_planned_memory_is_that_of_the_loaded_model(member: object, form: We
     config: ModelConfig = model.config
     planned = form_bytes(config, form, 2, packs=True)
     assert model.weight_bytes == pytest.approx(planned, rel=0.03)
+
+
+@pytest.mark.parametrize("form", [PLAIN, *FORMS], ids=lambda form: f"{form.file_name}-{form.wide}")
+def test_the_native_steps_copy_is_planned_for(form: WeightForm, tmp_path: Path) -> None:
+    model = load(save(oracle(SMALL), tmp_path / "model"), form)
+    config: ModelConfig = model.config
+    packed = sum(packed_bytes(weight) for weight, _ in _weights(model) if weight is not None)
+    assert native_bytes(config, form, 2, packs=False) == pytest.approx(packed, rel=0.05)
+    table = config.vocab_size * config.hidden_size
+    both = form_bytes(config, form, 2, packs=True) + native_bytes(config, form, 2, packs=True)
+    unpacked = form_bytes(config, form, 2, packs=False) + (table * 2 if form.wide else 0)  # a tied head is packed too
+    assert both == pytest.approx(unpacked + packed, rel=0.05), "nothing is counted twice"
+    assert native_bytes(config, PLAIN, 4, packs=False) == 0, "it reads no float32"
