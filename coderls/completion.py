@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from coderls.answer import AnswerCache, Engine, ask
 from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import GenerationRequest, Health, Sampling, Usage
+from coderls.errors import EngineError
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Names, Prompt, build_prompt
@@ -174,7 +175,7 @@ async def alternatives(
     """Up to `settings.completion.alternatives` different completions: the likeliest first, the others sampled.
 
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
-    at once, and `heard` gets the first. As `complete` otherwise.
+    at once, and `heard` gets the first; where it fails at others, there are fewer. As `complete` otherwise.
     """
     question = await _question(request, fim, context, settings, Names(path, repo_name), drafts=drafts)
     if question is None:
@@ -184,8 +185,14 @@ async def alternatives(
     found = await asyncio.gather(
         _answered(question, engine, parse, answers, heard),
         *(_answered(other, engine, parse, answers, lambda _text: None) for other in others),
+        return_exceptions=True,
     )
-    ranked = sorted((made for made in found if made is not None), key=lambda made: (made.was_cut, -made.logprob))
+    for error in found:
+        if isinstance(error, BaseException) and (error is found[0] or not isinstance(error, EngineError)):
+            raise error
+    ranked = sorted(
+        (made for made in found if isinstance(made, Completion)), key=lambda made: (made.was_cut, -made.logprob)
+    )
     different: dict[str, Completion] = {}
     for made in ranked:
         different.setdefault(made.text, made)

@@ -13,7 +13,7 @@ from coderls.answer import AnswerCache
 from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model
 from coderls.document import Document, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
-from coderls.errors import EngineUnreachable, ModelBroken
+from coderls.errors import EngineUnreachable, ModelBroken, RequestRefused
 from coderls.fim.model import FimModel
 from coderls.fim.templates import QWEN25_CODER
 from coderls.repo_context.parse import parse_file
@@ -332,6 +332,17 @@ async def test_alternatives_are_different_and_the_likeliest_comes_first(fim: Fim
     assert await several("x = $0\n", engine, fim, 5) == ["foo", "bar(b)", "quux(12)"]
     assert len(engine.requests) == 5
     assert len({request.prompt for request in engine.requests}) == 1
+
+
+async def test_an_alternative_that_fails_does_not_cost_the_first(fim: FimModel) -> None:
+    class Greedy(Choices):
+        async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+            if request.sampling.temperature:
+                raise RequestRefused("no sampling here")
+            async for chunk in super().stream(request):
+                yield chunk
+
+    assert await several("x = $0\n", Greedy("bar(b)\n"), fim, 3) == ["bar(b)"]
 
 
 async def test_an_alternative_that_had_to_be_cut_comes_last(fim: FimModel) -> None:
