@@ -172,10 +172,9 @@ class Session:
         place = Place(document, offset)
         found = await self._recall(place, invoked)
         if not found:
-            made = await self._generations.run(place, lambda heard: self._make(place, invoked, heard))
-            found = made or []
-            if found and found[0].document is not document:  # it was on its way to this place
-                found = await self._recall(place, invoked, from_start=True)
+            found = await self._generated(place, invoked)
+            if found and found[0].document is not document:  # it was on its way to this place, or seemed to be
+                found = await self._recall(place, invoked, from_start=True) or await self._generated(place, invoked)
         if not found or self.documents.get(document.uri) is not document:
             return []
         milliseconds = (time.monotonic() - began) * 1000
@@ -191,6 +190,9 @@ class Session:
         """The user dismissed it: the same text is not offered there again for a while."""
         for shown in self._tally.rejected(number):
             self._memory.reject(shown, time.monotonic())
+
+    async def _generated(self, place: Place, invoked: bool) -> list[Completion]:
+        return await self._generations.run(place, lambda heard: self._make(place, invoked, heard)) or []
 
     async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> list[Completion]:
         """What is left of an earlier completion here: no model, and no waiting for the user's delay."""

@@ -38,11 +38,15 @@ class _Generation(Generic[T]):
 
     def leads_to(self, place: Place) -> bool:
         """Whether what was said so far and what was typed since begin alike."""
-        typed = typed_between(self.place, place)
+        typed = self._typed(place)
         if typed is None or (typed and not self.said) or self.task.done():
             return False
-        typed = typed.replace("\r\n", "\n").replace("\r", "\n")
         return self.said.startswith(typed) or typed.startswith(self.said)
+
+    def _typed(self, place: Place) -> str | None:
+        """What was typed since it began; None where anything else was changed."""
+        typed = typed_between(self.place, place)
+        return None if typed is None else typed.replace("\r\n", "\n").replace("\r", "\n")
 
     def wait_for(self, place: Place) -> asyncio.Future[tuple[bool, T | None]]:
         """Whether `place` still lies on its way when it ends, and its result. Who waited before gets None."""
@@ -89,6 +93,8 @@ class _Generation(Generic[T]):
             return  # nobody wants it any more, whatever it is
         if error is not None:
             self._answer.set_exception(error)
+        elif self._wanted is not self.place and not self.said.startswith(self._typed(self._wanted) or ""):
+            self._answer.set_result((False, None))  # it ended before it said all that was typed
         else:
             self._answer.set_result((True, None if task.cancelled() else task.result()))
 

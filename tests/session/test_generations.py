@@ -114,6 +114,19 @@ async def test_who_joined_begins_anew_when_the_text_turns_elsewhere() -> None:
     assert await second == "new"
 
 
+async def test_who_typed_on_behind_the_end_of_a_text_begins_anew() -> None:
+    generations: Generations[str] = Generations()
+    played, new = Played(), Played()
+    await begun(generations, "x = $0\n", played)
+    played.say("ab")
+    second = asyncio.ensure_future(generations.run(place("x = abc$0\n"), new.work))
+    await asyncio.sleep(0)
+    played.result.set_result("ab")
+    await new.began.wait()
+    new.result.set_result("new")
+    assert await second == "new"
+
+
 async def test_what_nobody_joins_stops() -> None:
     generations: Generations[str] = Generations()
     played = Played()
