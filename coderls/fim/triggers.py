@@ -69,7 +69,8 @@ def translated(glob: str) -> re.Pattern[str]:
 
 
 def _path(document: Document) -> str:
-    return document.path.as_posix() if document.path else document.uri
+    """Its path; without one the path in its URI: editors show older versions of files as `git:/project/.env?...`."""
+    return document.path.as_posix() if document.path else document.uri.partition("?")[0].partition("#")[0]
 
 
 def _in_word(char: str) -> bool:

@@ -48,6 +48,12 @@ def test_the_path_counts_before_the_uri() -> None:
     assert refusal(document, 4, invoked=True, settings=CompletionSettings()) == "the file may hold secrets"
 
 
+@pytest.mark.parametrize("uri", ["git:/project/.env?ref=HEAD", "vscode-notebook-cell:/project/.env#a1", "x:/a/id_rsa"])
+def test_other_schemes_have_secrets_too(uri: str) -> None:
+    document = Document(uri, "plaintext", 1, "x = ", None)
+    assert refusal(document, 4, invoked=True, settings=CompletionSettings()) == "the file may hold secrets"
+
+
 def test_binary_files() -> None:
     assert check("a\0b $0", invoked=True) == "the file is binary"
 
