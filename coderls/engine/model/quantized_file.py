@@ -7,6 +7,7 @@ gets its name only when it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -95,16 +96,17 @@ def obtain(
     """
     path = quantized.file_for(folder, form.file_name)
     try:
-        return StoredWeights(make(folder, config, form, progress), form, config)
-    except ModelUnavailable as error:
+        try:
+            return StoredWeights(make(folder, config, form, progress), form, config)
+        except ModelBroken as error:
+            if not path.exists() or str(path) not in error.what:
+                raise
+            log.warning("%s", error)
+            path.unlink()
+            return StoredWeights(make(folder, config, form, progress), form, config)
+    except (ModelUnavailable, OSError) as error:
         log.warning("The quantized weights are not kept: %s", error)
         return FreshWeights(open_checkpoint(folder, config), config, form)
-    except ModelBroken as error:
-        if not path.exists() or str(path) not in error.what:
-            raise
-        log.warning("%s", error)
-        path.unlink()
-        return StoredWeights(make(folder, config, form, progress), form, config)
 
 
 def make(folder: Path, config: ModelConfig, form: WeightForm, progress: Progress | None = None) -> Path:
@@ -115,6 +117,8 @@ def make(folder: Path, config: ModelConfig, form: WeightForm, progress: Progress
     """
     say = progress or (lambda _detail, _fraction: None)
     path = quantized.file_for(folder, form.file_name)
+    if path.is_file():  # whole, or it would not have this name; nothing has to be written, not even a lock
+        return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(path.parent / f".{path.stem}.lock", say):
@@ -130,7 +134,8 @@ def make(folder: Path, config: ModelConfig, form: WeightForm, progress: Progress
             same_form = (file for file in quantized.files_of(folder) if file.stem.endswith(f"-{form.file_name}"))
             for old in same_form:
                 if old != path:
-                    old.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # in use, on Windows
+                        old.unlink(missing_ok=True)
             quantized.remove_orphans()
     except OSError as error:
         raise disk_error(error, path.parent) from error

@@ -106,6 +106,43 @@ def test_replaced_weights_get_a_new_copy_and_the_old_one_goes(folder: Path) -> N
     assert quantized.files_of(folder) == sorted([new, eight])
 
 
+def test_an_old_copy_that_is_in_use_is_no_hindrance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, form = read_config(folder), WeightForm(8)
+    old = make(folder, config, form)
+    os.utime(folder / "model.safetensors", (1, 1))
+
+    def unlink(_: Path, **__: object) -> None:
+        raise PermissionError(13, "it is open")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        new = make(folder, config, form)
+    assert new.is_file()
+    assert new != old
+
+
+def test_a_copy_in_a_folder_that_cannot_be_written_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, form = read_config(folder), WeightForm(8)
+    make(folder, config, form)
+
+    def locked(*_: object) -> None:
+        raise PermissionError(13, "read-only")
+
+    monkeypatch.setattr(quantized_file, "one_at_a_time", locked)
+    assert isinstance(obtain(folder, config, form), StoredWeights)
+
+
+def test_a_damaged_copy_that_cannot_be_replaced_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, form = read_config(folder), WeightForm(8)
+    make(folder, config, form).write_bytes(b"no weights")
+
+    def full(*_args: object) -> None:
+        raise ModelUnavailable("The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(quantized_file, "require_space", full)
+    assert isinstance(obtain(folder, config, form), FreshWeights)
+
+
 def test_a_loaded_model_does_not_need_the_copy(folder: Path) -> None:
     config = read_config(folder)
     model = load(folder, WeightForm(4))
