@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ _MAX_LINE = 160
 #: Attributes of one class; a table of data has more.
 _MAX_ATTRIBUTES = 300
 _MAX_LINES = 12
-_NO_BODY = re.compile(r"[\s;]*(?:\bend)?[\s;]*$")
+_END = re.compile(r"(?<!\w)end\Z")
+_BLANK = string.whitespace + ";"
 _SELF_TYPE = re.compile(r"\b(?:Self|self|this|static)\b(?!\.)")
 _LAST_NAME = re.compile(r"^.*[.:\\]", re.DOTALL)
 #: Bytes of a value that its type is read from.
@@ -315,13 +317,22 @@ def _signature(language: Language, data: bytes, item: _Found, indent: str) -> st
             whole = whole.removesuffix(" =").rstrip(";")  # Ruby's `def f(x) = ...` and `def f; ...`
             whole += " ..." if whole.endswith("=>") else language.function_end  # an arrow function
     elif item.kind in CONTAINERS:
-        whole = _NO_BODY.sub("", whole)
+        whole = _without_end(whole)
     elif item.kind in ("constant", "attribute") or whole.count("\n") > _MAX_LINES:
         first, more, _ = whole.partition("\n")
         whole = first[:_MAX_LINE].rstrip() + (" ..." if more or len(first) > _MAX_LINE else "")
     if len(whole) > _MAX_SIGNATURE:
         whole = whole[:_MAX_SIGNATURE].rstrip() + " ..."
     return indent + whole.replace("\r", "")
+
+
+def _without_end(text: str) -> str:
+    """A class without a body, less its `end` and what stands around it.
+
+    (A pattern for all of that takes time in the cube of the empty lines in it.)
+    """
+    rest = text.rstrip(_BLANK)
+    return _END.sub("", rest).rstrip(_BLANK)
 
 
 def _indent(data: bytes, start: int) -> str:

@@ -17,7 +17,7 @@ _HALF = 12
 #: Receivers are looked for in so many lines before and after the cursor.
 _LINES_BEFORE, _LINES_AFTER = 40, 15
 _MAX_RECEIVERS = 40
-_MAX_HEADERS = 6
+_MAX_HEADERS, _MAX_HEADER = 6, 1_000  # number, characters of each
 #: Headers are looked for so far back (characters).
 _HEADERS_BEFORE = 60_000
 
@@ -164,7 +164,7 @@ def _headers(text: str, offset: int) -> tuple[str, ...]:
             continue
         indent = width
         if _HEADER.match(line):
-            found.append(" ".join(lines[number : number + _rows(lines, number)]))
+            found.append(" ".join(lines[number : number + _rows(lines, number)])[:_MAX_HEADER])
         if not width or len(found) >= _MAX_HEADERS:
             break
     return tuple(found)

@@ -70,7 +70,7 @@ _MARKS = r"(?:[\s*&]|\b(?:const|volatile|restrict|__restrict)\b)*"
 _OPERATOR = r"operator(?:\s*(?:\(\)|\[\]|[^\s\w(]+)|\s+[\w:]+[\s*&]*)"
 _DECLARED = re.compile(
     rf"{_MARKS}(?:\(\s*\*{_MARKS}(?P<callback>\w+)[^()]*\)"
-    rf"|(?P<scope>(?:\w+\s*(?:<[^()]*?>)?\s*::\s*)*)(?P<name>{_OPERATOR}|~?[^\W\d]\w*)\s*(?P<call>\()?)"
+    rf"|(?P<scope>(?:\w+\s*(?:<[^()]*?>\s*)?::\s*)*)(?P<name>{_OPERATOR}|~?[^\W\d]\w*)\s*(?P<call>\()?)"
 )
 _RETURNED = re.compile(r"\)[^()]*->(.+)$", re.DOTALL)
 

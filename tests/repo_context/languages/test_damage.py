@@ -94,3 +94,19 @@ def test_a_header_of_empty_lines_is_told_apart_at_once():
     language = by_path("x.h", "\n" * 300_000)
     assert language is not None
     assert language.name == "c"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "name"),
+    [
+        ("a.rb", "class A" + "\n" * 20_000 + "# c\nend\n", "A"),
+        ("a.cpp", "int a" + "\n" * 100_000 + "(int x) { return x; }\n", "a"),
+    ],
+)
+def test_empty_lines_within_a_definition_cost_nothing(path: str, text: str, name: str):
+    """Patterns went over them again from each of them."""
+    language = by_path(path)
+    assert language is not None
+    outline = parse.outline(language, text)
+    assert outline is not None
+    assert [item.name for item in outline.definitions] == [name]
