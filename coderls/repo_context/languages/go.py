@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 
 from coderls.repo_context.languages.language import Files, Language, normal, parent_folder
 
@@ -64,6 +65,7 @@ VARIABLES = """
 """
 
 _MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.MULTILINE)
+_MAX_REPLACED = 1_000
 _REPLACED = re.compile(r"^[ \t]*(?:replace\s+)?([^\s()]+)(?:\s+v\S+)?\s+=>\s+(\.{1,2}(?:/\S*)?)\s*$", re.MULTILINE)
 
 
@@ -107,7 +109,7 @@ def _module(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def _replaced(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((match.group(1), match.group(2)) for match in _REPLACED.finditer(text))
+    return tuple((match.group(1), match.group(2)) for match in islice(_REPLACED.finditer(text), _MAX_REPLACED))
 
 
 GO = Language(

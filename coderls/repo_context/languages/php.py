@@ -55,6 +55,7 @@ VARIABLES = """
 (catch_clause type: (_) @typed name: (variable_name (name) @local))
 """
 
+_MAX_PREFIXES = 1_000
 _GROUP = re.compile(r"^(.*?)\{(.*)\}\s*$", re.DOTALL)
 _INCLUDED = re.compile(r"[\"']([^\"'$]+\.(?:php|inc))[\"']")
 
@@ -136,7 +137,7 @@ def _prefixes(text: str) -> tuple[tuple[str, str], ...]:
         for prefix, places in prefixes.items() if isinstance(prefixes, dict) else ():
             folders = places if isinstance(places, list) else [places]
             found += [(prefix, place) for place in folders if isinstance(place, str)]
-    return tuple(sorted(found, key=lambda pair: -len(pair[0])))
+    return tuple(sorted(found[:_MAX_PREFIXES], key=lambda pair: -len(pair[0])))
 
 
 PHP = Language(

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 
 from coderls.repo_context.languages.language import Files, nearest, normal, parent_folder
 
@@ -25,7 +26,10 @@ _CONDITIONS = ("source", "development", "types", "import", "module", "node", "br
 _TEXT = r'("[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))'
 _COMMENT = re.compile(_TEXT + r"|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(_TEXT + r"|,(?=\s*[}\]])", re.DOTALL)
-_MAX_EXTENDS = 8
+#: Settings files that one extends, all together, and that it refers to.
+_MAX_EXTENDS, _MAX_REFERENCES = 12, 50
+#: Patterns of one file that are compared, and places that are tried, for one module.
+_MAX_PATTERNS, _MAX_TRIES = 1_000, 100
 _MAX_DEPTH = 6
 
 Json = Mapping[str, object]
@@ -38,7 +42,7 @@ def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
     folder = parent_folder(importer)
     if module.startswith("."):
         return _file(normal(f"{folder}/{module}"), files)
-    for base in _by_settings(module, folder, files):
+    for base in islice(_by_settings(module, folder, files), _MAX_TRIES):
         if found := _file(normal(base), files):
             return found
     return _in_package(module, importer, files)
@@ -72,7 +76,7 @@ def _by_settings(module: str, folder: str, files: Files) -> Iterator[str]:
 def _mapped(module: str, place: str, files: Files) -> Iterator[str]:
     """`module` by the `paths`, then by the `baseUrl`, of the settings file `place`."""
     paths_done = False
-    for path, settings in _chain(place, files, _MAX_EXTENDS):
+    for path, settings in _chain(place, files, set()):
         options = settings.get("compilerOptions")
         if not isinstance(options, dict):
             continue
@@ -87,20 +91,21 @@ def _mapped(module: str, place: str, files: Files) -> Iterator[str]:
             return
 
 
-def _chain(place: str, files: Files, left: int) -> Iterator[tuple[str, Json]]:
-    """The settings file `place` and what it extends, nearest first."""
+def _chain(place: str, files: Files, seen: set[str]) -> Iterator[tuple[str, Json]]:
+    """The settings file `place` and what it extends, nearest first, each once."""
     text = files.settings_text(place)
-    if text is None or left <= 0:
+    if text is None or place in seen or len(seen) >= _MAX_EXTENDS:
         return
+    seen.add(place)
     settings = _json(text)
     yield place, settings
     extends = settings.get("extends")
-    for name in reversed(extends if isinstance(extends, list) else [extends]):
+    for name in reversed(extends[-_MAX_EXTENDS:] if isinstance(extends, list) else [extends]):
         if isinstance(name, str):
             base = f"{parent_folder(place)}/{name}" if name.startswith(".") else _of_package(name, files)
             for path in (normal(base), normal(f"{base}.json"), normal(f"{base}/tsconfig.json")) if base else ():
                 if path and files.settings_text(path) is not None:
-                    yield from _chain(path, files, left - 1)
+                    yield from _chain(path, files, seen)
                     break
 
 
@@ -113,7 +118,7 @@ def _of_package(name: str, files: Files) -> str | None:
 def _references(place: str, files: Files) -> Iterator[str]:
     """Settings files that `place` names as parts of its project."""
     references = _json(files.settings_text(place) or "").get("references")
-    for entry in references if isinstance(references, list) else ():
+    for entry in references[:_MAX_REFERENCES] if isinstance(references, list) else ():
         path = entry.get("path") if isinstance(entry, dict) else None
         if isinstance(path, str):
             base = f"{parent_folder(place)}/{path}"
@@ -122,7 +127,7 @@ def _references(place: str, files: Files) -> Iterator[str]:
 
 def _matching(module: str, patterns: Mapping[str, object]) -> Iterator[str]:
     """Targets of the patterns that fit `module`, the longest pattern first; `*` stands for the same on both sides."""
-    for pattern in sorted(patterns, key=lambda text: -len(text.partition("*")[0])):
+    for pattern in sorted(islice(patterns, _MAX_PATTERNS), key=lambda text: -len(text.partition("*")[0])):
         before, star, after = pattern.partition("*")
         fits = module.startswith(before) and module.endswith(after) and len(module) >= len(before) + len(after)
         if not (fits if star else module == pattern):
@@ -185,7 +190,7 @@ def _entries(manifest: Json, rest: str) -> list[str]:
 
 def _first_source(folder: str, entries: Sequence[str], files: Files) -> list[str]:
     """The first of `entries` that is in the workspace, or that is built from a file there."""
-    for entry in entries:
+    for entry in entries[:_MAX_TRIES]:
         inner = normal(entry)
         if inner is None:
             continue

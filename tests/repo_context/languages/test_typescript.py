@@ -1,6 +1,8 @@
 # ruff: noqa: E501 (code in strings)
 from __future__ import annotations
 
+import json
+
 import pytest
 from inline_snapshot import snapshot
 
@@ -297,6 +299,20 @@ def test_settings_that_nothing_closes_are_read_in_one_go(text: str):
 def test_a_tsconfig_that_extends_itself_is_no_trouble():
     files = {"tsconfig.json": '{"extends": "./tsconfig.json", "references": [{"path": "."}]}'}
     assert leads(files, "main.ts", "x/y") == []
+
+
+def test_a_tsconfig_that_extends_itself_many_times_is_read_once():
+    text = json.dumps({"extends": ["./tsconfig.json"] * 50, "compilerOptions": {"paths": {"#*": ["./src/*"]}}})
+    assert leads({"tsconfig.json": text, "src/x.ts": ""}, "main.ts", "x/y") == []
+    assert leads({"tsconfig.json": text, "src/x.ts": ""}, "main.ts", "#x") == ["src/x.ts"]
+
+
+def test_of_very_many_places_only_the_first_are_tried():
+    places = [f"./no{number}/*" for number in range(90)]
+    for more, file in ((0, ["src/x.ts"]), (50_000, [])):
+        paths = {"*": [*places, *["./no/*"] * more, "./src/*"]}
+        text = json.dumps({"compilerOptions": {"paths": paths}})
+        assert leads({"tsconfig.json": text, "src/x.ts": ""}, "main.ts", "x") == file
 
 
 @pytest.mark.parametrize(
