@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Any
 
 from coderls.cli.progress import Progress
@@ -36,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         form = WeightForm(args.bits, args.group)
         there = quantized.file_for(found.path, form.file_name).is_file()
         path = make(found.path, read_config(found.path), form, progress)
+    with contextlib.suppress(OSError):
+        path.touch()  # of several group sizes the engine takes the one that was asked for last
     size = path.stat().st_size
     print(f"{found.name} in {form.name} is {'there already' if there else 'made'}: {path} ({size / 1e6:,.0f} MB).")
     print(f'Use it: set `engine.weights` to "{form.name}".')

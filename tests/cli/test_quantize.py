@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from coderls.cli import main
 from coderls.engine.model.config import read_config
-from coderls.engine.model.forms import WeightForm
+from coderls.engine.model.forms import WeightForm, choose_form
 from coderls.engine.model.quantized_file import StoredWeights
 from coderls.models import quantized
 from tests.engine.model.checkpoints import oracle, save
@@ -40,6 +42,21 @@ def test_a_copy_is_made_once(
     StoredWeights(path, form, read_config(folder))
     assert main(["models", "quantize", str(folder), *options]) == 0
     assert "is there already" in capsys.readouterr().out
+
+
+def test_the_group_that_was_asked_for_last_is_used(folder: Path) -> None:
+    def chosen() -> int:
+        config = read_config(folder)
+        return choose_form(
+            "int4", folder, config, device=torch.device("cpu"), itemsize=2, free=None, packs=True
+        ).group  # fmt: skip
+
+    assert chosen() == 32
+    for group in (128, 64, 32, 64):
+        for file in quantized.files_of(folder):
+            os.utime(file, (1, 1))
+        assert main(["models", "quantize", str(folder), "--bits", "4", "--group", str(group)]) == 0
+        assert chosen() == group
 
 
 @pytest.mark.parametrize("options", [["--bits", "3"], ["--group", "48"]])

@@ -111,6 +111,10 @@ def choose_form(
 
 
 def _group(folder: Path) -> int:
-    """That of a copy with larger groups, where the user made one by `coderls models quantize`; else the default."""
-    made = (group for group in reversed(GROUPS) if file_for(folder, f"int4-g{group}").is_file())
-    return next(made, DEFAULT_GROUP)
+    """That of the copy which the user asked for last by `coderls models quantize`; without one the default."""
+    newest = {DEFAULT_GROUP: 0}
+    for group in GROUPS:
+        file = file_for(folder, f"int4-g{group}")
+        if file.is_file():
+            newest[group] = file.stat().st_mtime_ns
+    return max(newest, key=newest.__getitem__)
