@@ -52,10 +52,6 @@ class AnswerCache:
         if len(self._known) > self._size:
             self._known.popitem(last=False)
 
-    def forget(self) -> None:
-        """Forget all: another engine answers now."""
-        self._known.clear()
-
 
 async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Callable[[str], None]) -> Answer:
     """Read the engine's stream until the wanted part is whole, then close it: the engine stops at its next step.

@@ -167,8 +167,11 @@ def _typed_of(shown: Shown[Made], place: Place, least: int) -> int | None:
     new, offset = place.document.text, place.offset
     before = _before(shown)
     likely = offset - shown.start
+    last = new[offset - 1 : offset]
     counts = range(len(shown.text) - 1, least - 1, -1)
     for count in (likely, *counts) if least <= likely < len(shown.text) else counts:
+        if count and shown.text[count - 1] != last:
+            continue  # most end here, without a copy of the text: it is asked at every key
         if new.startswith(shown.text[:count], offset - count) and new.endswith(before, 0, offset - count):
             begins = offset - count
             if begins >= len(before) and (len(before) == _AROUND or begins == len(before)):
