@@ -16,7 +16,10 @@ from coderls.engine.kv_slots import KvSlots
 from coderls.engine.runner import ModelInfo, Runner, Sample, SampleSpec, Work
 
 #: Tokens that it may lack at most to draft in this round; of more than that it takes in so many, and drafts later.
+#: Fewer where reading so many takes longer than CATCH_UP_SECONDS: the output that it drafts for waits meanwhile.
 CATCH_UP = 512
+LEAST_CATCH_UP = 16
+CATCH_UP_SECONDS = 0.05
 #: Below this probability of its own it says no more.
 LEAST_SURE = 0.3
 _GREEDY = SampleSpec(Sampling())
@@ -41,6 +44,7 @@ class DraftModel:
         self._slots = KvSlots(runner.slot_lengths)
         self._plain = runner.info.plain_context or runner.info.context_length
         self.seconds = math.inf
+        self._piece = CATCH_UP
 
     @property
     def info(self) -> ModelInfo:
@@ -48,13 +52,19 @@ class DraftModel:
         return self._runner.info
 
     def measure(self) -> None:
-        """Run a few steps, to know what they cost."""
+        """Run a few steps and a short prompt twice, to know what they cost."""
         times = []
         for place in range(4):
             began = time.perf_counter()
             self._runner.run([Work(0, place, [0], [_GREEDY])])
             times.append(time.perf_counter() - began)
         self.seconds = sorted(times[1:])[1]
+        tokens = [0] * min(64, self._slots.longest)
+        for _ in range(2):  # the first warms up
+            began = time.perf_counter()
+            self._runner.run([Work(0, 0, tokens)])
+            taken = max(time.perf_counter() - began, 1e-6)
+        self._piece = max(LEAST_CATCH_UP, min(CATCH_UP, int(len(tokens) * CATCH_UP_SECONDS / taken)))
 
     def propose(self, sequences: Sequence[Sequence[int]], most: int) -> list[tuple[int, ...]]:
         """Up to `most` tokens that may follow each sequence; none for one that is too long or not yet taken in.
@@ -113,7 +123,7 @@ class DraftModel:
             going = still
 
     def _work(self, line: _Line) -> Work:
-        piece = line.known[line.computed : line.computed + CATCH_UP]
+        piece = line.known[line.computed : line.computed + self._piece]
         last = line.computed + len(piece) == len(line.known)
         return Work(line.slot, line.computed, piece, (_GREEDY,) if last else ())
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coderls.engine import loading
+from coderls.engine import draft_model, loading
 from coderls.engine.draft_lengths import Costs
 from coderls.engine.draft_model import CATCH_UP, DraftModel
 from coderls.engine.fake import FakeRule, FakeRunner, FakeScript, write_fake_model
@@ -104,6 +104,25 @@ def test_a_long_prompt_is_taken_in_over_several_rounds() -> None:
     tokens = [1] * (2 * CATCH_UP + 10)
     assert [model.propose([tokens], 2) for _ in range(3)] == [[()], [()], [follows(tokens, 2)]]
     assert model.propose([[1] * (4 * CATCH_UP)], 2) == [()], "longer than its context"
+
+
+def test_a_slow_one_takes_in_less_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    class Slow(Counting):
+        def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
+            clock[0] += 0.001 * sum(len(work.tokens) for work in batch)
+            return super().run(batch, should_stop)
+
+    monkeypatch.setattr(draft_model.time, "perf_counter", lambda: clock[0])
+    runner = Slow([CATCH_UP])
+    model = DraftModel(runner)
+    model.measure()
+    runner.memory = [[]]
+    before = clock[0]
+    assert model.propose([[1] * 300], 2) == [()]
+    assert clock[0] - before == pytest.approx(0.05)
+    assert len(runner.memory[0]) == 50
 
 
 def test_a_failure_leaves_nothing_behind() -> None:
