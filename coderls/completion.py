@@ -190,9 +190,8 @@ async def alternatives(
     for error in found:
         if isinstance(error, BaseException) and (error is found[0] or not isinstance(error, EngineError)):
             raise error
-    ranked = sorted(
-        (made for made in found if isinstance(made, Completion)), key=lambda made: (made.was_cut, -made.logprob)
-    )
+    whole = (made for made in found if isinstance(made, Completion))
+    ranked = sorted(whole, key=lambda made: (made.was_cut, -made.logprob))
     different: dict[str, Completion] = {}
     for made in ranked:
         different.setdefault(made.text, made)
