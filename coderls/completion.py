@@ -6,9 +6,8 @@ It joins what does not know of each other: `fim` (what to ask, what to keep), th
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ from coderls.fim.syntax import Before, clean, look_before
 from coderls.fim.templates import load_template
 from coderls.fim.triggers import refusal
 from coderls.settings import Settings
+from coderls.timings import Timings, Watch
 from coderls.tokenizer import Tokenizer
 
 #: Documents longer than this (characters) are examined in a thread, so that the event loop stays free: 20,000
@@ -49,24 +49,6 @@ class CompletionRequest:
     document: Document
     offset: int
     invoked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Milliseconds of each stage. `first_token` is a part of `engine`; `total` is all that passed."""
-
-    context: float = 0.0
-    prompt: float = 0.0
-    first_token: float = 0.0
-    engine: float = 0.0
-    postprocess: float = 0.0
-    verify: float = 0.0
-    total: float = 0.0
-
-    @property
-    def editor_side(self) -> float:
-        """What was not spent waiting for the engine."""
-        return self.total - self.engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +191,7 @@ class _Question:
     gap: Gap
     asked: GenerationRequest
     drafts: tuple[str, ...]  # not a part of what is asked: the answer does not depend on them
-    watch: _Watch
+    watch: Watch
     model: str
 
 
@@ -226,7 +208,7 @@ async def _question(
     document, offset = request.document, request.offset
     if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
         return None
-    watch = _Watch()
+    watch = Watch()
     budget = budgets(fim, settings.completion, settings.context)
     snippets = await _snippets(context, document, offset, budget, fim)
     watch.lap("context")
@@ -297,7 +279,7 @@ async def recall(
     document, offset = request.document, request.offset
     if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
         return None
-    watch = _Watch()
+    watch = Watch()
     found: Insertion | None = Insertion(again.text, offset, offset + again.replaced)
     if not again.same:
         gap = gap_at(document, offset, settings.completion.multiline)
@@ -335,37 +317,6 @@ def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
         prefill_tokens_per_s=health.prefill_tokens_per_s,
         name=health.model,
     )
-
-
-@dataclass
-class _Watch:
-    """Milliseconds from one lap to the next."""
-
-    began: float = field(default_factory=time.perf_counter)
-    last: float = field(default_factory=time.perf_counter)
-    laps: dict[str, float] = field(default_factory=dict)
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = (now - self.last) * 1000
-        self.last = now
-
-    def fork(self) -> _Watch:
-        """One that has run alike so far."""
-        return _Watch(self.began, time.perf_counter(), dict(self.laps))
-
-    def first(self, heard: Callable[[str], None]) -> Callable[[str], None]:
-        """`heard`, with a note of when it was first called."""
-
-        def noted(text: str) -> None:
-            self.laps.setdefault("first_token", (time.perf_counter() - self.last) * 1000)
-            heard(text)
-
-        return noted
-
-    def timings(self) -> Timings:
-        self.last = time.perf_counter()
-        return Timings(**self.laps, total=(self.last - self.began) * 1000)
 
 
 async def _snippets(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from coderls.completion import Completion, Timings
+from coderls.completion import Completion
 from coderls.document import Document
 from coderls.engine.api import Usage
 from coderls.fim.prompt import Prompt
 from coderls.session.tally import Tally
 from coderls.stats import Stats
+from coderls.timings import Timings
 
 BEFORE = Document("file:///a.py", "python", 1, "x = \n", Path("/a.py"))
 MADE = Completion(
