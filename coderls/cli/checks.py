@@ -209,8 +209,9 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
     where = f" on {health.device}" if health.device else ""
     weights = f" with {health.weights} weights" if health.weights else ""
     kernels = f", attention by {health.attention}" if health.attention else ""
+    steps = f", steps by {health.ways[0]}" if len(health.ways) > 1 else ""
     memory = _memory(health)
-    detail = f"{name}, {health.model}, {health.state}{where}{weights}{kernels}{speed}{memory and f', {memory}'}"
+    detail = f"{name}, {health.model}, {health.state}{where}{weights}{kernels}{steps}{speed}{memory and f', {memory}'}"
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
     facts |= {
         "memory": dict(health.memory),

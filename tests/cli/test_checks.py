@@ -177,6 +177,9 @@ def health(**changes: object) -> Health:
 def test_engine() -> None:
     told(checks.check_engine(None, ENDPOINT), "ok", "not running")
     told(checks.check_engine(health(), ENDPOINT), "ok", "nano, ready on cpu, reads 1,200 tokens/s")
+    native = health(device="cpu", ways=("native (AVX2)", "eager"))
+    told(checks.check_engine(native, ENDPOINT), "ok", "on cpu, steps by native (AVX2)")
+    assert "steps by" not in checks.check_engine(health(device="cpu", ways=("eager",)), ENDPOINT).detail
     triton = health(device="cuda:0", attention="triton for up to 16 tokens, sdpa for more")
     told(checks.check_engine(triton, ENDPOINT), "ok", "on cuda:0, attention by triton for up to 16 tokens")
     told(checks.check_engine(health(state="failed", detail="No space."), ENDPOINT), "fail", "No space.")
