@@ -132,8 +132,10 @@ async def complete_once(document: Document, offset: int, settings: Settings, roo
             await client.aclose()
     finally:
         enough.set()
-    reason = "" if completion else refusal(document, offset, invoked=True, settings=settings.completion)
-    return Outcome(completion, fim, stages, reason or "the model has nothing that fits", whole)
+    if completion is not None:
+        return Outcome(completion, fim, stages, index_whole=whole)
+    reason = refusal(document, offset, invoked=True, settings=settings.completion)
+    return Outcome(None, fim, stages, reason or "the model has nothing that fits", whole)
 
 
 def _read_repository(

@@ -39,6 +39,7 @@ def test_json_says_where_it_comes_from(coderls: Run, model: Path, project: Path)
     assert facts["text"] == "add(1, 2)"
     assert facts["range"] == {"start": {"line": 3, "column": 9}, "end": {"line": 3, "column": 9}}
     assert facts["model"] == "scripted"
+    assert facts["reason"] == ""
     assert facts["finish_reason"] == "stop"
     assert facts["tokens"]["prompt"] > facts["tokens"]["completion"] > 0
     assert facts["tokens"]["cached"] == 0
