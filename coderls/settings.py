@@ -80,10 +80,16 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An option that was not used: its name, and a sentence for the user."""
+    """An option that was not used: its name, what is wrong with it, and what happens instead, if something does."""
 
     option: str
-    message: str
+    what: str
+    instead: str = ""
+
+    @property
+    def message(self) -> str:
+        """A sentence for the user."""
+        return f"{self.what}; {self.instead}." if self.instead else f"{self.what}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +245,7 @@ def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings
     if options is None:
         return settings, []
     if not isinstance(options, Mapping):
-        return settings, [Problem("coderls", f"The options are ignored: an object was expected, not {options!r:.60}.")]
+        return settings, [Problem("coderls", f"The options are ignored: an object was expected, not {options!r:.60}")]
     problems: list[Problem] = []
     known = {option.key: option for option in OPTIONS}
     for key, value in _flatten(options):
@@ -247,7 +253,7 @@ def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings
         if option is None and key.partition(".")[0] in _EDITORS:
             continue
         if option is None:
-            problems.append(Problem(key, f"There is no option {key!r}; it is ignored."))
+            problems.append(Problem(key, f"There is no option {key!r}", "it is ignored"))
         elif value is not None:
             try:
                 settings = _with(settings, key, option.check(value))
@@ -255,7 +261,7 @@ def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings
                 default = "the one before" if key in _SECRET else repr(_get(settings, key))
                 given = "this" if key in _SECRET else f"{value!r:.60}"
                 problems.append(
-                    Problem(key, f"Option {key!r} must be {error}, not {given}; {default} is used instead.")
+                    Problem(key, f"Option {key!r} must be {error}, not {given}", f"{default} is used instead")
                 )
     return settings, problems
 

@@ -32,7 +32,7 @@ def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
     options.update({key: value for key, value in (given | more).items() if value is not None})
     settings, problems = parse_settings(options)
     if problems:
-        raise SettingsError(problems[0].message, "The README lists all options.")
+        raise SettingsError(f"{problems[0].what}.", "The README lists all options.")
     return settings
 
 

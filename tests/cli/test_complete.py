@@ -128,6 +128,10 @@ def test_no_such_model(coderls: Run, project: Path) -> None:
 
 def test_a_wrong_option_is_not_guessed_at(coderls: Run, model: Path, project: Path) -> None:
     place = f"{project / 'app.py'}:3:9"
+    said = coderls("complete", place, "--model", model, "--set", "engine.thread=2").err
+    assert "ignored" not in said  # nothing is done at all
+    said = coderls("complete", place, "--model", model, "--set", "engine.threads=many").err
+    assert "instead" not in said
     refused(coderls("complete", place, "--model", model, "--set", "engine.thread=2"), "engine.thread")
     refused(coderls("complete", place, "--model", model, "--set", "engine.threads=many"), "whole number")
     refused(coderls("complete", place, "--model", model, "--set", "engine.threads"), "--set KEY=VALUE")
