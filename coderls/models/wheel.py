@@ -118,8 +118,8 @@ def _fraction(line: str) -> float | None:
 
 def _offline(recipe: Recipe, said: Sequence[str]) -> str:
     errors = [line for line in said if line.startswith("ERROR:")] or [line for line in said if line]
-    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "it said nothing"
-    return f"pip could not download {recipe.requirement} ({recipe.wheel_bytes / 1e6:.0f} MB): {reason}"
+    reason = errors[-1].removeprefix("ERROR:").strip().removesuffix(".") if errors else "it said nothing"
+    return f"pip could not download {recipe.requirement} ({recipe.wheel_bytes / 1e6:.0f} MB): {reason}."
 
 
 def _what_to_do(recipe: Recipe) -> str:

