@@ -274,10 +274,10 @@ async def recall(
 ) -> Completion | None:
     """What is left, at a cursor, of a completion from before (see `Memory.find`); None where it does not fit in.
 
-    No model runs.
+    No model runs. What was welcome when it was shown is so in a string that it has begun, too.
     """
     document, offset = request.document, request.offset
-    if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
+    if refusal(document, offset, invoked=True, settings=settings.completion):
         return None
     watch = Watch()
     found: Insertion | None = Insertion(again.text, offset, offset + again.replaced)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from coderls.answer import AnswerCache
-from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model
+from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model, recall
 from coderls.document import Document, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
 from coderls.errors import EngineUnreachable, ModelBroken, RequestRefused
 from coderls.fim.model import FimModel
+from coderls.fim.reuse import Memory, Place
 from coderls.fim.templates import QWEN25_CODER
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings, parse_settings
@@ -376,3 +377,18 @@ async def test_drafts_go_to_engines_that_use_them_and_are_no_part_of_the_questio
     again = (await ask("x = $0\n", engine, drafting, answers=answers, drafts=("bar", "foo()")))[1]
     assert again is not None
     assert again.reused == "cache"
+
+
+async def test_typing_through_a_completion_goes_on_in_its_strings(fim: FimModel) -> None:
+    _, made = await ask("x = $0\n", ScriptedEngine("Item('banana', 20)\n"), fim)
+    assert made is not None
+    memory: Memory[Completion] = Memory()
+    memory.add(made.shown)
+    document, offset = at_cursor("x = Item('ba$0\n")
+    again = memory.find(Place(document, offset))
+    assert again is not None
+    left = await recall(CompletionRequest(document, offset), again, parse=parse_file, settings=Settings())
+    assert left is not None
+    assert left.text == "nana', 20)"
+    switched_off, _ = parse_settings({"completion.enabled": False})
+    assert await recall(CompletionRequest(document, offset), again, parse=parse_file, settings=switched_off) is None
