@@ -196,6 +196,7 @@ class Worker:
                 context_length=min(info.context_length, rounds.scheduler.slots.longest),
             )
         self._report("ready", "", 1.0)
+        log.info("Ready: %s on %s, %d tokens of context", info.name, info.device, self.health.context_length)
 
     # The loop
 

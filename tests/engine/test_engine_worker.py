@@ -128,6 +128,12 @@ def bench(make: Callable[..., Bench]) -> Bench:
     return make()
 
 
+def test_the_log_says_when_it_is_ready(make: Callable[..., Bench], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "coderls.engine.worker")
+    make()
+    assert "Ready: fake on cpu, 512 tokens of context" in caplog.messages
+
+
 def test_says_what_the_script_says_until_the_model_ends(bench: Bench) -> None:
     chunks = bench.ask("def f():\n    ")
     assert text(chunks) == "return 1\n\nrest"
