@@ -66,10 +66,11 @@ async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Calla
             logprobs.extend(chunk.logprobs)
             usage = chunk.usage or replace(usage, completion_tokens=usage.completion_tokens + len(chunk.token_ids))
             text, ended = _before_stop(text, request.stop)
-            heard(_unix_lines(text))
-            end = stop_at(_unix_lines(text), gap, final=ended)
+            plain = _unix_lines(text)
+            heard(plain)
+            end = stop_at(plain, gap, final=ended)
             if end is not None:
-                text, finish_reason = _unix_lines(text)[:end], "stop"
+                text, finish_reason = plain[:end], "stop"
                 break
             finish_reason = chunk.finish_reason or finish_reason
         else:
