@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from coderls.repo_context.store import (
     key_of,
     names_of,
 )
+from coderls.repo_context.turns import TurnLock
 from coderls.repo_context.view import View
 from coderls.repo_context.workspace import Workspace
 
@@ -49,7 +49,7 @@ class Intake:
 
     def __init__(self, workspace: Workspace, cache: Path | None) -> None:
         self.workspace = workspace
-        self.lock = threading.RLock()
+        self.lock = TurnLock()
         self.open: dict[str, Document] = {}
         self.views: dict[str, View] = {}
         #: Documents (their uris) that were opened and whose surroundings a reading of the workspace has not looked at.
