@@ -52,7 +52,7 @@ def test_an_error_lets_it_go():
     lock = TurnLock()
     with pytest.raises(ValueError, match="within"), lock, lock:
         raise ValueError("within")
-    thread = threading.Thread(target=lambda: lock.__enter__())
+    thread = threading.Thread(target=lock.__enter__)
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
