@@ -63,6 +63,31 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `role`: "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request of `/v1/chat/completions`: what the model of a chat engine answers to `messages`.
+
+    `prediction`: a text that most of the answer is expected to be (code of which a few lines change). It changes
+    nothing but the speed, and only engines of ours get it.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int = 1024
+    sampling: Sampling = Sampling()
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    priority: Priority = Priority.REPAIR
+    prediction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Token counts; `cached_tokens` of the prompt came from the KV cache.
 

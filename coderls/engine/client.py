@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 
 from coderls.engine.api import (
     LEAVING,
-    LONGEST_DRAFTS,
-    MOST_DRAFTS,
     PROTOCOL_HEADER,
     PROTOCOL_VERSION,
+    ChatRequest,
     Chunk,
     GenerationRequest,
     Health,
     Usage,
 )
+from coderls.engine.openai_requests import chat_body, completion_body
 from coderls.errors import EngineError, EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
 
 if TYPE_CHECKING:
@@ -105,11 +105,29 @@ class EngineClient:
         Closing the iterator (`contextlib.aclosing`) or cancelling the task drops the connection, which stops the
         generation. Raises EngineUnreachable, EngineMismatch or RequestRefused.
         """
+        body = completion_body(request, await self._named(), user="" if self.endpoint.foreign else self._user)
+        async with aclosing(self._streamed("/v1/completions", body)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Run a conversation to its next turn, as `stream` runs a prompt.
+
+        Raises what `stream` raises; RequestRefused also when the engine's model has no chat template.
+        """
+        body = chat_body(request, await self._named(), user="" if self.endpoint.foreign else self._user)
+        async with aclosing(self._streamed("/v1/chat/completions", body)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _named(self) -> str:
+        """What the engine calls its model; it is asked once."""
         if not self._model and self._health is None:
             await self.health()
-        model = self._model or (self._health.model if self._health else "")
-        body = _body(request, model, user="" if self.endpoint.foreign else self._user)
-        async with self._connected("POST", "/v1/completions", body) as response, aclosing(_events(response)) as events:
+        return self._model or (self._health.model if self._health else "")
+
+    async def _streamed(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
+        async with self._connected("POST", path, body) as response, aclosing(_events(response)) as events:
             held: Chunk | None = None  # the chunk that ended a candidate waits for the usage, which comes right after
             async for event in events:
                 usage = _read_usage(event.get("usage"))
@@ -199,46 +217,6 @@ def _base_url(endpoint: Endpoint) -> str:
     return endpoint.url.rstrip("/").removesuffix("/v1")  # both forms are common
 
 
-def _body(request: GenerationRequest, model: str, *, user: str) -> dict[str, Any]:
-    """The JSON of a request. `user`: how we call ourselves to an engine of ours; empty for others."""
-    body: dict[str, Any] = {
-        "model": model,
-        "prompt": request.prompt if isinstance(request.prompt, str) else list(request.prompt),
-        "max_tokens": request.max_tokens,
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    optional: dict[str, Any] = {
-        "seed": request.sampling.seed,
-        "n": request.n if request.n != 1 else None,
-        "stop": list(request.stop) or None,
-        "logprobs": request.logprobs,
-    }
-    if user:  # fields of our own, which others may refuse
-        optional |= {
-            "top_k": request.sampling.top_k or None,
-            "stop_token_ids": list(request.stop_token_ids) or None,
-            "required_prefix": request.required_prefix or None,
-            "priority": int(request.priority),
-            "drafts": _fitting(request.drafts) or None,
-            "user": user,
-        }
-        body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too
-    return body | {name: value for name, value in optional.items() if value is not None}
-
-
-def _fitting(drafts: Sequence[str]) -> list[str]:
-    """As much of the drafts as the engine takes, the first ones whole: a request is not refused for its hints."""
-    left = LONGEST_DRAFTS
-    kept = []
-    for draft in drafts[:MOST_DRAFTS]:
-        kept.append(draft[:left])
-        left -= len(kept[-1])
-    return [draft for draft in kept if draft]
-
-
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
     """The JSON of each server-sent event, up to [DONE]. Lines end at \\n or \\r\\n only: httpx cuts at U+2028 too."""
     rest = b""
@@ -282,8 +260,9 @@ def _read_chunks(event: Mapping[str, Any], endpoint: Endpoint) -> list[Chunk]:
 
 def _read_choice(choice: Mapping[str, Any]) -> Chunk:
     logprobs = choice.get("logprobs") or {}
+    said = choice.get("text") or (choice.get("delta") or {}).get("content")  # a completion, or a turn of a chat
     return Chunk(
-        text=str(choice.get("text") or ""),
+        text=str(said or ""),
         index=int(choice.get("index") or 0),
         token_ids=tuple(int(token) for token in choice.get("token_ids") or ()),
         logprobs=tuple(float(value) for value in logprobs.get("token_logprobs") or () if value is not None),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
+from coderls.engine.api import ChatRequest, Chunk, GenerationRequest, Message, Priority, Sampling, Usage
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.errors import EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
 from tests.engine.engines import TOKEN, Engine, eventually
@@ -357,3 +357,35 @@ async def test_long_drafts_are_cut_and_no_reason_to_refuse(unix_engine: Engine) 
     asked = GenerationRequest(PROMPT, drafts=("x" * 20_000, "y" * 20_000, *["z"] * 20))
     async with client_of(Endpoint(socket=unix_engine.socket)) as client:
         assert text(await collect(client, asked)) == "return a + b"
+
+
+async def test_a_chat_is_asked_and_read_as_its_text(unix_engine: Engine) -> None:
+    messages = (Message("system", "Be brief."), Message("user", "Say it: def add(a, b):\n    "))
+    async with client_of(Endpoint(socket=unix_engine.socket)) as client:
+        chunks = [chunk async for chunk in client.chat(ChatRequest(messages, max_tokens=30, prediction="return a - b"))]
+    assert text(chunks) == "return a + b"
+    assert chunks[-1].finish_reason == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens > 0
+
+
+async def test_a_foreign_chat_engine_gets_standard_fields_only(runtime_folder: Path) -> None:
+    seen: list[bytes] = []
+    said = events(
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]},
+        {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]},
+        b"[DONE]",
+    )
+
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        await says(said)(request, writer)
+
+    request = ChatRequest((Message("user", "?"),), n=2, stop=("x",), prediction="no", priority=Priority.BACKGROUND)
+    async with server(runtime_folder, answer) as endpoint, client_of(endpoint, model="m") as client:
+        assert text([chunk async for chunk in client.chat(request)]) == "yes"
+    head, _, body = seen[-1].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /v1/chat/completions ")
+    assert set(json.loads(body)) == {
+        *("model", "messages", "max_tokens", "temperature", "top_p", "stream", "stream_options", "n", "stop")
+    }

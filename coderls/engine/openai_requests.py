@@ -1,0 +1,70 @@
+"""Our requests as OpenAI's JSON, for the client: the other side of `openai_api.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coderls.engine.api import LONGEST_DRAFTS, MOST_DRAFTS, ChatRequest, GenerationRequest
+
+
+def completion_body(request: GenerationRequest, model: str, *, user: str) -> dict[str, Any]:
+    """The JSON of a request. `user`: how we call ourselves to an engine of ours; empty for others."""
+    body: dict[str, Any] = {
+        "model": model,
+        "prompt": request.prompt if isinstance(request.prompt, str) else list(request.prompt),
+        "max_tokens": request.max_tokens,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    optional: dict[str, Any] = {
+        "seed": request.sampling.seed,
+        "n": request.n if request.n != 1 else None,
+        "stop": list(request.stop) or None,
+        "logprobs": request.logprobs,
+    }
+    if user:  # fields of our own, which others may refuse
+        optional |= {
+            "top_k": request.sampling.top_k or None,
+            "stop_token_ids": list(request.stop_token_ids) or None,
+            "required_prefix": request.required_prefix or None,
+            "priority": int(request.priority),
+            "drafts": _fitting(request.drafts) or None,
+            "user": user,
+        }
+        body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too
+    return body | {name: value for name, value in optional.items() if value is not None}
+
+
+def chat_body(request: ChatRequest, model: str, *, user: str) -> dict[str, Any]:
+    """The JSON of a conversation. `user` as in `completion_body`."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    optional: dict[str, Any] = {
+        "seed": request.sampling.seed,
+        "n": request.n if request.n != 1 else None,
+        "stop": list(request.stop) or None,
+    }
+    if user:
+        predicted = {"type": "content", "content": request.prediction[:LONGEST_DRAFTS]} if request.prediction else None
+        optional |= {"priority": int(request.priority), "prediction": predicted, "user": user}
+    return body | {name: value for name, value in optional.items() if value is not None}
+
+
+def _fitting(drafts: Sequence[str]) -> list[str]:
+    """As much of the drafts as the engine takes, the first ones whole: a request is not refused for its hints."""
+    left = LONGEST_DRAFTS
+    kept = []
+    for draft in drafts[:MOST_DRAFTS]:
+        kept.append(draft[:left])
+        left -= len(kept[-1])
+    return [draft for draft in kept if draft]
