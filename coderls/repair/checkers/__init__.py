@@ -1,0 +1,36 @@
+"""Which checkers there are for a folder. What was found is kept by the caller, who also closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coderls.document import ParseFile
+from coderls.repair.checkers.checker import Checker, Fix, Report, Step
+from coderls.repair.checkers.parse import ParseChecker
+
+__all__ = ["Checker", "Fix", "Report", "Step", "find_checkers", "of_language"]
+
+#: LSP language ids that coderls has a grammar for.
+PARSED = frozenset(
+    {
+        *("python", "typescript", "typescriptreact", "javascript", "javascriptreact", "go", "rust", "java"),
+        *("c", "cpp", "csharp", "php", "ruby"),
+    }
+)
+
+
+def find_checkers(folder: Path | None, *, trusted: bool, parse: ParseFile) -> tuple[Checker, ...]:
+    """The checkers that can be used for files of a workspace folder, cheapest first.
+
+    In a trusted folder the project's own environment is looked into first. In an untrusted one, and for a file
+    outside of any folder (`folder` None), only programs that lie elsewhere are used, and none that would run code of
+    the project.
+    Looks at the disk and starts nothing; a checker starts its program when it is first asked.
+    """
+    return (ParseChecker(parse, PARSED),)
+
+
+def of_language(checkers: Sequence[Checker], language_id: str) -> tuple[Checker, ...]:
+    """Those that check this language, cheapest first."""
+    return tuple(sorted((one for one in checkers if language_id in one.languages), key=lambda one: one.step))

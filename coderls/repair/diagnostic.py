@@ -1,0 +1,89 @@
+"""What a checker complains about, and how one complaint is found again after an edit.
+
+Offsets are code points of the text of one document version, as everywhere below the LSP edge. Two diagnostics of
+different versions are the same one if rule and message are equal and the older one's place, moved by the edits between
+the two versions, is the newer one's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from coderls.document import Edit
+
+#: "redefinition from line 12", "on line 7, column 2", "a.c:3:1": the places that a message names move with the text.
+_PLACES = re.compile(r"\b(lines?|columns?) \d+|:\d+:\d+\b")
+
+
+class Severity(IntEnum):
+    """How bad it is; the numbers are LSP's (3.18, `DiagnosticSeverity`)."""
+
+    ERROR = 1
+    WARNING = 2
+    INFORMATION = 3
+    HINT = 4
+
+
+class Key(NamedTuple):
+    """What two diagnostics share that are the same one at another place."""
+
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One complaint about `text[start:end]`; `start == end` is a place between two characters.
+
+    `source` names who complains (`ruff`, `pyright`, `rustc`), as the client or the checker spells it. `rule` is its
+    code for this kind of fault (`F821`, `reportUndefinedVariable`, `2304`), "" where it gave none.
+    """
+
+    start: int
+    end: int
+    message: str
+    severity: Severity = Severity.ERROR
+    source: str = ""
+    rule: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Rule and message, without the places that the message names."""
+        return Key(self.rule, _PLACES.sub(lambda place: place.group(1) or "", self.message.strip()))
+
+    def shifted(self, edits: Sequence[Edit]) -> Diagnostic:
+        """Where it is after `edits`, which are offsets of the text before: a replaced range becomes its new text."""
+        return replace(self, start=shifted(self.start, edits), end=shifted(self.end, edits, after=True))
+
+    def touched_by(self, edits: Iterable[Edit]) -> bool:
+        """Whether an edit reaches into its range, or begins or ends at it."""
+        return any(edit.start <= self.end and self.start <= edit.end for edit in edits)
+
+
+def shifted(offset: int, edits: Sequence[Edit], *, after: bool = False) -> int:
+    """`offset` after `edits`, which are offsets of the text before and do not overlap.
+
+    An offset inside of a replaced range goes to the start of the new text, or to its end if `after`.
+    """
+    moved = 0
+    for edit in edits:
+        if edit.end < offset or (edit.end == offset and (edit.start < edit.end or after)):
+            moved += len(edit.new_text) - (edit.end - edit.start)
+        elif edit.start < offset:
+            return edit.start + moved_before(edit, edits) + (len(edit.new_text) if after else 0)
+    return offset + moved
+
+
+def moved_before(edit: Edit, edits: Iterable[Edit]) -> int:
+    """By how much the edits that lie before `edit` move its start."""
+    return sum(len(one.new_text) - (one.end - one.start) for one in edits if one is not edit and one.end <= edit.start)
+
+
+def clamped(diagnostic: Diagnostic, length: int) -> Diagnostic:
+    """The diagnostic within a text of `length` code points: a client's may be of another version of the document."""
+    start = min(max(0, diagnostic.start), length)
+    return replace(diagnostic, start=start, end=min(max(start, diagnostic.end), length))
