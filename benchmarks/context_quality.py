@@ -27,11 +27,12 @@ from benchmarks.context_points import SEED, PointFile, load
 from benchmarks.context_sources import SourceError
 from benchmarks.fim_quality import Share
 from benchmarks.machine import describe
-from coderls.completion import CompletionRequest, complete, load_fim_model
+from coderls.completion import complete
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
 from coderls.errors import CoderlsError
 from coderls.fim.model import FimModel
+from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
@@ -126,16 +127,12 @@ async def _row(
             completion=CompletionSettings(max_tokens=64, multiline="never"),
             context=ContextSettings(enabled=context is not None, tokens=tokens),
         )
-        made = await complete(
-            CompletionRequest(hidden.document, hidden.offset, invoked=True),
-            engine=client,
-            fim=replace(fim, prefill_tokens_per_s=0.0),  # budgets of their full size on any machine
-            context=context,
-            parse=parse_file,
-            settings=settings,
-            repo_name=project,
-            path=hidden.point.path,
+        everywhere = replace(fim, prefill_tokens_per_s=0.0)  # budgets of their full size on any machine
+        found = await complete(
+            CompletionRequest(hidden.document, hidden.offset, invoked=True, path=hidden.point.path, repo_name=project),
+            Tools(client, everywhere, parse_file, settings, context),
         )
+        made = found[0] if found else None
         text = "" if made is None else hidden.document.text[hidden.offset : made.start] + made.text
         after = "" if made is None else hidden.document.text[made.end :].split("\n")[0]
         exact.append((text + after).strip() == hidden.line)

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from benchmarks.machine import describe
 from benchmarks.sandbox import passes
 from coderls import paths
-from coderls.completion import CompletionRequest, complete, load_fim_model
+from coderls.completion import complete
 from coderls.document import Document
 from coderls.engine.api import GenerationRequest
 from coderls.engine.client import EngineClient
@@ -40,6 +40,7 @@ from coderls.errors import CoderlsError
 from coderls.fim.model import FimModel, budgets
 from coderls.fim.prompt import build_prompt
 from coderls.models import embedded, recipe, store
+from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
 from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
 
@@ -249,8 +250,8 @@ async def _one(task: Task, client: EngineClient, fim: FimModel, variant: Variant
 async def _completed(document: Document, offset: int, client: EngineClient, fim: FimModel) -> str | None:
     """The document after accepting what coderls offers; None when it offers nothing."""
     request = CompletionRequest(document, offset, invoked=True)
-    found = await complete(request, engine=client, fim=fim, context=None, parse=parse_file, settings=SETTINGS)
-    return None if found is None else document.text[: found.start] + found.text + document.text[found.end :]
+    found = await complete(request, Tools(client, fim, parse_file, SETTINGS))
+    return document.text[: found[0].start] + found[0].text + document.text[found[0].end :] if found else None
 
 
 async def _raw_line(document: Document, offset: int, client: EngineClient, fim: FimModel) -> str | None:

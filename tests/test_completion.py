@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from coderls.answer import AnswerCache
-from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model, recall
+from coderls.completion import Completion, complete, recall
 from coderls.document import Document, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
 from coderls.errors import EngineUnreachable, ModelBroken, RequestRefused
 from coderls.fim.model import FimModel
 from coderls.fim.reuse import Memory, Place
 from coderls.fim.templates import QWEN25_CODER
+from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings, parse_settings
 from tests.fim.small_tokenizers import QWEN_SPECIAL, make_tokenizer
@@ -77,12 +78,16 @@ async def ask(
     marked: str, engine: ScriptedEngine, fim: FimModel, language: str = "python", **options: Any
 ) -> tuple[Document, Completion | None]:
     document, offset = at_cursor(marked, language)
-    request = CompletionRequest(document, offset, invoked=options.pop("invoked", False))
-    settings: Settings = options.pop("settings", Settings())
-    context = options.pop("context", None)
-    return document, await complete(
-        request, engine=engine, fim=fim, context=context, parse=parse_file, settings=settings, **options
+    tools = Tools(
+        engine,
+        fim,
+        parse_file,
+        options.pop("settings", Settings()),
+        options.pop("context", None),
+        options.pop("answers", None),
     )
+    found = await complete(CompletionRequest(document, offset, **options), tools)
+    return document, found[0] if found else None
 
 
 async def check(marked: str, said: str, fim: FimModel, language: str = "python", **options: Any) -> str | None:
@@ -317,14 +322,8 @@ async def several(marked: str, engine: Choices, fim: FimModel, count: int) -> li
     document, offset = at_cursor(marked)
     settings, problems = parse_settings({"completion.alternatives": count})
     assert problems == []
-    made = await alternatives(
-        CompletionRequest(document, offset, invoked=True),
-        engine=engine,
-        fim=fim,
-        context=None,
-        parse=parse_file,
-        settings=settings,
-    )
+    request = CompletionRequest(document, offset, invoked=True, alternatives=settings.completion.alternatives)
+    made = await complete(request, Tools(engine, fim, parse_file, settings))
     return [completion.text for completion in made]
 
 

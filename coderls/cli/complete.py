@@ -16,12 +16,13 @@ from typing import Any
 from coderls.cli.options import add_engine_options, settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.target import Target, offset_of, read_document, workspace_of
-from coderls.completion import Completion, CompletionRequest, complete, load_fim_model
+from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
 from coderls.fim.model import FimModel
 from coderls.fim.triggers import refusal
+from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings
@@ -112,19 +113,10 @@ async def complete_once(document: Document, offset: int, settings: Settings, roo
                 progress("reading the repository", 0.0)
             index, whole, stages["index"] = await reading
             progress.close()
-            request = CompletionRequest(document, offset, invoked=True)
             place = _relative(document.path, root)
+            request = CompletionRequest(document, offset, invoked=True, path=place, repo_name=root.name)
             try:
-                completion = await complete(
-                    request,
-                    engine=client,
-                    fim=fim,
-                    context=index,
-                    parse=parse_file,
-                    settings=settings,
-                    repo_name=root.name,
-                    path=place,
-                )
+                found = await complete(request, Tools(client, fim, parse_file, settings, index))
             finally:
                 if index is not None:
                     await asyncio.to_thread(index.close)
@@ -132,8 +124,8 @@ async def complete_once(document: Document, offset: int, settings: Settings, roo
             await client.aclose()
     finally:
         enough.set()
-    if completion is not None:
-        return Outcome(completion, fim, stages, index_whole=whole)
+    if found:
+        return Outcome(found[0], fim, stages, index_whole=whole)
     reason = refusal(document, offset, invoked=True, settings=settings.completion)
     return Outcome(None, fim, stages, reason or "the model has nothing that fits", whole)
 

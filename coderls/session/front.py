@@ -235,22 +235,19 @@ class Session:
         if self._answers is None or self._answered_by is not engine.client:
             self._answers, self._answered_by = work.AnswerCache(), engine.client
         try:
-            several = invoked and self.settings.completion.alternatives > 1
-            asked = (work.alternatives if several else work.complete)(
-                work.CompletionRequest(document, place.offset, invoked),
-                engine=engine.client,
-                fim=engine.model,
-                context=self._index.source,
-                parse=work.parse_file,
-                settings=self.settings,
-                repo_name=folder.name if folder else "",
+            request = work.CompletionRequest(
+                document,
+                place.offset,
+                invoked,
+                alternatives=self.settings.completion.alternatives if invoked else 1,
                 path=_path_in(folder, document),
-                answers=self._answers,
+                repo_name=folder.name if folder else "",
                 drafts=self._memory.texts(document.uri, _DRAFTS),
-                heard=heard,
             )
-            answer = await asyncio.wait_for(asked, LONGEST_S)
-            made: list[Completion] = answer if several else [answer] if answer is not None else []
+            tools = work.Tools(
+                engine.client, engine.model, work.parse_file, self.settings, self._index.source, self._answers
+            )
+            made: list[Completion] = await asyncio.wait_for(work.complete(request, tools, heard), LONGEST_S)
         except asyncio.TimeoutError:
             logger.warning("The engine took longer than %g s for a completion; it was given up.", LONGEST_S)
             return []

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coderls.answer import AnswerCache
-from coderls.completion import Completion, CompletionRequest, alternatives, complete, load_fim_model, recall
+from coderls.completion import Completion, complete, recall
 from coderls.engine.api import Health
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
 from coderls.fim.model import FimModel
+from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import EngineSettings
@@ -24,7 +25,7 @@ __all__ = [
     "CompletionRequest",
     "Engine",
     "RepositoryIndex",
-    "alternatives",
+    "Tools",
     "complete",
     "connect",
     "load_fim_model",

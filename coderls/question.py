@@ -1,0 +1,143 @@
+"""What is asked at a cursor: the request, what it is worked on with, and the question to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from coderls.answer import AnswerCache, Engine
+from coderls.document import Document, ParseFile, Snippet
+from coderls.engine.api import GenerationRequest, Health, Sampling
+from coderls.fim.model import Budgets, FimModel, budgets
+from coderls.fim.prompt import Names, Prompt, build_prompt
+from coderls.fim.stopping import Gap, gap_at
+from coderls.fim.templates import load_template
+from coderls.fim.triggers import refusal
+from coderls.settings import Settings
+from coderls.timings import Watch
+from coderls.tokenizer import Tokenizer
+
+#: Of alternatives after the first. Lower ones repeat the first, higher ones talk nonsense.
+_TEMPERATURE = 0.7
+
+
+class ContextSource(Protocol):
+    """What is needed of the repository's index: snippets in the order in which they go into the prompt."""
+
+    def snippets(
+        self, document: Document, offset: int, *, budget_tokens: int, count: Callable[[str], int]
+    ) -> list[Snippet]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A cursor in a snapshot of a document (`offset` in code points). `invoked`: the user asked by a key.
+
+    `alternatives`: so many completions are wanted; the first is the likeliest, the others are sampled. `path` names
+    the document in the prompt, best relative to its workspace folder, and `repo_name` that folder. `drafts` are texts
+    that the answer may repeat, such as what was shown near by: an engine that speculates is faster with them, and says
+    the same.
+    """
+
+    document: Document
+    offset: int
+    invoked: bool = False
+    alternatives: int = 1
+    path: str = ""
+    repo_name: str = ""
+    drafts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What completions are made with, the same from one cursor to the next.
+
+    `fim` is what is known of the engine's model. What is in `answers` is not asked again.
+    """
+
+    engine: Engine
+    fim: FimModel
+    parse: ParseFile
+    settings: Settings
+    context: ContextSource | None = None
+    answers: AnswerCache | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the engine at a cursor, and all that the answer is judged by."""
+
+    document: Document
+    offset: int
+    snippets: tuple[Snippet, ...]
+    prompt: Prompt
+    gap: Gap
+    asked: GenerationRequest
+    drafts: tuple[str, ...]  # not a part of what is asked: the answer does not depend on them
+    watch: Watch
+    model: str
+
+    def sampled(self, seed: int) -> Question:
+        """The same, answered by a draw."""
+        sampling = Sampling(temperature=_TEMPERATURE, top_p=0.95, seed=seed)
+        return replace(self, asked=replace(self.asked, sampling=sampling))
+
+
+async def question_at(request: CompletionRequest, tools: Tools) -> Question | None:
+    """The question, or None where there is nothing to ask."""
+    document, offset, fim, settings = request.document, request.offset, tools.fim, tools.settings
+    if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
+        return None
+    watch = Watch()
+    budget = budgets(fim, settings.completion, settings.context)
+    snippets = await _snippets(tools.context, document, offset, budget, fim)
+    watch.lap("context")
+    names = Names(request.path, request.repo_name)
+    prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=settings.context.layout, names=names)
+    gap = gap_at(document, offset, settings.completion.multiline)
+    watch.lap("prompt")
+    asked = _generation(prompt, fim, settings)
+    known = request.drafts if "drafts" in fim.features else ()
+    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name)
+
+
+def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
+    """What the FIM code must know of the model behind an engine.
+
+    `model_path` is a directory with the model's tokenizer.json for a foreign engine; without one its prompts are
+    text. Raises ModelBroken for a tokenizer.json or fim.json that cannot be used.
+    """
+    path = model_path or (Path(health.model_path) if health.model_path else None)
+    file = path / "tokenizer.json" if path else None
+    tokenizer = Tokenizer.from_file(file) if file is not None and file.is_file() else None
+    return FimModel(
+        template=load_template(path, health.model, tokenizer),
+        tokenizer=tokenizer,
+        features=frozenset(health.features),
+        context_length=health.context_length,
+        prefill_tokens_per_s=health.prefill_tokens_per_s,
+        name=health.model,
+    )
+
+
+async def _snippets(
+    context: ContextSource | None, document: Document, offset: int, budget: Budgets, fim: FimModel
+) -> list[Snippet]:
+    if context is None or budget.context <= 0:
+        return []
+    return await asyncio.to_thread(context.snippets, document, offset, budget_tokens=budget.context, count=fim.count)
+
+
+def _generation(prompt: Prompt, fim: FimModel, settings: Settings) -> GenerationRequest:
+    template, tokenizer = fim.template, fim.tokenizer
+    return GenerationRequest(
+        prompt=prompt.content,
+        max_tokens=settings.completion.max_tokens,
+        stop=() if tokenizer else tuple(template.written(name).strip() for name in template.stop),
+        stop_token_ids=template.stop_ids(tokenizer) if tokenizer else (),
+        logprobs=0 if "token_ids" in fim.features else None,
+        required_prefix=prompt.required_prefix,
+    )
