@@ -39,6 +39,8 @@ LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for 104 with the final zero
 POLL_S = 0.05
 ANSWER_S = 60.0  # a process that was started has to answer after so long; the model may take longer
 LOG_LINES = 12
+#: What is reported before there is an engine that can say how far it is.
+STARTING, WAITING = "starting the engine", "waiting for another coderls that starts the engine"
 
 #: Settings that the engine process is given as options of the same name. Engines that differ in one are different.
 ENGINE_OPTIONS = (
@@ -90,7 +92,7 @@ async def connect_or_start(
         async with _start_lock(endpoint, say):
             found = await _connect(endpoint)  # another front may have started it meanwhile
             if found is None:
-                say("starting the engine", 0.0)
+                say(STARTING, 0.0)
                 started = _start(settings, endpoint)
                 found = await _answering(endpoint, started)
     try:
@@ -164,7 +166,7 @@ async def _start_lock(endpoint: Endpoint, say: Progress) -> AsyncIterator[None]:
             lock.acquire(timeout=0)
             break
         except Timeout:
-            say("waiting for another coderls that starts the engine", 0.0)
+            say(WAITING, 0.0)
             await asyncio.sleep(POLL_S)
         except OSError as error:
             raise EngineStartFailed(

@@ -26,8 +26,7 @@ def refusal(document: Document, offset: int, *, invoked: bool, settings: Complet
     reasons = {
         "completion is switched off": not settings.enabled,
         "the cursor is not in the text": not 0 <= offset <= len(text),
-        "the file may hold secrets": is_secret(_path(document)),
-        "the file or its language is excluded by the options": _is_excluded(document, settings),
+        (never := exclusion(document, settings)): bool(never),
         "the file is binary": "\0" in before or "\0" in after,
         "the cursor is inside a line end": before.endswith("\r") and after.startswith("\n"),
         "there is nothing to go by": not invoked and not before.strip() and not after.strip(),
@@ -35,6 +34,13 @@ def refusal(document: Document, offset: int, *, invoked: bool, settings: Complet
     }
     reason = next((reason for reason, holds in reasons.items() if holds), "")
     return reason or ("" if invoked else _unwelcome(document, offset, settings))
+
+
+def exclusion(document: Document, settings: CompletionSettings) -> str:
+    """Why nothing is ever completed in a document, in a few words; "" where that is not so."""
+    if is_secret(_path(document)):
+        return "the file may hold secrets"
+    return "the file or its language is excluded by the options" if _is_excluded(document, settings) else ""
 
 
 def _unwelcome(document: Document, offset: int, settings: CompletionSettings) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 from coderls.session import Progress
+from coderls.session.status import Status
 from coderls.session.ui import Severity
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECTION = "coderls"
+#: A notification of ours: what `Status.as_json` says. For clients with the experimental capability `coderlsStatus`.
+STATUS = "coderls/status"
 _ANSWER_S = 5.0
 _SEVERITIES = {"error": lsp.MessageType.Error, "warning": lsp.MessageType.Warning, "info": lsp.MessageType.Info}
 T = TypeVar("T")
@@ -40,6 +43,15 @@ class Editor:
     def log(self, text: str) -> None:
         """`window/logMessage`."""
         self._server.window_log_message(lsp.LogMessageParams(lsp.MessageType.Log, text))
+
+    def status(self, status: Status) -> None:
+        """`coderls/status`, for a client that said it knows what that is."""
+        offered = self.capabilities.experimental
+        wants = (
+            offered.get("coderlsStatus") if isinstance(offered, Mapping) else getattr(offered, "coderlsStatus", None)
+        )
+        if wants is True:
+            self._server.protocol.notify(STATUS, status.as_json())
 
     async def progress(self, title: str) -> Progress:
         """`window/workDoneProgress/create`, then `$/progress`."""

@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Commands of `workspace/executeCommand`: what the last completion of a document was made from (its URI); a completion
 #: was taken or dismissed (the number of its offer, as the item's own command has it); no automatic completions (true),
-#: or again (false).
-EXPLAIN = "coderls.explain"
+#: or again (false); the session's state, and why nothing is completed in a document (its URI, or nothing).
+EXPLAIN, STATUS = "coderls.explain", "coderls.status"
 ACCEPTED, REJECTED, PAUSE = lsp_convert.ACCEPTED, "coderls.rejected", "coderls.pause"
 
 Argument = TypeVar("Argument")
@@ -106,7 +106,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         ),
         inline_completion_provider=lsp.InlineCompletionOptions(),
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
-        execute_command_provider=lsp.ExecuteCommandOptions([EXPLAIN, ACCEPTED, REJECTED, PAUSE]),
+        execute_command_provider=lsp.ExecuteCommandOptions([EXPLAIN, STATUS, ACCEPTED, REJECTED, PAUSE]),
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
@@ -215,7 +215,14 @@ def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[str, A
         number = _argument(params.command, given, int, "the number of an offer")
         (ls.session.accepted if params.command == ACCEPTED else ls.session.rejected)(number)
     elif params.command == PAUSE:
-        ls.session.paused = _argument(params.command, given, bool, "true or false")
+        ls.session.pause(_argument(params.command, given, bool, "true or false"))
+    elif params.command == STATUS:
+        status = ls.session.status().as_json()
+        if given is None:
+            return status
+        return status | {
+            "excluded": ls.session.excluded(_argument(params.command, given, str, "the URI of a document"))
+        }
     else:
         raise JsonRpcInvalidParams(f"There is no command {params.command!r:.60}.")
     return None

@@ -10,12 +10,14 @@ import asyncio
 import importlib
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from coderls.errors import CoderlsError, EngineError, EngineLeaving
+from coderls.errors import CoderlsError, EngineError, EngineLeaving, EngineUnreachable, ModelUnavailable
+from coderls.session.status import EngineState
 from coderls.session.ui import Client, Progress
 from coderls.settings import EngineSettings
 
@@ -40,11 +42,16 @@ def import_heavy() -> ModuleType:
 
 
 class EngineLink:
-    """The engine of one session. `engine` is None while there is none that can be asked."""
+    """The engine of one session. `engine` is None while there is none that can be asked.
 
-    def __init__(self, client: Client) -> None:
+    `on_state` is called each time that `state` is another one.
+    """
+
+    def __init__(self, client: Client, on_state: Callable[[], None] = lambda: None) -> None:
         self.engine: Engine | None = None
+        self.state = EngineState()
         self._client = client
+        self._on_state = on_state
         self._settings: EngineSettings | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -97,7 +104,7 @@ class EngineLink:
         self._left = engine if left_by_itself else None
         self._leave()
         if not self._proved and not left_by_itself:
-            self._failed(f"The engine stopped at its first request. {error}")
+            self._failed(f"The engine stopped at its first request. {error}", "error")
             return
         if not left_by_itself and not self._told:
             self._told = True
@@ -149,10 +156,19 @@ class EngineLink:
     async def _find_or_start(self, settings: EngineSettings) -> None:
         bar = _Bar(self._client, "coderls")
         detail = ""
+        self._enter(EngineState("starting"))
         try:
             loop = asyncio.get_running_loop()
             work = await loop.run_in_executor(None, import_heavy)
-            client, health = await work.connect(settings, bar.report)
+            log = await loop.run_in_executor(None, work.log_of, settings)
+            self._enter(EngineState("starting", log=log))
+
+            def report(what: str, fraction: float) -> None:
+                loading = not work.not_loading_yet(what)
+                self._enter(EngineState("loading" if loading else "starting", what, fraction, log=log))
+                bar.report(what, fraction)
+
+            client, health = await work.connect(settings, report)
             try:
                 model = await loop.run_in_executor(None, work.load_fim_model, health)
             except BaseException:
@@ -161,22 +177,31 @@ class EngineLink:
             self.engine = work.Engine(client, health, model)
             self._used_at, self._proved = time.monotonic(), False
             detail = f"{health.model} is ready"
+            self._enter(EngineState("ready", model=health.model, device=health.device, log=log))
             self._client.log(f"The engine is ready: {health.model} on {health.device or 'its own device'}.")
+        except (EngineUnreachable, ModelUnavailable) as error:
+            self._failed(str(error), "offline")
         except CoderlsError as error:
-            self._failed(str(error))
+            self._failed(str(error), "error")
         except Exception as error:
             logger.exception("Connecting to the engine failed.")
-            self._failed(f"Connecting to the engine failed ({type(error).__name__}). The log says more.")
+            self._failed(f"Connecting to the engine failed ({type(error).__name__}). The log says more.", "error")
         finally:
             if self._connecting is asyncio.current_task():
                 self._connecting = None
             await bar.end(detail)
 
-    def _failed(self, message: str) -> None:
+    def _enter(self, state: EngineState) -> None:
+        if state != self.state:
+            self.state = state
+            self._on_state()
+
+    def _failed(self, message: str, kind: Literal["offline", "error"]) -> None:
         wait = min(_FIRST_WAIT_S * 2**self._failures, _LONGEST_WAIT_S)
         self._failures += 1
         self._retry_at = time.monotonic() + wait
         logger.warning("No engine (try %d): %s", self._failures, message)
+        self._enter(EngineState(kind, f"{message} It is tried again as you type.", log=self.state.log))
         if not self._told:
             self._told = True
             self._client.show("error", f"No completions for now. {message}")

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from coderls.document import Document
 from coderls.errors import CoderlsError, EngineError, RequestRefused
 from coderls.fim.reuse import Memory, Place
+from coderls.fim.triggers import exclusion
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
+from coderls.session.status import Pace, Status, status_of
 from coderls.session.tally import Tally
 from coderls.session.ui import Client
 from coderls.settings import Problem, Settings, parse_settings
@@ -47,7 +49,9 @@ class Session:
         self.documents: dict[str, Document] = {}
         self.lost: set[str] = set()  # documents whose text is not the editor's any more
         self._client = client
-        self._engine = EngineLink(client)
+        self._engine = EngineLink(client, self._engine_changed)
+        self._pace = Pace()
+        self._told: Status | None = None
         self._index = IndexLink(client, self.documents.values)
         self._generations: Generations[list[Completion]] = Generations()
         self._changed_at: dict[str, float] = {}
@@ -56,7 +60,7 @@ class Session:
         self._answers: AnswerCache | None = None
         self._answered_by: object = None
         self._tally = Tally(lambda uri: self.documents[uri].text if uri in self.documents else None)
-        self.paused = False
+        self._paused = False
         self._initial: Any = None
         self._shown: set[Problem] = set()
 
@@ -71,6 +75,7 @@ class Session:
         """After `initialized`: read the options, find or start the engine, index the workspace."""
         await self._read_options(await self._client.options())
         self._engine.use(self.settings.engine)
+        self._tell_status()
         self._index.start(enabled=self.settings.context.enabled)
         self._index.watched(by_client=await self._client.watch_files())
 
@@ -140,6 +145,7 @@ class Session:
         pulled = await self._client.options()
         await self._read_options(sent if pulled is None else pulled)
         self._engine.use(self.settings.engine)
+        self._tell_status(again=True)
         self._index.start(enabled=self.settings.context.enabled)
 
     async def _read_options(self, pulled: Any) -> None:
@@ -155,6 +161,39 @@ class Session:
                 self._shown.add(problem)
                 self._client.show("warning", problem.message)
 
+    # What it says of itself.
+
+    def pause(self, paused: bool) -> None:
+        """No completions without being asked by a key, or again."""
+        self._paused = paused
+        self._tell_status()
+
+    def status(self) -> Status:
+        """The state of the session, for a status bar."""
+        enabled = self.settings.completion.enabled
+        return status_of(self._engine.state, paused=self._paused, enabled=enabled, slow_s=self._pace.slow_s)
+
+    def excluded(self, uri: str) -> str:
+        """Why nothing is ever completed in an open document, in a few words; "" where that is not so."""
+        document = self.documents.get(uri)
+        if document is None:
+            return "the document is not open"
+        if uri in self.lost:
+            return "a change of it was lost: close it and open it again"
+        return exclusion(document, self.settings.completion)
+
+    def _engine_changed(self) -> None:
+        if self._engine.state.kind != "ready":
+            self._pace.forget()
+        self._tell_status()
+
+    def _tell_status(self, *, again: bool = False) -> None:
+        """Send the status if it is another one. `again`: even if not, since files may be excluded now."""
+        status = self.status()
+        if again or status != self._told:
+            self._told = status
+            self._client.status(status)
+
     # Requests.
 
     async def complete(self, document: Document, offset: int, *, invoked: bool) -> list[Completion]:
@@ -164,7 +203,7 @@ class Session:
         Failures are logged, and shown where the user can do something: an editor asks at every keystroke, and
         must not be answered with an error at each.
         """
-        if document.uri in self.lost or (self.paused and not invoked):
+        if document.uri in self.lost or (self._paused and not invoked):
             return []
         began = time.monotonic()
         if invoked:
@@ -266,7 +305,11 @@ class Session:
             return []  # its connection was closed under this request: the options name another engine now
         if made:
             self._engine.worked(engine)
-            self._tally.rhythm.responded(made[0].timings.total / 1000)
+            seconds = made[0].timings.total / 1000
+            self._tally.rhythm.responded(seconds)
+            if len(made) == 1 and not made[0].reused:
+                self._pace.answered(seconds)
+                self._tell_status()
         return made
 
     def _forget_answers(self) -> None:

@@ -12,7 +12,8 @@ from coderls.answer import AnswerCache
 from coderls.completion import Completion, complete, recall
 from coderls.engine.api import Health
 from coderls.engine.client import EngineClient
-from coderls.engine.launch import connect_or_start
+from coderls.engine.launch import STARTING, WAITING, connect_or_start, log_file
+from coderls.errors import ModelError
 from coderls.fim.model import FimModel
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.index import RepositoryIndex
@@ -29,6 +30,8 @@ __all__ = [
     "complete",
     "connect",
     "load_fim_model",
+    "log_of",
+    "not_loading_yet",
     "parse_file",
     "recall",
 ]
@@ -51,3 +54,18 @@ async def connect(settings: EngineSettings, progress: Callable[[str, float], Non
     except BaseException:
         await client.aclose()
         raise
+
+
+def log_of(settings: EngineSettings) -> str:
+    """The log file of the engine for these settings; "" for one of somebody else's, and where there is no model."""
+    if settings.url:
+        return ""
+    try:
+        return str(log_file(settings))
+    except ModelError:
+        return ""
+
+
+def not_loading_yet(detail: str) -> bool:
+    """Whether what `connect` reports is about the way to the engine, not about its model."""
+    return detail in (STARTING, WAITING)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
+from coderls.session.status import Status
+
 Severity = Literal["error", "warning", "info"]
 
 
@@ -25,6 +27,9 @@ class Client(Protocol):
 
     def log(self, text: str) -> None:
         """A line for those who look into the editor's log of this server."""
+
+    def status(self, status: Status) -> None:
+        """The session is in this state now: something for a status bar."""
 
     async def progress(self, title: str) -> Progress:
         """Begin a progress bar; one that nobody sees where the editor has none."""
