@@ -93,30 +93,53 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """One option: `section.name`, what it is for, and the check that turns a raw value into a setting.
+class Check:
+    """Turns a raw value into a setting, or raises ValueError with the end of the sentence "it must be ...".
 
-    `check` returns the value to use, or raises ValueError with the end of the sentence "it must be ...".
+    `schema` says the same in JSON Schema, for editors that help with writing settings.
     """
+
+    schema: Mapping[str, Any]
+    read: Callable[[Any], Any]
+
+    def __call__(self, value: Any) -> Any:
+        return self.read(value)
+
+
+def _check(**schema: Any) -> Callable[[Callable[[Any], Any]], Check]:
+    return lambda read: Check(schema, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: `section.name`, what it is for, and the check that a value has to pass."""
 
     key: str
     help: str
-    check: Callable[[Any], Any]
+    check: Check
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether an editor must not take it from a project's own settings: it chooses what runs, or who is asked."""
+        return self.key.partition(".")[0] in _GUARDED
 
 
+@_check(type="string")
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a string")
     return value
 
 
+@_check(type="boolean")
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
+def _one_of(*choices: str) -> Check:
+    @_check(type="string", enum=list(choices))
     def check(value: Any) -> str:
         if value not in choices:
             raise ValueError("one of " + ", ".join(choices))
@@ -125,7 +148,8 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return check
 
 
-def _whole(low: int, high: int) -> Callable[[Any], int]:
+def _whole(low: int, high: int) -> Check:
+    @_check(type="integer", minimum=low, maximum=high)
     def check(value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
             value = int(value)  # JSON clients send 64.0 for 64
@@ -136,31 +160,37 @@ def _whole(low: int, high: int) -> Callable[[Any], int]:
     return check
 
 
+@_check(type=["integer", "string"], pattern="^auto$", minimum=0, maximum=5000)
 def _delay(value: Any) -> int | None:
     try:
-        return None if value in ("auto", None) else _whole(0, 5000)(value)
+        delay: int | None = None if value in ("auto", None) else _whole(0, 5000)(value)
     except ValueError as error:
         raise ValueError(f"`auto` or {error}") from None
+    return delay
 
 
+@_check(type="array", items={"type": "string", "minLength": 1})
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item for item in value):
         raise ValueError("a list of strings")
     return tuple(value)
 
 
+@_check(type="number", minimum=0)
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
         raise ValueError("a number of seconds, 0 or more")
     return float(value)
 
 
+@_check(type="number", minimum=0)
 def _gigabytes(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
         raise ValueError("a number of gigabytes, 0 or more")
     return float(value)
 
 
+@_check(type="string", pattern="^$|^(https?://|unix:)")
 def _url(value: Any) -> str:
     if not isinstance(value, str) or (value and not value.startswith(("http://", "https://", "unix:"))):
         raise ValueError("an address that begins with http://, https:// or unix:")
@@ -230,6 +260,8 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
+#: Sections that no project may set. Here nothing can tell where a value came from: an editor's client has to.
+_GUARDED = ("engine",)
 #: Never repeated in a message or a log.
 _SECRET = ("engine.token",)
 #: Sections that belong to the editor's own client (`coderls.trace.server` of VS Code), not to us.
