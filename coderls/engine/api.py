@@ -1,7 +1,8 @@
 """What goes over the wire between the front and an engine, as frozen values.
 
 The protocol is OpenAI's completions API (https://platform.openai.com/docs/api-reference/completions)
-with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`, `drafts`.
+with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`, `drafts`,
+`exact`, `forced`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class GenerationRequest:
     `logprobs`: how many alternatives to report for each token, or None for no log-probabilities.
     `drafts`: texts that the output may be (after `required_prefix`) or repeat in parts, such as what was shown here
     before or accepted lately. They change nothing but the speed.
+    `exact`: the same numbers each time on the same engine, whatever is in its cache and whoever else asks: the prompt
+    is read anew in pieces of a fixed size, alone, and without drafts. Slower.
+    `forced`: the output is these tokens, to learn their log-probabilities; `max_tokens` counts for nothing then.
     """
 
     prompt: tuple[int, ...] | str
@@ -60,6 +64,8 @@ class GenerationRequest:
     required_prefix: str = ""
     priority: Priority = Priority.INTERACTIVE
     drafts: tuple[str, ...] = ()
+    exact: bool = False
+    forced: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

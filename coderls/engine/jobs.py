@@ -13,6 +13,9 @@ from coderls.engine.runner import Sample, SampleSpec
 from coderls.engine.speculate import Draft, TextDrafter
 from coderls.errors import CoderlsError, RequestRefused
 
+#: Forced tokens that are scored in one run: each needs a row of logits over the vocabulary.
+_MOST_FORCED = 64
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -65,6 +68,10 @@ class Candidate:
         if self.drafter is not None:
             self.drafter.watch(draft)
 
+    def forced(self) -> tuple[int, ...]:
+        """What the client forces the next tokens to be, all but the last of them: that one is chosen after these."""
+        return self.job.request.forced[self.produced : self.produced + _MOST_FORCED][:-1]
+
     def specs(self, draft: Sequence[int], healing: HealingIndex) -> tuple[tuple[int, ...], tuple[SampleSpec, ...]]:
         """How to choose the next token and one after each drafted token. The draft is cut where healing forbids it.
 
@@ -76,6 +83,8 @@ class Candidate:
         top = self.job.request.logprobs or 0
         for place, token in enumerate((*draft, -1)):
             allowed: Sequence[int] | None = healing.allowed(remaining) if remaining else None
+            if self.job.request.forced:
+                allowed = self.job.request.forced[self.produced + place :][:1]
             if allowed is not None and not allowed:
                 if not kept:
                     raise RequestRefused(f"No token of this model begins {remaining!r} (required_prefix).")

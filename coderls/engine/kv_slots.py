@@ -27,6 +27,7 @@ class _Slot:
     tokens: list[int] = field(default_factory=list)
     long: bool = False
     in_use: bool = False
+    spare: bool = False  # what is in it was made by somebody who spares the others
     last_used: int = 0
 
 
@@ -81,10 +82,13 @@ class KvSlots:
         """Whether a slot with room for `room` tokens is free."""
         return any(not slot.in_use and slot.length >= room for slot in self._slots)
 
-    def acquire(self, tokens: Sequence[int], room: int, *, long: bool = False) -> Grant | None:
+    def acquire(
+        self, tokens: Sequence[int], room: int, *, long: bool = False, fresh: bool = False, spares: bool = False
+    ) -> Grant | None:
         """A slot for `tokens` (at least one) with room for `room`, or None while all that fit are in use.
 
-        At least the last token is left to compute, since its logits are needed. `long`: see `Work.long`.
+        At least the last token is left to compute, since its logits are needed. `long`: see `Work.long`. `fresh`:
+        nothing that is there is used. `spares`: what others left is copied where there is another slot, not taken over.
         """
         if not tokens:
             raise ValueError("a request needs at least one token")
@@ -92,8 +96,8 @@ class KvSlots:
         free = [number for number, slot in enumerate(self._slots) if not slot.in_use and slot.length >= room]
         if not free:
             return None
-        shared = [common_prefix(slot.tokens, wanted) if slot.long == long else 0 for slot in self._slots]
-        target = self._target(free, shared)
+        shared = [common_prefix(slot.tokens, wanted) if slot.long == long and not fresh else 0 for slot in self._slots]
+        target = self._spare(free, shared) if spares else self._target(free, shared)
         source = max(range(len(shared)), key=lambda number: (shared[number], number == target))
         cached = shared[source]
         self._clock += 1
@@ -101,6 +105,7 @@ class KvSlots:
         slot.tokens = wanted[:cached]
         slot.long = long
         slot.in_use = True
+        slot.spare = spares
         slot.last_used = self._clock
         return Grant(target, cached, None if source == target else source)
 
@@ -109,6 +114,15 @@ class KvSlots:
         best = max(free, key=lambda number: (shared[number], -self._slots[number].length))
         if shared[best] and shared[best] * 2 >= len(self._slots[best].tokens):
             return best
+        return self._oldest(free)
+
+    def _spare(self, free: list[int], shared: list[int]) -> int:
+        """A free slot that was spare before, else the oldest but the best match."""
+        best = max(range(len(shared)), key=shared.__getitem__)
+        mine = [number for number in free if self._slots[number].spare]
+        return self._oldest(mine or [number for number in free if number != best] or free)
+
+    def _oldest(self, free: list[int]) -> int:
         return min(free, key=lambda number: (self._slots[number].length, self._slots[number].last_used))
 
     def extend(self, slot: int, tokens: Sequence[int]) -> None:

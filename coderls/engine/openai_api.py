@@ -178,10 +178,16 @@ def _asked(fields: Fields, prompt: tuple[int, ...] | str, max_tokens: int | None
         required_prefix=fields.text("required_prefix", "") or "",
         priority=Priority(priority or 0),
         drafts=fields.drafts(),
+        exact=fields.flag("exact"),
+        forced=fields.ids("forced"),
     )
     usage = bool((options or {}).get("include_usage"))
     # vLLM's name for counts in every event: a client that stops a generation early has them all the same.
     so_far = bool((options or {}).get("continuous_usage_stats"))
+    if request.forced:
+        if request.required_prefix or request.n != 1:
+            raise FieldRefused("forced", "alone: without required_prefix and n", list(request.forced))
+        request = replace(request, max_tokens=len(request.forced), drafts=())
     user = (fields.text("user", "") or "")[:LONGEST_NAME]
     return Asked(fields.text("model"), request, max_tokens, fields.flag("stream"), usage, so_far, user)
 

@@ -32,6 +32,8 @@ def completion_body(request: GenerationRequest, model: str, *, user: str) -> dic
             "required_prefix": request.required_prefix or None,
             "priority": int(request.priority),
             "drafts": _fitting(request.drafts) or None,
+            "exact": request.exact or None,
+            "forced": list(request.forced) or None,
             "user": user,
         }
         body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too

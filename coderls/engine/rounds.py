@@ -139,6 +139,7 @@ class Rounds:
         expected: list[list[int]] = []
         if self._speculates and request.max_tokens > 1:
             expected = [self._tokenizer.encode(request.required_prefix + text) for text in request.drafts]
+        drafts = self._speculates and request.max_tokens > 0 and not request.exact and not request.forced
         for index in range(request.n):
             generation = Generation(
                 list(job.prompt),
@@ -147,13 +148,15 @@ class Rounds:
                 samples=request.max_tokens > 0,
                 client=job.client,
                 long=0 < self._info.plain_context < room,
+                exact=len(job.prompt) if request.exact else 0,
+                spares=bool(request.forced),
             )
             self._candidates[generation] = Candidate(
                 job,
                 index,
                 OutputText(self.token_bytes, request.stop, request.required_prefix),
                 replace(request.sampling, seed=first_seed + index),
-                self._speculation.drafter(job.prompt, expected) if self._speculates and request.max_tokens else None,
+                self._speculation.drafter(job.prompt, expected) if drafts else None,
             )
             self.scheduler.add(generation)
 
@@ -194,7 +197,8 @@ class Rounds:
         sampling = [step for step in run.steps if step.last and step.generation.samples]
         tokens = sum(len(step.tokens) for step in run.steps)
         drafts = [self._candidates[step.generation].propose(LONGEST_DRAFT) for step in sampling]
-        if self._draft_model is not None and sampling and tokens <= SHORT * len(sampling):
+        plain = not any(step.generation.exact or step.generation.spares for step in sampling)
+        if self._draft_model is not None and sampling and plain and tokens <= SHORT * len(sampling):
             drafts = self._by_model(self._draft_model, sampling, tokens, drafts)
         chosen = self._speculation.chosen(tokens, drafts)
         by_step = dict(zip(map(id, sampling), chosen, strict=True))
@@ -208,7 +212,7 @@ class Rounds:
             specs: tuple[SampleSpec, ...] = ()
             if id(step) in by_step:
                 try:
-                    draft, specs = candidate.specs(by_step[id(step)], self._healing)
+                    draft, specs = candidate.specs(candidate.forced() or by_step[id(step)], self._healing)
                 except RequestRefused as error:
                     self._fail(candidate.job, error)
                     continue

@@ -22,6 +22,8 @@ SMALLEST_CHUNK = 16
 LARGEST_CHUNK = 4096
 #: A prompt that nobody waits behind runs in chunks of so many times the usual length: the run itself can be stopped.
 LONE_CHUNKS = 8
+#: Pieces of a prompt that is run in the same way each time.
+EXACT_CHUNK = 256
 #: A generation that lacks no more tokens than this runs together with others.
 SHORT = 8
 #: So many generations run together at most, and hold slots at once.
@@ -44,6 +46,8 @@ class Generation:
     `samples`: whether a token is to be chosen after the prompt (not for a mere prefill). `client`: who asked.
     `long`: see `Work.long`. `alone`: a run of several failed with it in, so that it runs by itself from then on.
     `interrupted`: a long chunk of it was stopped, so that its chunks have the usual length from then on.
+    `exact`: the length of its prompt, if it is to be run in the same pieces each time, anew and by itself; else 0.
+    `spares`: see `KvSlots.acquire`: nobody waits for it, and somebody may go on from what is in the slots.
     """
 
     tokens: list[int]
@@ -57,12 +61,20 @@ class Generation:
     cached: int | None = None
     alone: bool = False
     interrupted: bool = False
+    exact: int = 0
+    spares: bool = False
     last_run: int = 0
 
     @property
     def lacking(self) -> int:
         """Tokens whose KV has still to be computed; the last of them is never cached."""
         return len(self.tokens) - self.computed
+
+    def piece(self, size: int) -> int:
+        """How many tokens to run where `size` would do. One after another what one by one was chosen."""
+        if not self.exact:
+            return size
+        return min(EXACT_CHUNK, self.exact - self.computed) if self.computed < self.exact else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +242,7 @@ class Scheduler:
                 continue
             if victim is not None:
                 self._give_back(victim)
-            grant = self.slots.acquire(one.tokens, one.room, long=one.long)
+            grant = self.slots.acquire(one.tokens, one.room, long=one.long, fresh=one.exact > 0, spares=one.spares)
             if grant is not None:
                 one.slot, one.computed = grant.slot, grant.cached
                 one.cached = grant.cached if one.cached is None else one.cached
@@ -282,16 +294,16 @@ class Scheduler:
 
     def _chunk_of(self, generation: Generation, grants: tuple[Grant, ...]) -> Round:
         self._chunks += 1
-        lone = len(self.generations) == 1 and not generation.interrupted
+        lone = len(self.generations) == 1 and not generation.interrupted and not generation.exact
         usual = self.pace.chunk(generation.lacking)
         size = self.pace.chunk(generation.lacking, LONE_CHUNKS) if lone else usual
         return Round((_step(generation, size),), grants, lone=size > usual)
 
     def _together(self, ready: list[Generation]) -> list[Generation]:
         ready.sort(key=lambda generation: (self._served[generation.client], generation.last_run))
-        if ready[0].alone:
+        if ready[0].alone or ready[0].exact:
             return ready[:1]
-        return [generation for generation in ready if not generation.alone][:MOST_TOGETHER]
+        return [generation for generation in ready if not (generation.alone or generation.exact)][:MOST_TOGETHER]
 
     def check(self) -> None:
         """Raise RuntimeError when the books of generations and slots do not agree."""
@@ -309,12 +321,15 @@ class Scheduler:
 
 
 def _step(generation: Generation, size: int) -> Step:
+    size = generation.piece(size)
     piece = tuple(generation.tokens[generation.computed : generation.computed + size])
     return Step(generation, generation.computed, piece, size == generation.lacking)
 
 
 def _shares_soon(one: Generation, holders: list[Generation]) -> bool:
     """Whether somebody is computing what `one` would have to compute too: candidates of one prompt, most of all."""
+    if one.exact:
+        return False
     for other in holders:
         if other.priority != one.priority or other.lacking <= SHORT or other.long != one.long:
             continue

@@ -25,7 +25,7 @@ from coderls.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-FEATURES = ("required_prefix", "priority", "token_ids", "drafts")
+FEATURES = ("required_prefix", "priority", "token_ids", "drafts", "exact", "forced")
 LONGEST_QUEUE = 256
 
 Report = Callable[[str, str, float], None]  # state, detail, fraction
@@ -140,7 +140,8 @@ class Worker:
                 "Send a shorter prompt or ask for fewer tokens.",
             )
         vocabulary = self._info.vocab_size
-        wrong = next((token for token in job.prompt if not 0 <= token < vocabulary), None)
+        named = (*job.prompt, *job.request.forced)
+        wrong = next((token for token in named if not 0 <= token < vocabulary), None)
         if wrong is not None:
             raise RequestRefused(f"{wrong} is no token of this model.", f"Its ids go from 0 to {vocabulary - 1}.")
 

@@ -42,6 +42,7 @@ class Gate(FakeRunner):
         self.held: queue.SimpleQueue[None] | None = None
         self.failure: Exception | None = None
         self.log = ""  # for each run the first letter of what is in its slot
+        self.shapes: list[list[tuple[int, int, int]]] = []  # for each run start, tokens and samples of each work
 
     def run(self, batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
         if self.held is not None:
@@ -50,6 +51,7 @@ class Gate(FakeRunner):
             failure, self.failure = self.failure, None
             raise failure
         samples = super().run(batch, should_stop)
+        self.shapes.append([(work.start, len(work.tokens), len(work.samples)) for work in batch])
         self.log += self._tokenizer.decode(self._memory[batch[0].slot][:1])[:1]
         return samples
 
@@ -160,6 +162,47 @@ def test_the_second_time_all_but_one_token_comes_from_the_cache(bench: Bench) ->
     bench.ask("def f():\n    ")
     usage = bench.ask("def f():\n    ")[-1].usage
     assert usage.cached_tokens == usage.prompt_tokens - 1
+
+
+def test_an_exact_request_is_run_in_the_same_pieces_whatever_was_there_before(make: Callable[..., Bench]) -> None:
+    bench = make(speculates=True, slots=(1024, 1024))
+    prompt = "x" * 300 + "def f():\n    "
+
+    def shapes(**options: object) -> list[list[tuple[int, int, int]]]:
+        begins = len(bench.runner.shapes)
+        chunks = bench.ask(prompt, logprobs=0, **options)
+        assert text(chunks) == "return 1\n\nrest"
+        assert not options.get("exact") or chunks[-1].usage.cached_tokens == 0
+        return bench.runner.shapes[begins:]
+
+    first = shapes(exact=True, drafts=("return 1\n\nrest",))
+    size = len(bench.tokenizer.encode(prompt))
+    steps = len(bench.tokenizer.encode("return 1\n\nrest"))
+    assert first == [[(0, 256, 0)], [(256, size - 256, 1)], *[[(size + step, 1, 1)] for step in range(steps)]]
+    assert shapes() != first, "others go on from what is there"
+    assert shapes(exact=True) == first
+
+
+def test_an_exact_request_runs_alone(make: Callable[..., Bench]) -> None:
+    bench = make(slots=(512, 512, 512))
+    bench.runner.held = queue.SimpleQueue()
+    waits = [bench.submit("def f():\n    ", exact=exact)[1] for exact in (False, True, False)]
+    for _ in range(60):
+        bench.runner.held.put(None)
+    assert [text(finish(events)) for events in waits] == ["return 1\n\nrest"] * 3
+    sizes = {len(shape) for shape in bench.runner.shapes}
+    assert sizes == {1, 2}, "the other two run together"
+
+
+def test_forced_tokens_are_the_output_with_their_log_probabilities(bench: Bench) -> None:
+    wanted = tuple(bench.tokenizer.encode("another answer " * 12))
+    chunks = bench.ask("def f():\n    ", forced=wanted, max_tokens=len(wanted), logprobs=0)
+    assert tuple(token for chunk in chunks for token in chunk.token_ids) == wanted
+    assert [value for chunk in chunks for value in chunk.logprobs] == [-0.25] * len(wanted)
+    assert chunks[-1].finish_reason == "length"
+    before = bench.runner.runs
+    bench.ask("def f():\n    ", forced=wanted[:20], max_tokens=20, logprobs=0)
+    assert bench.runner.runs == before + 1, "they are scored side by side"
 
 
 def test_token_healing_keeps_the_typed_bytes(bench: Bench) -> None:

@@ -139,6 +139,34 @@ def test_nothing_is_reused_from_a_slot_whose_run_failed() -> None:
     assert grant.cached == 0
 
 
+def test_who_spares_the_others_leaves_what_they_go_on_from() -> None:
+    slots = KvSlots([16, 16, 16])
+    grant = slots.acquire([1, 2, 3, 4, 9], 8)
+    assert grant is not None
+    slots.extend(grant.slot, [1, 2, 3, 4, 9])
+    slots.release(grant.slot)
+    for last in (5, 6, 7):
+        spare = slots.acquire([1, 2, 3, 4, last], 8, spares=True)
+        assert spare is not None
+        assert spare.slot != grant.slot
+        assert spare.cached == 4
+        slots.extend(spare.slot, [last])
+        slots.release(spare.slot)
+    assert list(slots.tokens(grant.slot)) == [1, 2, 3, 4, 9]
+    alone = KvSlots([16])
+    only = alone.acquire([1, 2], 8, spares=True)
+    assert only is not None
+
+
+def test_a_fresh_slot_has_nothing_of_before() -> None:
+    slots = KvSlots([16, 16])
+    computed(slots, [1, 2, 3, 4])
+    grant = slots.acquire([1, 2, 3, 4, 5], 8, fresh=True)
+    assert grant is not None
+    assert (grant.cached, grant.copy_from) == (0, None)
+    assert list(slots.tokens(grant.slot)) == []
+
+
 def test_misuse_and_broken_books_are_noticed() -> None:
     slots = KvSlots([4])
     with pytest.raises(ValueError, match="not in use"):

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -96,6 +97,45 @@ def test_sampling_is_repeatable_by_its_seed_and_candidates_differ(client: OpenAI
     again = [choice.text for choice in client.completions.create(**options, seed=7).choices]
     assert first == again
     assert len(set(first)) > 1
+
+
+def test_exact_requests_give_the_same_numbers_whatever_was_asked_before(
+    engine: Engine, model: str, tokenizer: Tokenizer
+) -> None:
+    """To the last bit, in an engine whose cache knows the prompt in another way, and that does other things."""
+    prompt = tokenizer.encode(PREFIX * 12)
+
+    def ask(ids: list[int], **options: object) -> list[object]:
+        body = {"model": model, "prompt": ids, "max_tokens": 12, "logprobs": 0, "temperature": 0, **options}
+        choice = engine.http.post("/v1/completions", json=body).json()["choices"][0]
+        return [choice["text"], choice["token_ids"], choice["logprobs"]["token_logprobs"]]
+
+    draws = [{"temperature": 0}, {"temperature": 0.9, "seed": 1}, {"temperature": 0.9, "seed": 2}]
+    first = [ask(prompt, exact=True, **draw) for draw in draws]
+    for size in (40, 90, len(prompt) - 3):
+        ask(prompt[:size])
+    ask(prompt, drafts=["return a - b\n"])
+    with ThreadPoolExecutor(4) as pool:
+        beside = [pool.submit(ask, prompt[: 20 * size]) for size in range(1, 4)]
+        again = [ask(prompt, exact=True, **draw) for draw in draws]
+        assert all(future.result() for future in beside)
+    assert again == first
+    assert first[0] != first[1]
+
+
+def test_forced_tokens_have_the_log_probabilities_that_they_had_when_they_were_chosen(
+    client: OpenAI, engine: Engine, model: str, tokenizer: Tokenizer
+) -> None:
+    body = {"model": model, "prompt": PREFIX, "max_tokens": 8, "logprobs": 0, "temperature": 0}
+    chosen = engine.http.post("/v1/completions", json=body).json()["choices"][0]
+    forced = engine.http.post("/v1/completions", json={**body, "forced": chosen["token_ids"]}).json()["choices"][0]
+    assert forced["token_ids"] == chosen["token_ids"]
+    pairs = zip(forced["logprobs"]["token_logprobs"], chosen["logprobs"]["token_logprobs"], strict=True)
+    assert all(abs(left - right) < 0.05 for left, right in pairs)
+    other = tokenizer.encode("zebra zebra zebra")
+    unlikely = engine.http.post("/v1/completions", json={**body, "forced": other}).json()["choices"][0]
+    assert unlikely["token_ids"] == other
+    assert sum(unlikely["logprobs"]["token_logprobs"]) / len(other) < -3
 
 
 def test_log_probabilities_are_those_of_a_distribution(client: OpenAI, model: str) -> None:

@@ -435,3 +435,20 @@ def test_everybody_is_finished_once_with_the_books_in_order(lengths, arrivals, e
                     finished.append(one)
         books.check()
     assert sorted(map(id, finished)) == sorted(map(id, expected))
+
+
+def test_an_exact_one_that_lost_its_slot_goes_the_same_way_again() -> None:
+    books = scheduler([512], rate=10_000.0)
+    one = generation(list(range(300)), 20, Priority.BACKGROUND)
+    one.exact = 300
+    books.add(one)
+    first = [only(run(books)) for _ in range(4)]
+    assert [(step.start, len(step.tokens)) for step in first] == [(0, 256), (256, 44), (300, 1), (301, 1)]
+    other = generation([7] * 20)
+    books.add(other)
+    run(books)
+    books.remove(other)
+    again = []
+    while not again or not again[-1].last:
+        again.append(only(run(books)))
+    assert [(step.start, len(step.tokens)) for step in again] == [(0, 256), (256, 44), (300, 1), (301, 1), (302, 1)]
