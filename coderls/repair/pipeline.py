@@ -1,0 +1,227 @@
+"""The repair pipeline: one complaint in, verified repairs out, or what was tried.
+
+    the checkers' word ──> fixes of checkers ──> common slips ──> infill ──> chat
+                                    each: parse ──> linters ──> type checkers for the best few
+                           the first source with a proved repair is the last
+
+Cancelling the task stops everything, the engine's generation and started checkers included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from coderls.document import Document
+from coderls.errors import EngineError
+from coderls.repair.candidate import Candidate
+from coderls.repair.checkers import Checker, Step
+from coderls.repair.diagnostic import Diagnostic, clamped
+from coderls.repair.sources import Found, Source
+from coderls.repair.verify import Baseline, Rules, Verdict, is_same_complaint, newcomers, verify
+
+#: So many repairs are offered, and so many candidates of a source come to the parser, the linters, the type checkers.
+MOST_OFFERED = 3
+_TO_PARSE, _TO_LINT, _TO_TYPES = 64, 16, 6
+#: Type checkers are slow: after so many proved repairs no more are asked for.
+_ENOUGH = 2
+
+Progress = Callable[[str, float], None]
+Pause = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A repair that was proved: `evidence` are sentences about what was seen."""
+
+    candidate: Candidate
+    verdict: Verdict
+
+    @property
+    def title(self) -> str:
+        """What it does."""
+        return self.candidate.title
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Who was asked, and what they said."""
+        return self.verdict.evidence
+
+    @property
+    def proved_by(self) -> str:
+        """The names of the checkers that were asked: "parse, ruff, pyright"."""
+        return ", ".join(self.verdict.checked_by)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Repairs, the best first; or none, and what was tried.
+
+    `unverified` are candidates that at least parse, the best first, and why each was refused. `tried` counts
+    candidates by source. `reason` says why nothing could be tried at all.
+    """
+
+    repairs: tuple[Repair, ...] = ()
+    unverified: tuple[tuple[Candidate, str], ...] = ()
+    tried: tuple[tuple[str, int], ...] = ()
+    refusals: tuple[str, ...] = ()
+    reason: str = ""
+
+    def sentence(self) -> str:
+        """What the user is told when there is no repair."""
+        if self.reason:
+            return f"No verified fix. {self.reason}"
+        count = sum(number for _, number in self.tried)
+        names = ", ".join(f"{number} from {name}" for name, number in self.tried if number)
+        said = "; ".join(f"{reason.rstrip('.')}" for reason in self.refusals[:3])
+        tried = f"{count} candidates were tried ({names})" if count else "There was no candidate"
+        return f"No verified fix. {tried}." + (f" {said}." if said else "")
+
+
+@dataclass
+class _Work:
+    """What is known while the sources are asked one after another."""
+
+    baseline: Baseline
+    diagnostic: Diagnostic
+    checkers: Sequence[Checker]
+    rules: Rules | None
+    repairs: list[Repair] = field(default_factory=list)
+    unverified: list[tuple[Candidate, str]] = field(default_factory=list)
+    tried: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+
+    def outcome(self, reason: str = "") -> Outcome:
+        ranked = sorted(self.repairs, key=lambda one: rank(one.candidate))[:MOST_OFFERED]
+        why = tuple(reason for reason, _ in self.refusals.most_common(5))
+        unverified = sorted(self.unverified, key=lambda pair: rank(pair[0]))[:MOST_OFFERED]
+        return Outcome(tuple(ranked), tuple(unverified), tuple(self.tried.items()), why, reason)
+
+
+async def no_pause() -> None:
+    """For callers who have nothing more urgent."""
+
+
+async def repair(
+    document: Document,
+    diagnostic: Diagnostic,
+    *,
+    checkers: Sequence[Checker],
+    sources: Sequence[Source],
+    baseline: Baseline | None = None,
+    rules: Rules | None = None,
+    limit_s: float = 90.0,
+    progress: Progress = lambda _text, _fraction: None,
+    pause: Pause = no_pause,
+) -> Outcome:
+    """Proved repairs of `diagnostic` in `document`, or what was tried. Changes nothing.
+
+    `checkers` are those of the document's language, `sources` stand in the order in which they are asked. `pause` is
+    awaited between steps: it returns when nothing more urgent runs. After `limit_s` seconds no new step begins.
+    """
+    until = time.monotonic() + limit_s
+    work = _Work(baseline or Baseline(document), clamped(diagnostic, len(document.text)), checkers, rules)
+    progress("asking the checkers", 0.05)
+    reason = await _why_not(work)
+    if reason:
+        return work.outcome(reason)
+    for number, source in enumerate(sources):
+        await pause()
+        if time.monotonic() > until:
+            return work.outcome(f"It took longer than {limit_s:g} seconds." if not work.repairs else "")
+        progress(f"asking {source.name}", 0.1 + 0.9 * number / len(sources))
+        found = await _asked(source, until)
+        work.refusals.update(found.refused)
+        progress(f"checking what came from {source.name}", 0.1 + 0.9 * (number + 0.5) / len(sources))
+        await _prove(work, source.name, found.candidates, pause, until)
+        if work.repairs:
+            break
+    return work.outcome()
+
+
+def rank(candidate: Candidate) -> tuple[int, bool, float]:
+    """Smaller first, then what a checker itself offers as safe, then the likelier."""
+    return candidate.tokens_changed, not candidate.safe, -(candidate.logprob or 0.0)
+
+
+async def _why_not(work: _Work) -> str:
+    """Why no repair could ever be proved; "" where one could."""
+    if not work.checkers:
+        return f"No checker that coderls knows reads {work.baseline.document.language_id}."
+    failed: list[str] = []
+    for checker in sorted(work.checkers, key=lambda one: one.step):
+        report = await work.baseline.report(checker)
+        if report.failed:
+            failed.append(f"{checker.name}: {report.failed}")
+        if any(is_same_complaint(one, work.diagnostic, work.baseline.document) for one in report.diagnostics):
+            return ""
+    names = ", ".join(checker.name for checker in work.checkers)
+    return " ".join([f"None of the checkers that could be asked ({names}) reports this problem.", *failed])
+
+
+async def _asked(source: Source, until: float) -> Found:
+    try:
+        return await asyncio.wait_for(source.find(), max(0.1, until - time.monotonic()))
+    except asyncio.TimeoutError:
+        return Found(refused=(f"{source.name} took too long",))
+    except EngineError as error:
+        return Found(refused=(str(error),))
+
+
+async def _prove(work: _Work, name: str, candidates: Sequence[Candidate], pause: Pause, until: float) -> None:
+    """Sieve a source's candidates by ever more costly checkers; what passes all is a repair."""
+    left = [one for one in candidates if one.text not in work.seen]
+    work.seen.update(one.text for one in left)
+    work.tried[name] += len(left)
+    for step, most in ((Step.PARSE, _TO_PARSE), (Step.LINT, _TO_LINT)):
+        passed: list[Candidate] = []
+        for candidate in left[:most]:
+            await pause()
+            if time.monotonic() > until:
+                return
+            verdict = await verify(
+                work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules, upto=step
+            )
+            if verdict.accepted:
+                passed.append(candidate)
+            else:
+                work.refusals[verdict.reason] += 1
+        left = sorted(passed, key=rank) if step is Step.PARSE else passed
+    proved = 0
+    for candidate in left[:_TO_TYPES]:
+        await pause()
+        if time.monotonic() > until or proved >= _ENOUGH:
+            return
+        verdict = await verify(work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules)
+        if verdict.accepted:
+            work.repairs.append(Repair(candidate, verdict))
+            proved += 1
+        else:
+            work.unverified.append((candidate, verdict.reason))
+            work.refusals[verdict.reason] += 1
+
+
+async def no_worse(baseline: Baseline, candidate: Candidate, checkers: Sequence[Checker]) -> Verdict:
+    """Whether a change that the user asked for brings no new complaint: there is no complaint that it must mend."""
+    if candidate.text == candidate.original:
+        return Verdict(False, reason="It changes nothing.")
+    after = replace(baseline.document, text=candidate.text)
+    evidence: list[str] = []
+    asked: list[str] = []
+    for checker in sorted(checkers, key=lambda one: one.step):
+        old, new = await baseline.report(checker), await checker.check(after, limit_s=baseline.limit_s)
+        if old.failed or new.failed:
+            evidence.append(f"{checker.name} was left out: {old.failed or new.failed}")
+            continue
+        came = newcomers(old.diagnostics, new.diagnostics, candidate)
+        if came:
+            reason = f"{checker.name} has a new complaint: {came[0].message}"
+            return Verdict(False, tuple(evidence), reason, tuple(asked))
+        asked.append(checker.name)
+        evidence.append(f"{checker.name}: nothing new")
+    reason = "" if asked else "No checker could be asked."
+    return Verdict(bool(asked), tuple(evidence), reason, tuple(asked))

@@ -1,0 +1,151 @@
+"""Repairs of common slips, without any model: a name that is almost another one, a missing bracket, quote or colon.
+
+Each function yields many small edits, the likelier first. Most are wrong: `mend_syntax` sieves them by the parser at
+once, and what is left goes the way of all candidates, through `verify.py`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+import keyword
+import re
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
+from coderls.document import Document, Edit
+from coderls.repair.candidate import Candidate
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.region import enclosing
+
+#: So many candidates for one complaint about a name.
+MOST_NAMES = 16
+#: Names less alike than this are not tried for being alike (difflib's ratio).
+_ALIKE = 0.5
+_WORD = re.compile(r"[^\W\d]\w*")
+_QUOTED = re.compile(r"[\"'`‘’“”]([^\W\d][\w.]*)[\"'`‘’“”]")
+_PYTHON_NAMES = frozenset(dir(builtins)) - {name for name in dir(builtins) if name.startswith("_")}
+_PYTHON_MEMBERS = frozenset(
+    name for kind in (str, list, dict, set, bytes) for name in dir(kind) if not name.startswith("_")
+)
+#: What is often used without having been imported.
+_IMPORTS = {
+    **dict.fromkeys(("Any", "Callable", "ClassVar", "Dict", "Generic", "Iterable", "Iterator", "List", "Literal",
+                     "Mapping", "NamedTuple", "Optional", "Protocol", "Sequence", "Set", "Tuple", "Type", "TypeVar",
+                     "Union", "TYPE_CHECKING"), "typing"),
+    **dict.fromkeys(("Counter", "OrderedDict", "defaultdict", "deque", "namedtuple", "ChainMap"), "collections"),
+    **dict.fromkeys(("dataclass", "field", "replace"), "dataclasses"),
+    **dict.fromkeys(("lru_cache", "cache", "cached_property", "partial", "reduce", "wraps"), "functools"),
+    **dict.fromkeys(("accumulate", "chain", "combinations", "islice", "permutations", "product"), "itertools"),
+    **dict.fromkeys(("heappush", "heappop", "heapify"), "heapq"),
+    **dict.fromkeys(("bisect_left", "bisect_right", "insort"), "bisect"),
+    **dict.fromkeys(("contextmanager", "suppress"), "contextlib"),
+    **dict.fromkeys(("datetime", "timedelta", "timezone"), "datetime"),
+    **dict.fromkeys(("ABC", "abstractmethod"), "abc"),
+    "Path": "pathlib", "Enum": "enum", "Decimal": "decimal", "Fraction": "fractions", "Thread": "threading",
+}  # fmt: skip
+
+
+def mend_names(document: Document, diagnostic: Diagnostic) -> list[Candidate]:
+    """Other names for the one that a checker does not know: declared near by, alike, or known to the language."""
+    found: dict[str, Candidate] = {}
+    for edits, title in islice(_names(document, diagnostic), 4 * MOST_NAMES):
+        candidate = Candidate(document.text, edits, "rule", title)
+        if candidate.text != document.text:
+            found.setdefault(candidate.text, candidate)
+    return list(found.values())[:MOST_NAMES]
+
+
+def _names(document: Document, diagnostic: Diagnostic) -> Iterator[tuple[tuple[Edit, ...], str]]:
+    place = word_at(document, diagnostic)
+    if place is None:
+        return
+    start, end = place
+    text = document.text
+    word = text[start:end]
+    is_member = text[:start].rstrip().endswith(".")
+    yield from _about_self(document, start, end, is_member=is_member)
+    if not is_member and document.language_id == "python":
+        yield from _imports(document, word)
+    for name in _alike(document, diagnostic, start, end, is_member=is_member):
+        yield (Edit(start, end, name),), f"Change {word!r} to {name!r}"
+        if is_member and text[end : end + 2] == "()" and (text[end - len(word) - 1] == "."):
+            yield (Edit(start, end + 2, name),), f"Change {word + '()'!r} to {name!r}"
+
+
+def word_at(document: Document, diagnostic: Diagnostic) -> tuple[int, int] | None:
+    """The name that is complained about: one that the message quotes and the line has, else the one at its place."""
+    text = document.text
+    line_start, line_end = document.line_span(document.line_of(diagnostic.start))
+    low, high = min(diagnostic.start, line_end), min(max(diagnostic.end, diagnostic.start + 1), line_end)
+    words = [(match.start() + line_start, match.end() + line_start)
+             for match in _WORD.finditer(text[line_start:line_end])]  # fmt: skip
+    inside = [(start, end) for start, end in words if start < high and low < end]
+    for quoted in _QUOTED.findall(diagnostic.message):
+        for start, end in (*inside, *words):
+            if text[start:end] == quoted.rpartition(".")[2]:
+                return start, end
+    return inside[-1] if inside and not keyword.iskeyword(text[slice(*inside[-1])]) else None
+
+
+def _about_self(document: Document, start: int, end: int, *, is_member: bool) -> Iterator[tuple[tuple[Edit, ...], str]]:
+    """`x` where `self.x` is meant, and the other way round."""
+    text, word = document.text, document.text[start:end]
+    own = "self" if document.language_id == "python" else "this"
+    receiver = re.search(rf"\b{own}\s*\.\s*$", text[max(0, start - 20) : start])
+    if not is_member and own == "self" and re.search(rf"\bself\.{word}\b|\bdef {word}\(\s*self\b", text):
+        yield (Edit(start, start, "self."),), f"Change {word!r} to {'self.' + word!r}"
+    if not is_member and own == "this" and re.search(rf"\bthis\.{word}\b", text):
+        yield (Edit(start, start, "this."),), f"Change {word!r} to {'this.' + word!r}"
+    if receiver and (word in _PYTHON_NAMES or re.search(rf"(?<![.\w]){word}\b", text)):
+        yield (Edit(start - len(receiver[0]), start, ""),), f"Change {own + '.' + word!r} to {word!r}"
+
+
+def _imports(document: Document, word: str) -> Iterator[tuple[tuple[Edit, ...], str]]:
+    line = ""
+    if word in _IMPORTS:
+        line = f"from {_IMPORTS[word]} import {word}"
+    elif word in sys.stdlib_module_names and not word.startswith("_"):
+        line = f"import {word}"
+    if line:
+        place = _import_place(document)
+        end = "\r\n" if "\r\n" in document.text else "\n"
+        yield (Edit(place, place, line + end),), f"Add '{line}'"
+
+
+def _import_place(document: Document) -> int:
+    """Where a new import goes: above the first one, or below a docstring and comments at the top."""
+    first = re.search(r"^(?:import|from)\s(?!__future__)", document.text, re.MULTILINE)
+    if first:
+        return first.start()
+    head = re.match(r'(?:\s*#[^\n]*\n)*(?:\s*[rR]?("""|\'\'\').*?\1[^\n]*\n)?(?:from __future__[^\n]*\n)*',
+                    document.text, re.DOTALL)  # fmt: skip
+    return head.end() if head else 0
+
+
+def _alike(document: Document, diagnostic: Diagnostic, start: int, end: int, *, is_member: bool) -> list[str]:
+    """Names to try instead, the likeliest first: those that the message names, alike ones, and those near by."""
+    text, word = document.text, document.text[start:end]
+    region = enclosing(document, start, end)
+    before = r"\.\s*" if is_member else r"(?<![.\w])"
+    everywhere = [m[1] for m in re.finditer(rf"{before}([^\W\d]\w*)", text[:start] + " " * (end - start) + text[end:])]
+    near = set(re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start]))
+    known = set(everywhere)
+    if document.language_id == "python":
+        known |= _PYTHON_MEMBERS if is_member else _PYTHON_NAMES
+    known = {name for name in known if name != word and not keyword.iskeyword(name)}
+    suggested = [name for name in _QUOTED.findall(diagnostic.message) if name != word and name in known]
+
+    def likeness(name: str) -> float:
+        ratio = difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio()
+        parts = re.split(r"_|(?<=[a-z])(?=[A-Z])", word)
+        held = len(name) > 1 and (name in parts or word.endswith(name) or word.startswith(name))
+        return max(ratio, 0.75 if held else 0.0) + (0.1 if name in near else 0.0)
+
+    ranked = sorted(known, key=lambda name: (-likeness(name), name))
+    alike = [name for name in ranked[: MOST_NAMES // 2] if likeness(name) >= _ALIKE]
+    nearest = [
+        name for name in reversed(re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start])) if name in known
+    ]
+    return list(dict.fromkeys([*suggested, *alike, *nearest[:MOST_NAMES]]))

@@ -1,0 +1,157 @@
+"""Where candidates come from, cheapest first: fixes of the checkers, common slips, a FIM model, a chat model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from coderls.document import Document, ParseFile
+from coderls.engine.api import ChatRequest, Chunk, Priority, Sampling
+from coderls.errors import EngineError
+from coderls.repair.answers import Refused, read_answer
+from coderls.repair.candidate import Candidate
+from coderls.repair.checkers import Checker
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.infill import Filler, spans_for
+from coderls.repair.prompt import Task, form_for, messages
+from coderls.repair.slips import mend_names
+from coderls.repair.syntax_slips import mend_syntax
+from coderls.repair.verify import Baseline, is_same_complaint
+
+#: Of a chat's second try, whose answers are drawn.
+_TEMPERATURE = 0.7
+_DRAWN = 2
+#: Tokens of a chat's answer beyond the code itself, and the most in all.
+_ROOM, _MOST_TOKENS = 256, 4096
+_CHARACTERS_PER_TOKEN = 3
+#: Complaints about syntax, by rule or message: looked for with the parser.
+_SYNTAX = ("syntax", "indent", "parse", "expected", "unclosed", "never closed", "unterminated", "invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Candidates, and sentences about answers that were none."""
+
+    candidates: tuple[Candidate, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One way to come by candidates; `name` says it to the user. `find` may raise EngineError."""
+
+    name: str
+    find: Callable[[], Awaitable[Found]]
+
+
+class ChatEngine(Protocol):
+    """What is needed of a chat engine's client. Closing the iterator stops the generation."""
+
+    def chat(self, request: ChatRequest) -> AsyncIterator[Chunk]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chatter:
+    """A chat model (`model`: its name, from which its size is read) and the engine that runs it."""
+
+    engine: ChatEngine
+    model: str
+    priority: Priority = Priority.REPAIR
+
+
+def of_checkers(baseline: Baseline, diagnostic: Diagnostic, checkers: Sequence[Checker]) -> Source:
+    """What the checkers themselves offer against the complaint."""
+
+    async def find() -> Found:
+        found: list[Candidate] = []
+        for checker in checkers:
+            for fix in (await baseline.report(checker)).fixes:
+                if fix.diagnostic == diagnostic or is_same_complaint(fix.diagnostic, diagnostic, baseline.document):
+                    text = baseline.document.text
+                    found.append(Candidate(text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe))
+        return Found(tuple(found))
+
+    return Source("fixes of the checkers", find)
+
+
+def of_slips(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> Source:
+    """What people get wrong most: brackets, quotes, colons, indentation, names that are almost others."""
+
+    def look() -> Found:
+        said = f"{diagnostic.rule} {diagnostic.message}".lower()
+        about_syntax = any(word in said for word in _SYNTAX)
+        near = document.line_of(diagnostic.start)
+        found = mend_syntax(document, parse, near=near) if about_syntax else []
+        return Found(tuple(found or mend_names(document, diagnostic)))
+
+    return Source("common slips", lambda: asyncio.to_thread(look))
+
+
+def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> Source:
+    """The damaged span filled anew by a FIM model."""
+
+    async def find() -> Found:
+        return Found(tuple(await filler.fill(document, spans_for(document, diagnostic))))
+
+    return Source("the completion model", find)
+
+
+def of_chat(chatter: Chatter, task: Task, *, again: bool = False) -> Source:
+    """The enclosing function as a chat model writes it. `again`: a second try, whose answers are drawn."""
+
+    async def find() -> Found:
+        request = _request(chatter, task)
+        if again:
+            request = replace(request, n=_DRAWN, sampling=Sampling(_TEMPERATURE, 0.95, seed=1))
+        candidates: list[Candidate] = []
+        refused: list[str] = []
+        for said, finish_reason in await _turns(chatter.engine, request):
+            text = read_answer(
+                said,
+                task.document,
+                task.region,
+                path=task.path,
+                finish_reason=finish_reason,
+                instructed=bool(task.instruction),
+            )
+            if isinstance(text, Refused):
+                refused.append(text.reason)
+            else:
+                candidates.append(Candidate.of_text(task.document.text, text, "chat", _title(task)))
+        return Found(tuple(candidates), tuple(refused))
+
+    return Source(f"{chatter.model}, once more" if again else chatter.model, find)
+
+
+def _request(chatter: Chatter, task: Task) -> ChatRequest:
+    code = task.region.text(task.document)
+    most = min(_MOST_TOKENS, 2 * len(code) // _CHARACTERS_PER_TOKEN + _ROOM)
+    form = form_for(chatter.model, task.region)
+    return ChatRequest(
+        messages(task, form),
+        max_tokens=most,
+        priority=chatter.priority,
+        prediction=code if form == "whole" else "",
+    )
+
+
+async def _turns(engine: ChatEngine, request: ChatRequest) -> list[tuple[str, str]]:
+    """The text of each answer, and why it ended. Raises EngineError."""
+    said = dict.fromkeys(range(request.n), "")
+    ended = dict.fromkeys(range(request.n), "")
+    async with aclosing(engine.chat(request)) as chunks:  # type: ignore[type-var]
+        async for chunk in chunks:
+            if chunk.index in said:
+                said[chunk.index] += chunk.text
+                ended[chunk.index] = chunk.finish_reason or ended[chunk.index]
+    if not any(ended.values()):
+        raise EngineError("The chat engine did not end its answer.", "Ask again; its log may say why.")
+    return [(said[number], ended[number]) for number in said]
+
+
+def _title(task: Task) -> str:
+    first, last = task.region.first_line + 1, task.region.end_line
+    return f"Rewrite in lines {first} to {last}" if last > first else f"Rewrite line {first}"

@@ -1,0 +1,360 @@
+"""Slips that keep a file from being parsed: brackets, quotes, colons, indentation, and words of other languages.
+
+`mend_syntax` looks for one to four small edits after which the parser is content, or comes further than before: a
+search by the parser itself, in the order of what people do wrong most. It is written for Python, whose parser says
+where it stumbles; for other languages it tries brackets, quotes and semicolons against the syntax tree's faults.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+
+from coderls.document import Document, ParseFile
+from coderls.fim.brackets import balance
+from coderls.fim.python_syntax import first_fault
+from coderls.fim.stopping import indentation
+from coderls.repair.candidate import Candidate
+
+#: Edits after one another, forms that are kept at each step, and forms that are tried at each.
+_DEPTH = 4
+_KEPT = 3
+_TRIED = 120
+#: So many ways that end well are found, and no search goes on for longer (seconds).
+_ENOUGH = 4
+_LONGEST_S = 1.5
+#: Longer texts (characters) are left alone: CPython's parser holds the interpreter while it works.
+_LONGEST = 200_000
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+_TOKEN = re.compile(r"\w+|\"[^\"\n]*\"|'[^'\n]*'|[^\w\s]")
+_HEADER = re.compile(r"^\s*(?:async\s+)?(?:if|elif|else|for|while|def|class|try|except|finally|with|match|case)\b")
+#: What other languages write, and what Python does.
+_FOREIGN = (
+    (r"\belse\s+if\b|\belseif\b|\belsif\b", "elif"),
+    (r"&&", "and"),
+    (r"\|\|", "or"),
+    (r"!(?!=)\s*", "not "),
+    (r"(\w+)\+\+", r"\1 += 1"),
+    (r"(\w+)--", r"\1 -= 1"),
+    (r"\bnull\b|\bnil\b|\bundefined\b", "None"),
+    (r"\btrue\b", "True"),
+    (r"\bfalse\b", "False"),
+    (r"\bthis\b", "self"),
+    (r"^(\s*)(?:function|func|fn|fun)\b", r"\1def"),
+    (r"^(\s*)(?:const|let|var|int|float|string|auto)\s+(?=\w+\s*=)", r"\1"),
+    (r"\bnew\s+(?=\w+\()", ""),
+    (r"\bcatch\b", "except"),
+    (r"\bthrow\b", "raise"),
+    (r"\s*\{\s*$", ":"),
+    (r"//+", "#"),
+    (r"/\*+", "#"),
+    (r"^(\s*)\*+/?", r"\1#"),
+    (r"\*/", ""),
+    (r";\s*$", ""),
+    (r"=>", "="),
+    (r"=<", "<="),
+    (r"=!", "!="),
+    (r"===", "=="),
+    (r"!==", "!="),
+    (r"<>", "!="),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A text on the way: what was done to it, and how far its parser comes (the higher the better)."""
+
+    text: str
+    progress: tuple[int, int]
+    titles: tuple[str, ...]
+
+
+def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None) -> list[Candidate]:
+    """Texts of the document that parse, each with its edits; empty where it parses already, or nothing was found.
+
+    `near`: the line (from 0) that is complained about. Takes up to a second or two: call it in a thread.
+    """
+    text = document.text
+    judge = _python_progress if document.language_id == "python" else _tree_progress(document.language_id, parse)
+    start = judge(text) if len(text) <= _LONGEST else None
+    if start is None:
+        return []
+    lines_of = _python_places if document.language_id == "python" else _other_places(near)
+    slips = _python_slips if document.language_id == "python" else _other_slips
+    until = time.monotonic() + _LONGEST_S
+    front, found, seen = [_State(text, start, ())], list[_State](), {text}
+    for _ in range(_DEPTH):
+        better: list[_State] = []
+        for state in front:
+            place = lines_of(state.text, state.progress)
+            for changed, title in islice(slips(state.text, place, document.language_id), _TRIED):
+                if changed in seen or time.monotonic() > until:
+                    continue
+                seen.add(changed)
+                progress = judge(changed)
+                if progress is None:
+                    found.append(_State(changed, (0, 0), (*state.titles, title)))
+                elif progress > state.progress:
+                    better.append(_State(changed, progress, (*state.titles, title)))
+        if len(found) >= _ENOUGH or found or time.monotonic() > until:
+            break
+        front = sorted(better, key=lambda one: one.progress, reverse=True)[:_KEPT]
+    return [_candidate(document, state) for state in found[:_ENOUGH]]
+
+
+def _candidate(document: Document, state: _State) -> Candidate:
+    title = state.titles[0] if len(state.titles) == 1 else f"{state.titles[0]}, and {len(state.titles) - 1} more"
+    return Candidate.of_text(document.text, state.text, "rule", title)
+
+
+def _python_progress(text: str) -> tuple[int, int] | None:
+    """None when it parses; else the line at which the parser stumbles."""
+    fault = first_fault(text)
+    return None if fault is None else (fault.line, 0)
+
+
+def _tree_progress(language_id: str, parse: ParseFile) -> Callable[[str], tuple[int, int] | None]:
+    def judge(text: str) -> tuple[int, int] | None:
+        tree = parse(language_id, text)
+        faults = tree.faults() if tree is not None else 0
+        return None if faults == 0 else (-faults, 0)
+
+    return judge
+
+
+def _python_places(text: str, progress: tuple[int, int]) -> list[int]:
+    """The lines to try: where the parser stumbles, the one before, and the one where an open bracket stands."""
+    lines = text.split("\n")
+    at = min(max(0, progress[0]), len(lines) - 1)
+    above = next((line for line in range(at - 1, -1, -1) if lines[line].strip()), at)
+    return list(dict.fromkeys([at, above, *_open_line(lines, at)]))
+
+
+def _open_line(lines: list[str], at: int) -> Iterator[int]:
+    """The last line above that leaves a bracket or quote open."""
+    for line in range(at, max(-1, at - 30), -1):
+        own = balance(lines[line], "python")
+        if own.open or own.quote:
+            yield line
+            return
+
+
+def _other_places(near: int | None) -> Callable[[str, tuple[int, int]], list[int]]:
+    def places(text: str, _progress: tuple[int, int]) -> list[int]:
+        lines = text.split("\n")
+        at = min(max(0, near or 0), len(lines) - 1)
+        above = next((line for line in range(at - 1, -1, -1) if lines[line].strip()), at)
+        return list(dict.fromkeys([at, above]))
+
+    return places
+
+
+# What is tried on a line.
+
+Changed = tuple[str, str]
+
+
+def _python_slips(text: str, places: list[int], language_id: str) -> Iterator[Changed]:
+    lines = text.split("\n")
+    ways = (_colons, _comparisons, _brackets, _quotes, _foreign, _stray)
+    for way in ways[:4]:
+        for at in places:
+            yield from _with_line(lines, at, way(lines[at], language_id))
+    for at in places:
+        yield from _indented(lines, at)
+    for way in ways[4:]:
+        for at in places:
+            yield from _with_line(lines, at, way(lines[at], language_id))
+    for at in places:  # two slips in a line, of the commonest kinds
+        for first in (*_brackets(lines[at], language_id), *_comparisons(lines[at], language_id)):
+            yield from _with_line(lines, at, islice(_colons(first[0], language_id), 1))
+
+
+def _other_slips(text: str, places: list[int], language_id: str) -> Iterator[Changed]:
+    lines = text.split("\n")
+    for way in (_semicolons, _brackets, _quotes, _stray):
+        for at in places:
+            yield from _with_line(lines, at, way(lines[at], language_id))
+    for at in places:
+        line = lines[at]
+        blank = line[: len(line) - len(line.lstrip())]
+        yield "\n".join([*lines[: at + 1], blank + "}", *lines[at + 1 :]]), "Add a line '}'"
+        if line.strip() in ("}", "};", ")", "});"):
+            yield "\n".join([*lines[:at], *lines[at + 1 :]]), f"Take away the line {line.strip()!r}"
+
+
+def _with_line(lines: list[str], at: int, forms: Iterator[Changed]) -> Iterator[Changed]:
+    for form, title in forms:
+        yield "\n".join([*lines[:at], form, *lines[at + 1 :]]), title
+
+
+def _colons(line: str, language_id: str) -> Iterator[Changed]:
+    code, rest = _code(line)
+    if _HEADER.match(code) and not code.endswith(":"):
+        yield f"{code.rstrip('{;, ')}:{rest}", "Add ':'"
+        for match in re.finditer(r"\)", code):  # `if (x) return y`
+            yield f"{code[: match.end()]}:{code[match.end() :]}{rest}", "Add ':'"
+
+
+def _semicolons(line: str, language_id: str) -> Iterator[Changed]:
+    code, rest = _code(line, "//")
+    if code and not code.endswith((";", "{", "}")):
+        yield f"{code};{rest}", "Add ';'"
+    yield f"{code} {{{rest}", "Add '{'"
+
+
+def _comparisons(line: str, language_id: str) -> Iterator[Changed]:
+    singles = [match.start() for match in re.finditer(r"(?<![=!<>:+\-*/%&|^@])=(?!=)", line)]
+    for at in singles:
+        yield f"{line[:at]}=={line[at + 1 :]}", "Change '=' to '=='"
+    if len(singles) > 1:
+        yield re.sub(r"(?<![=!<>:+\-*/%&|^@])=(?!=)", "==", line), "Change '=' to '=='"
+    for match in re.finditer(r"==", line):
+        yield f"{line[: match.start()]}={line[match.end() :]}", "Change '==' to '='"
+
+
+def _brackets(line: str, language_id: str) -> Iterator[Changed]:
+    """The missing bracket at each place from the right, or one bracket less, or another kind of bracket."""
+    code, rest = _code(line)
+    body = code[:-1].rstrip() if code.endswith(":") else code
+    tail = code[len(body) :] + rest
+    own = balance(body, language_id)
+    missing = "".join(_PAIRS[one] for one in reversed(own.open))
+    places = [len(body), *(match.end() for match in reversed(list(_TOKEN.finditer(body))))]
+    if missing:
+        yield f"{body}{missing}{tail}", f"Add {missing!r}"
+        for closer in dict.fromkeys(missing):
+            for place in places[:24]:
+                yield f"{body[:place]}{closer}{body[place:]}{tail}", f"Add {closer!r}"
+    brackets = [match.start() for match in re.finditer(r"[()\[\]{}]", body)]
+    for place in reversed(brackets):
+        yield f"{body[:place]}{body[place + 1 :]}{tail}", f"Take away {body[place]!r}"
+    if own.extra:
+        opener = {closer: one for one, closer in _PAIRS.items()}[own.extra[0]]
+        for match in _TOKEN.finditer(body):
+            yield f"{body[: match.start()]}{opener}{body[match.start() :]}{tail}", f"Add {opener!r}"
+    for place in brackets:
+        for other in "()[]{}":
+            if other != body[place]:
+                yield f"{body[:place]}{other}{body[place + 1 :]}{tail}", f"Change {body[place]!r} to {other!r}"
+
+
+def _quotes(line: str, language_id: str) -> Iterator[Changed]:
+    """The other quote at each place from the right, or one quote less, or of the other kind."""
+    for quote in "\"'":
+        places = [match.start() for match in re.finditer(quote, line)]
+        if len(places) % 2 == 0:
+            continue
+        ends = [match.start() for match in re.finditer(r"[)\],:}\s]|$", line) if match.start() > places[-1]]
+        words = [match.end() for match in re.finditer(r"\w+", line)]
+        for place in dict.fromkeys([*ends, *words, *(match.start() for match in re.finditer(r"\w+", line))]):
+            yield f"{line[:place]}{quote}{line[place:]}", f"Add {quote}"
+        for place in places:
+            yield f"{line[:place]}{line[place + 1 :]}", f"Take away {quote}"
+        other = "'" if quote == '"' else '"'
+        for place in places:
+            yield f"{line[:place]}{other}{line[place + 1 :]}", f"Change {quote} to {other}"
+
+
+def _foreign(line: str, language_id: str) -> Iterator[Changed]:
+    """One thing of another language, and then all of them."""
+    whole = line
+    for pattern, replacement in _FOREIGN:
+        changed = re.sub(pattern, replacement, line)
+        if changed != line:
+            yield changed, f"Change {_first(pattern, line)!r} to {_first_new(pattern, replacement, line)!r}"
+        whole = re.sub(pattern, replacement, whole)
+    if whole != line:
+        yield whole, "Write it as Python does"
+
+
+def _first(pattern: str, line: str) -> str:
+    match = re.search(pattern, line)
+    return match[0].strip() if match else ""
+
+
+def _first_new(pattern: str, replacement: str, line: str) -> str:
+    match = re.search(pattern, line)
+    return match.expand(replacement).strip() if match else ""
+
+
+def _stray(line: str, language_id: str) -> Iterator[Changed]:
+    """One word or sign less."""
+    for match in reversed(list(_TOKEN.finditer(line))):
+        rest = line[match.end() :]
+        yield f"{line[: match.start()]}{rest.removeprefix(' ')}", f"Take away {match[0]!r}"
+
+
+def _indented(lines: list[str], at: int) -> Iterator[Changed]:
+    """The line, or the block that it begins, as deep as the lines around allow."""
+    line = lines[at]
+    if not line.strip():
+        return
+    own = indentation(line)
+    above = [text for text in lines[:at] if text.strip()][-12:]
+    unit = _unit(lines)
+    depths = [indentation(text) + (unit if _code(text)[0].endswith(":") else 0) for text in reversed(above)]
+    depths += [indentation(text) for text in reversed(above)] + [0]
+    below = next((number for number in range(at + 1, len(lines)) if lines[number].strip()), None)
+    if below is not None:
+        depths.append(indentation(lines[below]))
+    for depth in dict.fromkeys(depth for depth in depths if depth != own):
+        title = "Indent" if depth > own else "Unindent"
+        for end in dict.fromkeys((at + 1, _block_end(lines, at, own), _run_end(lines, at, own))):
+            moved = [_shifted(text, depth - own) for text in lines[at:end]]
+            count = f"{title} {len(moved)} lines" if len(moved) > 1 else f"{title} the line"
+            yield "\n".join([*lines[:at], *moved, *lines[end:]]), count
+
+
+def _block_end(lines: list[str], at: int, own: int) -> int:
+    """The end of the block whose first line this is: up to the first line that is shallower."""
+    end = at + 1
+    while end < len(lines) and (not lines[end].strip() or indentation(lines[end]) >= own):
+        end += 1
+    while end > at + 1 and not lines[end - 1].strip():
+        end -= 1
+    return end
+
+
+def _run_end(lines: list[str], at: int, own: int) -> int:
+    """The end of what belongs to this line: up to the first line that is as deep."""
+    end = at + 1
+    while end < len(lines) and (not lines[end].strip() or indentation(lines[end]) > own):
+        end += 1
+    while end > at + 1 and not lines[end - 1].strip():
+        end -= 1
+    return end
+
+
+def _shifted(line: str, columns: int) -> str:
+    if not line.strip():
+        return line
+    depth = max(0, indentation(line) + columns)
+    blank = line[: len(line) - len(line.lstrip())]
+    made = "\t" * (depth // 4) + " " * (depth % 4) if "\t" in blank and " " not in blank else " " * depth
+    return made + line.lstrip()
+
+
+def _unit(lines: list[str]) -> int:
+    """How many columns a block is deeper in this file: the commonest smallest step."""
+    depths = [indentation(line) for line in lines if line.strip()]
+    steps = [after - before for before, after in pairwise(depths) if 0 < after - before <= 8]
+    return max(set(steps), key=steps.count) if steps else 4
+
+
+def _code(line: str, mark: str = "#") -> tuple[str, str]:
+    """The line's code without blanks at its end, and the comment after it with the blanks before."""
+    quote = ""
+    for at, char in enumerate(line):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif line.startswith(mark, at):
+            code = line[:at].rstrip()
+            return code, line[len(code) :]
+    code = line.rstrip()
+    return code, line[len(code) :]
