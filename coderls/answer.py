@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from coderls.engine.api import Chunk, GenerationRequest, Usage
 from coderls.fim.stopping import Gap, stop_at
+
+logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -28,21 +32,27 @@ class Answer:
     logprob: float
 
 
+#: How an answer is found again: all that it depends on.
+Key = tuple[GenerationRequest, Gap]
+
+
 class AnswerCache:
     """Engines' answers to the same question: the same request (all of its prompt) and the same surroundings.
 
-    Not for draws without a seed, which are another each time. Bounded; the oldest go first.
+    Not for draws without a seed, which are another each time. Bounded; the oldest go first. It also holds what is still
+    being answered although nobody waits for it just now.
     """
 
     def __init__(self, size: int = 128) -> None:
         self._size = size
-        self._known: OrderedDict[tuple[GenerationRequest, Gap], Answer] = OrderedDict()
+        self._known: OrderedDict[Key, Answer] = OrderedDict()
+        self._late: dict[Key, asyncio.Future[Any]] = {}
 
-    def get(self, question: tuple[GenerationRequest, Gap]) -> Answer | None:
+    def get(self, question: Key) -> Answer | None:
         """The answer of before, if there is one."""
         return self._known.get(question)
 
-    def put(self, question: tuple[GenerationRequest, Gap], answer: Answer) -> None:
+    def put(self, question: Key, answer: Answer) -> None:
         """Remember an answer."""
         sampling = question[0].sampling
         if sampling.temperature > 0 and sampling.seed is None:
@@ -51,6 +61,29 @@ class AnswerCache:
         self._known.move_to_end(question)
         if len(self._known) > self._size:
             self._known.popitem(last=False)
+
+    def come_late(self, question: Key, work: asyncio.Future[Any]) -> None:
+        """`work` will put the answer in; it goes on until a request comes that does not want it."""
+        self._late[question] = work
+        work.add_done_callback(lambda done: self._came(question, done))
+
+    async def late(self, question: Key) -> None:
+        """Wait until the answer is in, if somebody is at it."""
+        work = self._late.get(question)
+        if work is not None and work is not asyncio.current_task():
+            await asyncio.wait([work])
+
+    def keep_late(self, wanted: Collection[Key]) -> None:
+        """Stop what comes late and is not wanted."""
+        for question, work in self._late.items():
+            if question not in wanted:
+                work.cancel()
+
+    def _came(self, question: Key, work: asyncio.Future[Any]) -> None:
+        if self._late.get(question) is work:
+            del self._late[question]
+        if not work.cancelled() and work.exception() is not None:
+            logger.warning("An alternative could not be made: %s", work.exception())
 
 
 async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Callable[[str], None]) -> Answer:

@@ -6,11 +6,11 @@ It joins what does not know of each other: `fim` (what to ask, what to keep), th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from coderls.answer import ask
+from coderls.answer import Answer, ask
 from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import Usage
 from coderls.errors import EngineError
@@ -27,6 +27,8 @@ from coderls.timings import Timings, Watch
 #: Documents longer than this (characters) are examined in a thread, so that the event loop stays free: 20,000
 #: characters of a text that is hard to parse take seconds.
 _LONG = 2_000
+#: So long alternatives are waited for once the first is there. They are computed side by side with it.
+_PATIENCE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +99,48 @@ async def complete(
     """Up to `request.alternatives` different completions at a cursor, the best first; none where nothing fits.
 
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
-    at once; where it fails at others than the first, there are fewer. `heard` gets the whole text of the first each
-    time that there is more of it. Cancelling stops the engine. Raises EngineError when the engine fails.
+    at once; where it fails at others than the first, there are fewer. Others that come much later than the first are
+    not waited for: they are in `tools.answers` when they are asked for again. `heard` gets the whole text of the first
+    each time that there is more of it. Cancelling stops the engine. Raises EngineError when the engine fails.
     """
     question = await question_at(request, tools)
     if question is None:
         return []
-    found = await asyncio.gather(
-        _answered(question, tools, heard),
-        *(_answered(question.sampled(seed), tools) for seed in range(1, request.alternatives)),
-        return_exceptions=True,
-    )
-    for error in found:
-        if isinstance(error, BaseException) and (error is found[0] or not isinstance(error, EngineError)):
-            raise error
-    return _ranked([made for made in found if isinstance(made, Completion)])
+    questions = [question, *(question.sampled(seed) for seed in range(1, request.alternatives))]
+    return await best_of(questions, tools, heard)
+
+
+async def best_of(
+    questions: Sequence[Question], tools: Tools, heard: Callable[[str], None] = lambda _text: None
+) -> list[Completion]:
+    """The completions that answer these questions, the best first (see `complete`)."""
+    answers = tools.answers
+    if answers is not None:
+        answers.keep_late({question.key for question in questions})
+    first = asyncio.ensure_future(_answered(questions[0], tools, heard))
+    others = [asyncio.ensure_future(_answered(question, tools)) for question in questions[1:]]
+    waited = {first, *others}
+    try:
+        best = await first
+        if others:
+            await asyncio.wait(others, timeout=None if answers is None or best is None else _PATIENCE_S)
+        if answers is not None:
+            for question, task in zip(questions[1:], others, strict=True):
+                if not task.done():
+                    answers.come_late(question.key, task)
+                    waited.discard(task)
+    finally:
+        for task in waited:
+            task.cancel()
+        await asyncio.gather(*waited, return_exceptions=True)
+    return _ranked([completion for task in (first, *others) if (completion := _made(task)) is not None])
+
+
+def _made(task: asyncio.Future[Completion | None]) -> Completion | None:
+    """What a task has made; None while it has not. Raises what is no failure of the engine."""
+    if not task.done() or isinstance(task.exception(), EngineError):
+        return None
+    return task.result()
 
 
 def _ranked(made: list[Completion]) -> list[Completion]:
@@ -126,43 +155,66 @@ async def _answered(
     question: Question, tools: Tools, heard: Callable[[str], None] = lambda _text: None
 ) -> Completion | None:
     """The engine's answer as an edit that was checked, or None."""
-    answers = tools.answers
-    document, offset, gap, watch = question.document, question.offset, question.gap, question.watch.fork()
-    looking = asyncio.ensure_future(_look_before(document, offset, tools.parse))  # while the engine works
+    watch = question.watch.fork()
+    looking = asyncio.ensure_future(look(question.document, question.offset, tools.parse))  # while the engine works
     try:
-        known = answers.get((question.asked, gap)) if answers is not None else None
-        answer = known or await ask(
-            tools.engine, replace(question.asked, drafts=question.drafts), gap, watch.first(heard)
-        )
-        if answers is not None:
-            answers.put((question.asked, gap), answer)
+        answer, known = await _answer(question, tools, watch.first(heard))
         watch.lap("engine")
-        first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
-        echoed = question.prompt.has_heading(first_line, document.language_id)
-        insertion = None if echoed else postprocess(answer.text, document, offset, gap)
-        watch.lap("postprocess")
-        checked = None if insertion is None else await _clean(insertion, await looking)
+        judged = await judge(question, answer, looking, watch)
     finally:
         looking.cancel()
-    watch.lap("verify")
-    if checked is None:
+    if judged.checked is None:
         return None
     prompt_tokens = answer.usage.prompt_tokens or sum(part.tokens for part in question.prompt.parts)
     return Completion(
-        text=checked.text,
-        start=checked.start,
-        end=checked.end,
+        text=judged.checked.text,
+        start=judged.checked.start,
+        end=judged.checked.end,
         finish_reason=answer.finish_reason,
         prompt=question.prompt,
         usage=replace(answer.usage, prompt_tokens=prompt_tokens),
         timings=watch.timings(),
         logprob=answer.logprob,
-        document=document,
+        document=question.document,
         snippets=question.snippets,
         reused="cache" if known else "",
         model=question.model,
-        was_cut=checked != insertion,
+        was_cut=judged.checked != judged.insertion,
     )
+
+
+async def _answer(question: Question, tools: Tools, heard: Callable[[str], None]) -> tuple[Answer, bool]:
+    """The engine's answer, and whether it was known before."""
+    answers = tools.answers
+    if answers is not None:
+        await answers.late(question.key)
+        known = answers.get(question.key)
+        if known is not None:
+            return known, True
+    answer = await ask(tools.engine, replace(question.asked, drafts=question.drafts), question.gap, heard)
+    if answers is not None:
+        answers.put(question.key, answer)
+    return answer, False
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of an answer: the edit that was made of it, and the form of that which breaks nothing."""
+
+    insertion: Insertion | None = None
+    checked: Insertion | None = None
+
+
+async def judge(question: Question, answer: Answer, before: Awaitable[Before], watch: Watch) -> Judged:
+    """What of an answer is fit to be shown. `before`: the document as `look` has seen it."""
+    document, gap = question.document, question.gap
+    first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
+    echoed = question.prompt.has_heading(first_line, document.language_id)
+    insertion = None if echoed else postprocess(answer.text, document, question.offset, gap)
+    watch.lap("postprocess")
+    checked = None if insertion is None else await _clean(insertion, await before)
+    watch.lap("verify")
+    return Judged(insertion, checked)
 
 
 async def recall(
@@ -181,7 +233,7 @@ async def recall(
         gap = gap_at(document, offset, settings.completion.multiline)
         found = postprocess(again.text, document, offset, gap)
         watch.lap("postprocess")
-        found = await _clean(found, await _look_before(document, offset, parse)) if found else None
+        found = await _clean(found, await look(document, offset, parse)) if found else None
         watch.lap("verify")
     if found is None or not found.text.strip():
         return None
@@ -196,7 +248,8 @@ async def recall(
     )
 
 
-async def _look_before(document: Document, offset: int, parse: ParseFile) -> Before:
+async def look(document: Document, offset: int, parse: ParseFile) -> Before:
+    """The document as it is before a completion, examined where the event loop does not wait for it."""
     if len(document.text) < _LONG:
         return look_before(document, offset, parse)
     return await asyncio.to_thread(look_before, document, offset, parse)

@@ -55,7 +55,8 @@ class CompletionRequest:
 class Tools:
     """What completions are made with, the same from one cursor to the next.
 
-    `fim` is what is known of the engine's model. What is in `answers` is not asked again.
+    `fim` is what is known of the engine's model. What is in `answers` is not asked again. `exact`: ask in such a way
+    that the same engine answers the same again, where it can (see `GenerationRequest`).
     """
 
     engine: Engine
@@ -64,6 +65,7 @@ class Tools:
     settings: Settings
     context: ContextSource | None = None
     answers: AnswerCache | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Question:
     drafts: tuple[str, ...]  # not a part of what is asked: the answer does not depend on them
     watch: Watch
     model: str
+
+    @property
+    def key(self) -> tuple[GenerationRequest, Gap]:
+        """All that the answer depends on, and where it is cut."""
+        return self.asked, self.gap
 
     def sampled(self, seed: int) -> Question:
         """The same, answered by a draw."""
@@ -99,7 +106,7 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=settings.context.layout, names=names)
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
-    asked = _generation(prompt, fim, settings)
+    asked = _generation(prompt, tools)
     known = request.drafts if "drafts" in fim.features else ()
     return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name)
 
@@ -131,13 +138,14 @@ async def _snippets(
     return await asyncio.to_thread(context.snippets, document, offset, budget_tokens=budget.context, count=fim.count)
 
 
-def _generation(prompt: Prompt, fim: FimModel, settings: Settings) -> GenerationRequest:
-    template, tokenizer = fim.template, fim.tokenizer
+def _generation(prompt: Prompt, tools: Tools) -> GenerationRequest:
+    template, tokenizer, features = tools.fim.template, tools.fim.tokenizer, tools.fim.features
     return GenerationRequest(
         prompt=prompt.content,
-        max_tokens=settings.completion.max_tokens,
+        max_tokens=tools.settings.completion.max_tokens,
         stop=() if tokenizer else tuple(template.written(name).strip() for name in template.stop),
         stop_token_ids=template.stop_ids(tokenizer) if tokenizer else (),
-        logprobs=0 if "token_ids" in fim.features else None,
+        logprobs=0 if "token_ids" in features else None,
         required_prefix=prompt.required_prefix,
+        exact=tools.exact and "exact" in features,
     )

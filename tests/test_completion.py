@@ -350,6 +350,57 @@ async def test_an_alternative_that_had_to_be_cut_comes_last(fim: FimModel) -> No
     assert await several("x = $0\n", engine, fim, 2) == ["longer_name", "a"]
 
 
+@dataclass
+class Slow(Choices):
+    """Draws wait until they are let go."""
+
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: int = 0
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        if request.sampling.temperature:
+            try:
+                await self.let_go.wait()
+            except asyncio.CancelledError:
+                self.stopped += 1
+                raise
+        async for chunk in super().stream(request):
+            yield chunk
+
+
+def asking(marked: str, engine: Slow, fim: FimModel, answers: AnswerCache, alternatives: int = 3) -> Any:
+    document, offset = at_cursor(marked)
+    request = CompletionRequest(document, offset, invoked=True, alternatives=alternatives)
+    return complete(request, Tools(engine, fim, parse_file, Settings(), answers=answers))
+
+
+async def test_alternatives_that_come_late_are_there_the_next_time(fim: FimModel) -> None:
+    engine, answers = Slow("foo\n", choices=("quux\n", "bar\n")), AnswerCache()
+    assert [made.text for made in await asking("x = $0\n", engine, fim, answers)] == ["foo"]
+    again = asyncio.ensure_future(asking("x = $0\n", engine, fim, answers))
+    await asyncio.sleep(0)
+    engine.let_go.set()
+    assert sorted(made.text for made in await again) == ["bar", "foo", "quux"]
+    assert len(engine.requests) == 3, "nothing was asked twice"
+
+
+async def test_alternatives_that_nobody_wants_any_more_are_stopped(fim: FimModel) -> None:
+    engine, answers = Slow("foo\n", choices=("quux\n", "bar\n")), AnswerCache()
+    await asking("x = $0\n", engine, fim, answers)
+    assert engine.stopped == 0
+    await asking("yy = $0\n", engine, fim, answers, alternatives=1)
+    assert engine.stopped == 2
+
+
+async def test_alternatives_are_waited_for_where_the_first_is_not_fit_to_be_shown(fim: FimModel) -> None:
+    engine, answers = Slow('"""\n', choices=("quux\n", "bar\n")), AnswerCache()
+    asked = asyncio.ensure_future(asking("x = $0\n", engine, fim, answers))
+    done, _ = await asyncio.wait([asked], timeout=0.5)
+    assert not done
+    engine.let_go.set()
+    assert sorted(made.text for made in await asked) == ["bar", "quux"]
+
+
 async def test_nothing_to_ask_has_no_alternatives(fim: FimModel) -> None:
     assert await several("a\0b $0\n", Choices("x\n"), fim, 1) == []
 

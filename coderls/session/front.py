@@ -82,6 +82,7 @@ class Session:
     async def close(self) -> None:
         """Stop everything of this session; the engine process stays for others."""
         self._generations.stop_all()
+        self._forget_answers()
         self._index.close()
         await self._engine.close()
         await asyncio.to_thread(self._tally.close)
@@ -271,7 +272,10 @@ class Session:
         work = import_heavy()
         document = place.document
         folder = self._index.folder_of(document)
-        if self._answers is None or self._answered_by is not engine.client:
+        if self._answers is not None and self._answered_by is not engine.client:
+            self._answers.keep_late(())
+            self._answers = None
+        if self._answers is None:
             self._answers, self._answered_by = work.AnswerCache(), engine.client
         try:
             request = work.CompletionRequest(
@@ -315,6 +319,8 @@ class Session:
     def _forget_answers(self) -> None:
         """Another model, or other settings: what was answered before would not be answered now."""
         self._memory.forget()
+        if self._answers is not None:
+            self._answers.keep_late(())
         self._answers = None
 
     async def _until_typing_rests(self, uri: str) -> bool:

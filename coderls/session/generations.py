@@ -119,8 +119,8 @@ class Generations(Generic[T]):
         running = self._running.get(place.document.uri)
         if running is not None and running.leads_to(place):
             fits, result = await self._wait(running, place)
-            if fits:
-                return result
+            if fits and (result is None or result):
+                return result  # else it came to nothing, which is no answer for this place
         self.stop(place.document.uri)
         generation = _Generation(place, work)
         self._running[place.document.uri] = generation

@@ -127,6 +127,22 @@ async def test_who_typed_on_behind_the_end_of_a_text_begins_anew() -> None:
     assert await second == "new"
 
 
+async def test_who_joined_begins_anew_when_that_came_to_nothing() -> None:
+    """It was withheld, as it would have broken the text that there was then."""
+    generations: Generations[str] = Generations()
+    withheld, anew = Played(), Played()
+    first = await begun(generations, "x = $0\n", withheld)
+    withheld.say("ab")
+    generations.supersede("file:///project/file.py")
+    assert await first is None
+    second = asyncio.ensure_future(generations.run(place("x = a$0\n"), anew.work))
+    await asyncio.sleep(0)
+    withheld.result.set_result("")
+    await anew.began.wait()
+    anew.result.set_result("whole")
+    assert await second == "whole"
+
+
 async def test_what_nobody_joins_stops() -> None:
     generations: Generations[str] = Generations()
     played = Played()
