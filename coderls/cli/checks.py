@@ -18,6 +18,7 @@ from coderls.cli.torch_probe import TorchFacts, has_nvidia_driver
 from coderls.engine import launch
 from coderls.engine.api import PROTOCOL_VERSION, Health
 from coderls.engine.client import Endpoint
+from coderls.engine.unix_socket import LONGEST_SOCKET_PATH
 from coderls.errors import CoderlsError, ModelError
 from coderls.models import catalogue, store
 from coderls.repo_context import parse
@@ -181,11 +182,11 @@ def _socket(endpoint: Endpoint) -> Finding:
         return Finding("socket", "ok", f"none: {endpoint}")
     path = Path(endpoint.socket)
     length = len(os.fsencode(path))
-    facts = {"path": str(path), "bytes": length, "limit": launch.LONGEST_SOCKET_PATH}
-    if length > launch.LONGEST_SOCKET_PATH:
-        todo = f"Use a path of at most {launch.LONGEST_SOCKET_PATH} bytes."
+    facts = {"path": str(path), "bytes": length, "limit": LONGEST_SOCKET_PATH}
+    if length > LONGEST_SOCKET_PATH:
+        todo = f"Use a path of at most {LONGEST_SOCKET_PATH} bytes."
         return Finding("socket", "fail", f"{path} is {length} bytes long", todo, facts)
-    detail = f"{path}, {length} of {launch.LONGEST_SOCKET_PATH} bytes"
+    detail = f"{path}, {length} of {LONGEST_SOCKET_PATH} bytes"
     try:
         mode = path.lstat().st_mode
     except OSError:

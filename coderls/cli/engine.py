@@ -1,15 +1,19 @@
-"""`coderls engine`: the process that runs the model. Editors start it by themselves."""
+"""`coderls engine`: runs the model (editors start it by themselves); shows and ends the engines that run."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
-from coderls.engine import guest, launch, loading, serve
-from coderls.errors import SettingsError
+from coderls.engine import guest, launch, loading, running, serve
+from coderls.engine.running import Running
+from coderls.errors import CoderlsError, SettingsError
 from coderls.models import store
 from coderls.settings import DEVICES, DTYPES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
 
@@ -17,7 +21,23 @@ from coderls.settings import DEVICES, DTYPES, NATIVE, SPECULATION, WEIGHTS, Engi
 def add_parser(subparsers: Any) -> None:
     """Add the command `engine`."""
     defaults = EngineSettings()
-    parser = subparsers.add_parser("engine", help="run the engine process (editors start it by themselves)")
+    parser = subparsers.add_parser(
+        "engine",
+        help="run the engine process (editors start it by themselves), show those that run, end them",
+        description="Run an engine, or show and end those that editors and other commands started. An engine that is "
+        "told to leave by Ctrl+C or SIGTERM does so with exit code 130 or 143.",
+    )
+    manage = parser.add_mutually_exclusive_group()
+    manage.add_argument("--list", action="store_true", help="show the engines of this user that run")
+    manage.add_argument(
+        "--stop",
+        nargs="?",
+        const="all",
+        metavar="NAME",
+        help="end engines: all, or those of a name in --list, a model or a process id; editors start a new one when "
+        "they need it",
+    )
+    parser.add_argument("--json", action="store_true", help="with --list: print JSON")
     parser.add_argument(
         "--model", default=defaults.model, metavar="NAME|DIR", help="model name or directory (default: %(default)s)"
     )
@@ -61,7 +81,67 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the engine until it is told to leave; returns the exit code."""
+    """Run the engine until it is told to leave, or show or end those that run; returns the exit code."""
+    if args.json and not args.list:
+        raise SettingsError("--json goes with --list only.", "Leave it out.")
+    if args.list:
+        return _list(as_json=args.json)
+    if args.stop is not None:
+        return _stop(args.stop)
+    return _serve(args)
+
+
+def _list(*, as_json: bool) -> int:
+    engines = running.running()
+    if as_json:
+        print(json.dumps([_facts(one) for one in engines], indent=1))
+        return 0
+    if not engines:
+        print("No engine runs.")
+        return 0
+    rows: list[tuple[str, ...]] = [("name", "model", "state", "device", "weights", "memory", "process")]
+    rows += [_row(one) for one in engines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n`coderls engine --stop NAME` ends one, `coderls engine --stop` all of them.")
+    return 0
+
+
+def _facts(engine: Running) -> dict[str, Any]:
+    return {"name": engine.name, "state": engine.state, "address": str(engine.file), "health": dict(engine.health)}
+
+
+def _row(engine: Running) -> tuple[str, ...]:
+    health = engine.health
+    taken = health.get("resident_bytes", 0)
+    memory = f"{taken / 1e9:.2f} GB" if isinstance(taken, int) and taken else ""
+    said = (str(health.get(name, "")) for name in ("device", "weights"))
+    return (engine.name, engine.model, engine.state, *said, memory, str(engine.pid or ""))
+
+
+def _stop(name: str) -> int:
+    engines = running.running()
+    wanted = running.chosen(engines, name)
+    if not wanted and name == "all":
+        print("No engine runs.")
+        return 0
+    if not wanted:
+        names = ", ".join(f"{one.name} ({one.model})" for one in engines) or "none runs"
+        raise SettingsError(f"No engine is called {name!r}.", f"Engines that run: {names}.")
+    failed: list[CoderlsError] = []
+    for one in wanted:
+        try:
+            running.end(one)
+            print(f"{one.name} ({one.model}) has left.")
+        except CoderlsError as error:
+            failed.append(error)
+            print(f"coderls: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _terminated)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if args.background:
         guest.stand_back()  # before there are threads
@@ -70,6 +150,11 @@ def run(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in launch.ENGINE_OPTIONS}
     load = loading.loader(args.model, **options)
     return serve.serve(listener, load, model=found.name, idle_exit_s=args.idle_exit)
+
+
+def _terminated(number: int, _: FrameType | None) -> NoReturn:
+    """SIGTERM before the server has handlers of its own: leave through every `finally`."""
+    raise SystemExit(128 + number)
 
 
 def _listener(args: argparse.Namespace) -> serve.Listener:

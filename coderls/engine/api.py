@@ -14,6 +14,8 @@ from enum import IntEnum
 #: Raised when front and engine would misunderstand each other; part of the socket's name.
 PROTOCOL_VERSION = 1
 PROTOCOL_HEADER = "x-coderls-protocol"
+#: Names the token that a request to leave needs on loopback.
+STOP_HEADER = "x-coderls-stop"
 #: Health's state, and an error code, of an engine on its way out: the client is to find or start another.
 LEAVING = "leaving"
 #: How much of `GenerationRequest.drafts` an engine of ours takes.
@@ -132,7 +134,8 @@ class Health:
     `features` names our own fields that this engine understands; the front uses no others.
     `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
     `prefill_tokens_per_s` is the best measured so far: the context budget follows it.
-    `ways`: how steps of the model are run; `memory`: what of the device's memory is for what, in bytes.
+    `ways`: how steps of the model are run; `memory`: what of the device's memory is for what, in bytes, as planned;
+    `resident_bytes`: what the process really has of the machine's (not a card's) memory at this moment.
     """
 
     protocol: int
@@ -151,3 +154,4 @@ class Health:
     prefill_tokens_per_s: float = 0.0
     features: tuple[str, ...] = ()
     pid: int = 0
+    resident_bytes: int = 0

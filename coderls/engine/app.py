@@ -23,9 +23,11 @@ from starlette.types import Receive, Scope, Send
 from coderls.engine import openai_api as wire
 from coderls.engine.api import LEAVING, Chunk, GenerationRequest, Usage
 from coderls.engine.chat import ChatTemplate
+from coderls.engine.exit_door import ExitDoor
 from coderls.engine.guard import Guard
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
+from coderls.engine.resident import resident_bytes
 from coderls.engine.worker import Worker
 from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 
@@ -37,11 +39,16 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def make_app(
-    worker: Worker, metrics: Metrics, *, token: str | None = None, used: Callable[[], None] = lambda: None
+    worker: Worker,
+    metrics: Metrics,
+    *,
+    token: str | None = None,
+    used: Callable[[], None] = lambda: None,
+    exit_door: ExitDoor | None = None,
 ) -> Starlette:
     """The ASGI application. `token`: what loopback clients must send; None behind a unix socket.
 
-    `used` is called for every request that counts as use of the engine.
+    `used` is called for every request that counts as use of the engine; `exit_door` takes requests to leave.
     """
     endpoints = _Endpoints(worker, metrics)
     return Starlette(
@@ -52,6 +59,7 @@ def make_app(
             Route("/v1/models/{model:path}", endpoints.model),
             Route("/health", endpoints.health),
             Route("/metrics", endpoints.metrics),
+            Route("/shutdown", (exit_door or ExitDoor(None)).asked, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, token=token, metrics=metrics, used=used)],
         exception_handlers={
@@ -81,7 +89,8 @@ class _Endpoints:
         self._chat: ChatTemplate | None = None
 
     async def health(self, _: Request) -> Response:
-        return JSONResponse({**asdict(self._worker.health), "prefill_tokens_per_s": self._worker.prefill_rate})
+        now = {"prefill_tokens_per_s": self._worker.prefill_rate, "resident_bytes": resident_bytes()}
+        return JSONResponse(asdict(self._worker.health) | now)
 
     async def metrics(self, _: Request) -> Response:
         return Response(self._metrics.text(), media_type=self._metrics.content_type)

@@ -17,7 +17,7 @@ from coderls.engine.api import PROTOCOL_HEADER, PROTOCOL_VERSION
 from coderls.engine.metrics import Metrics
 
 OUR_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics")
+ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/shutdown")
 
 
 class Guard:

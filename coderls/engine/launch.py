@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 import coderls
 from coderls import paths
 from coderls.engine.api import LEAVING, PROTOCOL_VERSION, Health
 from coderls.engine.client import Endpoint, EngineClient
+from coderls.engine.lock_file import LockFile
+from coderls.engine.unix_socket import is_too_long
 from coderls.errors import (
     EngineError,
     EngineMismatch,
@@ -35,7 +35,6 @@ from coderls.models import store
 from coderls.settings import EngineSettings
 
 NO_UNIX_SOCKETS = sys.platform == "win32" or not hasattr(socket, "AF_UNIX")
-LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for 104 with the final zero
 POLL_S = 0.05
 ANSWER_S = 60.0  # a process that was started has to answer after so long; the model may take longer
 LOG_LINES = 12
@@ -64,8 +63,8 @@ def endpoint_for(settings: EngineSettings, *, loopback: bool = NO_UNIX_SOCKETS) 
     if loopback:
         return Endpoint(port_file=str(paths.runtime_dir() / f"{name}.json"))
     path = paths.runtime_dir() / f"{name}.sock"
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        path = _short_folder() / path.name
+    if is_too_long(path):
+        path = paths.private_folder(short_folder_path()) / path.name
     return Endpoint(socket=str(path))
 
 
@@ -160,19 +159,15 @@ def _client(endpoint: Endpoint) -> EngineClient | None:
 @contextlib.asynccontextmanager
 async def _start_lock(endpoint: Endpoint, say: Progress) -> AsyncIterator[None]:
     """Held by the front that starts the engine, until that answers."""
-    lock = FileLock(f"{endpoint.socket or endpoint.port_file}.start", mode=0o600)
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
+    lock = LockFile(f"{endpoint.socket or endpoint.port_file}.start")
+    try:
+        while not lock.acquire():
             say(WAITING, 0.0)
             await asyncio.sleep(POLL_S)
-        except OSError as error:
-            raise EngineStartFailed(
-                f"{lock.lock_file} cannot be made: {error}.",
-                "Make room there, or set CODERLS_RUNTIME.",
-            ) from error
+    except OSError as error:
+        raise EngineStartFailed(
+            f"{lock.path} cannot be made: {error}.", "Make room there, or set CODERLS_RUNTIME."
+        ) from error
     try:
         yield
     finally:
@@ -307,8 +302,8 @@ def _files(folder: Path) -> list[str]:
         raise ModelBroken(f"{folder} cannot be read: {error}.", "Check the folder's permissions.") from error
 
 
-def _short_folder() -> Path:
-    """A private folder with a short name, for where the usual one is too long for a socket."""
+def short_folder_path() -> Path:
+    """A folder with a short name, for where the usual one is too long for a socket. It is not made here."""
     base = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return paths.private_folder(Path(base) / f"coderls-{user}")
+    return Path(base) / f"coderls-{user}"

@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +21,12 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from filelock import FileLock, Timeout
 
 from coderls.engine.app import make_app
+from coderls.engine.exit_door import ExitDoor
+from coderls.engine.lock_file import LockFile
 from coderls.engine.metrics import Metrics
+from coderls.engine.unix_socket import LONGEST_SOCKET_PATH, is_too_long, listens
 from coderls.engine.worker import Loaded, Report, Worker
 from coderls.errors import EngineStartFailed
 
@@ -33,17 +36,21 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FAILED_LINGER_S = 5.0  # so that whoever waits for the model can read why it failed
 LEAVING_S = 15.0  # an engine that has stopped listening is given so long to be gone
 POLL_S = 0.05
-LONGEST_SOCKET_PATH = 103  # bytes: macOS has room for 104 with the final zero
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound address. `token`: what clients must send there (None on a unix socket). `close` removes its files."""
+    """A bound address. `token`: what clients must send there (None on a unix socket). `close` removes its files.
+
+    `stop_token`: what a request to leave must name, and only this user can read; "": nothing (only this user can open
+    the socket); None: nobody can ask for that.
+    """
 
     socket: socket.socket
     name: str
     token: str | None
     close: Callable[[], None]
+    stop_token: str | None = None
 
 
 def listen_unix(path: Path) -> Listener:
@@ -53,11 +60,11 @@ def listen_unix(path: Path) -> Listener:
     """
     if not hasattr(socket, "AF_UNIX"):
         raise EngineStartFailed("This system has no unix sockets.", "Use --listen 127.0.0.1:0.")
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+    if is_too_long(path):
         raise EngineStartFailed(
             f"The socket path {path} is longer than {LONGEST_SOCKET_PATH} bytes.", "Choose a shorter one."
         )
-    lock = FileLock(f"{path}.lock", mode=0o600)  # held for life: the system frees it even if the engine is killed
+    lock = LockFile(f"{path}.lock")  # held for life: the system frees it even if the engine is killed
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if not path.parent.is_dir():  # the lock would make it, for everybody to enter
@@ -70,7 +77,7 @@ def listen_unix(path: Path) -> Listener:
         finally:
             os.umask(before)
         server.listen(128)
-    except (Timeout, OSError) as error:
+    except OSError as error:
         server.close()
         lock.release()
         raise _bind_failed(str(path), error) from error
@@ -79,33 +86,16 @@ def listen_unix(path: Path) -> Listener:
         path.unlink(missing_ok=True)
         lock.release()
 
-    return Listener(server, f"unix:{path}", None, close)
+    return Listener(server, f"unix:{path}", None, close, stop_token="")
 
 
-def _wait_for(lock: FileLock, path: Path) -> None:
-    """Take `lock` from an engine that is on its way out. Raises Timeout when that one listens, or does not leave."""
+def _wait_for(lock: LockFile, path: Path) -> None:
+    """Take `lock` from an engine that is on its way out. Raises OSError when that one listens, or does not leave."""
     until = time.monotonic() + LEAVING_S
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            return
-        except Timeout:
-            if _listens(path) or time.monotonic() > until:
-                raise
+    while not lock.acquire():
+        if listens(path) or time.monotonic() > until:
+            raise OSError(errno.EADDRINUSE, "another engine holds its lock")
         time.sleep(POLL_S)
-
-
-def _listens(path: Path) -> bool:
-    """Whether somebody is at the socket `path`. Raises OSError where that cannot be told, e.g. no permission."""
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(2.0)
-        try:
-            probe.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        except (BlockingIOError, TimeoutError):  # its queue is full: somebody is there
-            return True
-    return True
 
 
 def _remove_stale(path: Path) -> None:
@@ -116,7 +106,7 @@ def _remove_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise FileExistsError(errno.EEXIST, "it is a file that is no socket")
-    if _listens(path):
+    if listens(path):
         raise OSError(errno.EADDRINUSE, "another process listens on it")
     path.unlink(missing_ok=True)
 
@@ -130,6 +120,7 @@ def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | 
     if host not in LOOPBACK:
         raise EngineStartFailed(f"The engine does not listen on {host!r}.", "Use 127.0.0.1, localhost or ::1.")
     token = token or secrets.token_urlsafe(32)
+    stop_token = secrets.token_urlsafe(32)  # other programs are given the other one
     written = ""
     # asyncio sends without delay (TCP_NODELAY) only where the protocol is named: 40 ms of each first byte otherwise
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -141,7 +132,8 @@ def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | 
         server.listen(128)
         port = server.getsockname()[1]
         if port_file is not None:
-            written = json.dumps({"host": host, "port": port, "token": token, "pid": os.getpid()})
+            facts = {"host": host, "port": port, "token": token, "stop_token": stop_token, "pid": os.getpid()}
+            written = json.dumps(facts)
             _write_private(port_file, written)
     except OSError as error:
         server.close()
@@ -155,7 +147,7 @@ def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | 
                 port_file.unlink(missing_ok=True)
 
     shown = f"[{host}]" if ":" in host else host
-    return Listener(server, f"http://{shown}:{port}", token, close)
+    return Listener(server, f"http://{shown}:{port}", token, close, None if port_file is None else stop_token)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -167,9 +159,9 @@ def _write_private(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def _bind_failed(where: str, error: Exception) -> EngineStartFailed:
-    number = error.errno if isinstance(error, OSError) else errno.EADDRINUSE
-    if isinstance(error, Timeout) or number == errno.EADDRINUSE:
+def _bind_failed(where: str, error: OSError) -> EngineStartFailed:
+    number = error.errno
+    if number == errno.EADDRINUSE:
         return EngineStartFailed(f"{where} is taken: another process listens there.", "Stop it, or choose another.")
     if number in (errno.EACCES, errno.EPERM):
         return EngineStartFailed(f"There is no permission to listen on {where}.", "Choose another place.")
@@ -186,6 +178,7 @@ class _Server(uvicorn.Server):
         self._worker = worker
         self._leave = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.signal = 0  # the one that it left by
 
     def leave(self) -> None:
         """Stop serving; may be called from any thread and from signal handlers."""
@@ -208,42 +201,62 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave cleanly at SIGTERM and SIGINT; uvicorn's own would raise them again before our files are removed."""
+        """Leave cleanly at SIGTERM and SIGINT; uvicorn's own would raise them again before our files are removed.
+
+        The handlers stay to the end: a second Ctrl+C shall not leave files behind.
+        """
 
         def handle(number: int, _: FrameType | None) -> None:
             log.info("Leaving: signal %d", number)
+            self.signal = number
             self.leave()
 
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, handle)
+        yield
 
 
 def serve(listener: Listener, load: Callable[[Report], Loaded], *, model: str, idle_exit_s: float = 0.0) -> int:
     """Serve until a signal, or until nobody has asked for `idle_exit_s` seconds (0: for ever). Returns the exit code.
 
-    The address answers at once; `load` runs in the worker's thread meanwhile. Code 1: the model could not be loaded.
+    The address answers at once; `load` runs in the worker's thread meanwhile. Code 1: the model could not be loaded;
+    128 and its number: a signal. Where the worker's thread cannot be ended, the process ends here.
     """
     metrics = Metrics()
     worker = Worker(load, model=model, metrics=metrics)
+    number = 0
     try:
-        asyncio.run(_serve(listener, worker, metrics, idle_exit_s))
+        number = asyncio.run(_serve(listener, worker, metrics, idle_exit_s))
+    except (KeyboardInterrupt, SystemExit) as error:  # before our own handlers were there
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
     finally:
-        worker.stop()
+        ended = worker.stop()
         listener.close()
-    return 1 if worker.health.state == "failed" else 0
+    code = 128 + number if number else 1 if worker.health.state == "failed" else 0
+    if not ended:
+        _end_at_once(code)
+    return code
 
 
-async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit_s: float) -> None:
+def _end_at_once(code: int) -> None:
+    """End the process under a thread that is inside of a library: Python's own end would abort it in there."""
+    log.info("The model's thread is still at work: the process ends without it")
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit_s: float) -> int:
+    """Serve; returns the signal that ended it, or 0."""
     clock = _UseClock()
+    exit_door = ExitDoor(listener.stop_token)
     config = uvicorn.Config(
-        make_app(worker, metrics, token=listener.token, used=clock.touch),
+        make_app(worker, metrics, token=listener.token, used=clock.touch, exit_door=exit_door),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -254,6 +267,7 @@ async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit
         timeout_graceful_shutdown=3,
     )
     server = _Server(config, worker)
+    exit_door.leave = server.leave
     worker.on_end = lambda: _leave_after_failure(server, worker)
     idle = asyncio.create_task(_leave_when_idle(server, worker, clock, idle_exit_s))
     worker.start()
@@ -264,6 +278,7 @@ async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit
         idle.cancel()
         await asyncio.gather(idle, return_exceptions=True)
     log.info("Left")
+    return server.signal
 
 
 class _UseClock:

@@ -69,8 +69,11 @@ class Worker:
         """Begin to load; `health` says how far it is."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """End everything that runs with an error, and give the model's memory back."""
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """End everything that runs with an error, and give the model's memory back.
+
+        Returns whether the thread has ended; it has not where it is inside of something that takes longer.
+        """
         with self._lock:
             self._stopping = True
             if self.health.state != "failed":
@@ -78,6 +81,7 @@ class Worker:
         self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     @property
     def _ready(self) -> Rounds:
@@ -154,6 +158,8 @@ class Worker:
             self._prepare(loaded)
             while self._take_new():
                 self._ready.step()
+        except EngineLeaving:
+            log.info("The model is not loaded to its end")
         except CoderlsError as error:
             log.error("The engine cannot go on: %s", error)
             self._report("failed", str(error), 0.0)
@@ -164,7 +170,10 @@ class Worker:
             self._leave()
 
     def _report(self, state: str, detail: str, fraction: float) -> None:
+        """Note how far it is. Raises EngineLeaving out of a load that nobody waits for any more."""
         with self._lock:
+            if self._stopping and state in ("building", "loading"):
+                raise EngineLeaving("The engine is leaving.", "Ask again: it is started anew.")
             if self.health.state != LEAVING or state == "failed":
                 fraction = min(1.0, max(0.0, fraction))
                 self.health = replace(self.health, state=state, detail=detail, fraction=fraction)

@@ -363,6 +363,6 @@ async def test_a_runtime_folder_without_room_is_said(settings: EngineSettings, m
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(launch.FileLock, "acquire", full)
+    monkeypatch.setattr(launch.LockFile, "acquire", full)
     with pytest.raises(EngineStartFailed, match="No space left"):
         await launch.connect_or_start(settings)

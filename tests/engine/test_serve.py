@@ -17,8 +17,11 @@ import psutil
 import pytest
 
 from coderls.engine import serve
+from coderls.engine.api import LEAVING
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
+from coderls.engine.metrics import Metrics
 from coderls.engine.serve import listen_loopback, listen_unix
+from coderls.engine.worker import Loaded, Report, Worker
 from coderls.errors import EngineStartFailed
 from tests.engine.engines import answers, eventually, start_engine, stop, unix_http
 
@@ -210,7 +213,7 @@ def test_a_signal_ends_it_cleanly_even_while_it_generates(
         asking.start()
         eventually(lambda: "coderls_queue 1.0" in http.get("/metrics").text)
         process.send_signal(number)
-        assert process.wait(15) == 0
+        assert process.wait(15) == 128 + number
         asking.join()
     assert "leaving" in ended[0], "who waited was told"
     assert not path.exists()
@@ -229,8 +232,46 @@ def test_a_stalled_model_does_not_keep_it_from_leaving(tmp_path: Path, runtime_f
             http.post("/v1/completions", json={"prompt": "hang"}, timeout=0.3)
         assert http.get("/health").json()["state"] == "ready", "it still answers"
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(20) == 143
     process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_while_it_loads(tmp_path: Path, runtime_folder: Path, number: signal.Signals) -> None:
+    model = write_fake_model(tmp_path / "m", FakeScript(load_ms=60_000))  # a load that nothing interrupts
+    path = runtime_folder / "e.sock"
+    process = start_engine("--model", model, "--socket", path)
+    with unix_http(path) as http:
+        eventually(lambda: answers(http, "loading"))
+    process.send_signal(number)
+    assert process.wait(15) == 128 + number
+    assert not list(runtime_folder.iterdir()), "neither socket nor lock is left"
+    said = process.stdout.read().decode()
+    process.stdout.close()
+    assert "Traceback" not in said
+    assert "terminate" not in said
+
+
+def test_a_load_that_nobody_waits_for_ends_at_its_next_report() -> None:
+    reported, stopped = threading.Event(), threading.Event()
+    reached: list[str] = []
+
+    def load(report: Report) -> Loaded:
+        report("loading", "weights", 0.1)
+        reported.set()
+        assert stopped.wait(20)
+        report("loading", "more", 0.2)
+        reached.append("the end")
+        raise AssertionError
+
+    worker = Worker(load, model="m", metrics=Metrics())
+    worker.start()
+    assert reported.wait(20)
+    assert not worker.stop(timeout_s=0.0), "it is still inside of the load"
+    stopped.set()
+    assert worker.stop(timeout_s=20.0)
+    assert not reached
+    assert worker.health.state == LEAVING
 
 
 def test_it_leaves_when_nobody_asks_and_takes_its_socket_along(fake_dir: Path, runtime_folder: Path) -> None:
