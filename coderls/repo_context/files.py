@@ -10,6 +10,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from coderls.repo_context.changes import Changes
 from coderls.repo_context.languages.language import Language, parent_folder
 from coderls.repo_context.names import NameTable, hashes_of
 from coderls.repo_context.outline import Definition, Outline
@@ -47,9 +48,15 @@ class Shelf:
     `load` gives the outline of a key, or None when it is lost; `lost` is told of its file then.
     """
 
-    def __init__(self, load: Load = load_nothing, lost: Callable[[str], None] = lambda path: None) -> None:
+    def __init__(
+        self, load: Load = load_nothing, lost: Callable[[str], None] = lambda path: None, *, name: str = ""
+    ) -> None:
+        #: Of the workspace folder itself, for languages in which a folder's name is a package's.
+        self.name = name
         self.outlines: Mapping[str, Outline] = _Outlines(self)
         self.definition_count = 0
+        #: What changed so far: files, and settings that imports are resolved by.
+        self.changes = Changes()
         #: Told of each file that is new, other, or gone.
         self.noticed: Callable[[str], None] = lambda path: None
         self._load = load
@@ -81,6 +88,7 @@ class Shelf:
             if path not in self._numbers:
                 for group in self._enter(path):
                     touched[id(group)] = group
+                self.changes.note(path)
         for group in touched.values():
             group.sort()
 
@@ -96,12 +104,14 @@ class Shelf:
     def put_settings(self, path: str, text: str) -> None:
         """Keep the text of a settings file such as go.mod."""
         self._settings[path] = text
+        self.changes.note(path)
         self._settings_called.clear()
         self._resolved.clear()
 
     def drop(self, path: str) -> None:
         """Forget a file."""
         if self._settings.pop(path, None) is not None:
+            self.changes.note(path)
             self._settings_called.clear()
             self._resolved.clear()
         number = self._numbers.get(path)
@@ -111,6 +121,7 @@ class Shelf:
         del self._numbers[path]
         self._free.append(number)
         self._leave(path)
+        self.changes.note(path)
         self.noticed(path)
 
     def paths(self) -> list[str]:
@@ -273,6 +284,7 @@ class Shelf:
         self._names.add(number, hashes)
         self._outlined += 1
         self.definition_count += definitions
+        self.changes.note(path)
         self.noticed(path)
 
     def _clear(self, number: int) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coderls.document import Document, Snippet
+from coderls.document import Document, Edit, Snippet
 from coderls.paths import cache_dir
 from coderls.repo_context.building import Build, Progress
 from coderls.repo_context.candidates import Asker
@@ -22,9 +22,11 @@ from coderls.repo_context.exclusion import Tally
 from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages import by_id
 from coderls.repo_context.languages.language import Language
+from coderls.repo_context.outline import Outline
 from coderls.repo_context.parse import outline
 from coderls.repo_context.recent import Recent, Region
 from coderls.repo_context.retrieve import Query, Sources, ask, retrieve
+from coderls.repo_context.surroundings import word_at
 from coderls.repo_context.upkeep import Upkeep
 from coderls.repo_context.usages import Usages
 from coderls.repo_context.verdict import Verdict, verdict
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 #: Longer documents are parsed again by the worker only, not while a completion waits (characters).
 _PARSE_NOW = 30_000
 _MAX_COUNTS = 50_000
+#: Documents whose last answer is kept.
+_MAX_ANSWERS = 16
 _SETTLE_S = 5.0
 
 
@@ -50,6 +54,26 @@ class IndexStats:
     open_documents: int
     built: bool
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question, and all that its answer is made of. The word that is being typed is not in it."""
+
+    query: Query
+    state: tuple[object, ...]
+    budget: int
+    count: Callable[[str], int]
+
+    def is_like(self, other: _Asked) -> bool:
+        """Whether the answer is the same."""
+        mine, theirs = self.query, other.query
+        return (
+            (self.budget, self.count, self.state) == (other.budget, other.count, other.state)
+            and (mine.offset, mine.path, mine.language) == (theirs.offset, theirs.path, theirs.language)
+            and mine.document.text == theirs.document.text
+            and _outline_of(mine.view) == _outline_of(theirs.view)
+        )
 
 
 class RepositoryIndex:
@@ -81,6 +105,7 @@ class RepositoryIndex:
         self._open = self._intake.open
         self._views = self._intake.views
         self._busy = busy
+        self._answers: dict[str, tuple[_Asked, tuple[Snippet, ...]]] = {}
         self._costs: dict[Callable[[str], int], dict[str, int]] = {}
         self._watcher: Watcher | None = None
         self._built = False
@@ -113,6 +138,7 @@ class RepositoryIndex:
     def forget(self, uri: str) -> None:
         """The document was closed: its file on disk counts again. Returns at once."""
         document = self._intake.closed(uri)
+        self._answers.pop(uri, None)
         if document is not None and document.path is not None:
             self._upkeep.note(document.path)
 
@@ -198,7 +224,15 @@ class RepositoryIndex:
             return []
         number, query = found
         with self._lock:
-            return retrieve(query, self._sources(number, query.path), budget=budget_tokens, count=self._counting(count))
+            sources = self._sources(number, query.path)
+            asked = _Asked(query, sources.state(query.path), budget_tokens, count)
+            known = self._answers.get(document.uri)
+            if known is None or not known[0].is_like(asked):
+                answer = retrieve(query, sources, budget=budget_tokens, count=self._counting(count))
+                known = self._answers[document.uri] = asked, tuple(answer)
+                while len(self._answers) > _MAX_ANSWERS:
+                    del self._answers[next(iter(self._answers))]
+            return list(known[1])
 
     def asker(self, document: Document, offset: int) -> Asker | None:
         """What is known of a cursor before anything is looked for; None where `snippets` is empty."""
@@ -213,7 +247,11 @@ class RepositoryIndex:
         place = self._place(document)
         if language is None or place is None:
             return None
-        return place[0], Query(document, offset, place[1], language, self._view(document, language))
+        view = self._view(document, language)
+        start, end = word_at(document.text, offset)
+        if start < end:
+            document = document.apply(Edit(start, end, ""))
+        return place[0], Query(document, start, place[1], language, view)
 
     def _sources(self, number: int, path: str) -> Sources:
         recent = self._recent.regions(number, without=path)
@@ -293,3 +331,7 @@ class RepositoryIndex:
 
     def _note(self, text: str) -> None:
         self._workspace.notes[text] = None
+
+
+def _outline_of(view: View | None) -> Outline | None:
+    return view.outline if view is not None else None

@@ -66,7 +66,8 @@ class Intake:
             drop_unused(cache)
         self.stores = [Store(database_path(cache, folder) if cache else None) for folder in workspace.folders]
         self.shelves = tuple(
-            Shelf(store.outline, partial(self._note_lost, number)) for number, store in enumerate(self.stores)
+            Shelf(store.outline, partial(self._note_lost, number), name=folder.name)
+            for number, (store, folder) in enumerate(zip(self.stores, workspace.folders, strict=True))
         )
         self._lost_keys: set[bytes] = set()
         self._open_at: dict[tuple[int, str], str] = {}
@@ -113,7 +114,8 @@ class Intake:
                 return
             self.shelves[number].put(path, _lean(found))
             is_first = document.uri not in self.views
-            self.views[document.uri] = View.of(document, found)
+            view = self.views[document.uri] = View.of(document, found)
+        view.whole.find(document.text, found)
         if is_first and language is not None:
             self._load_imported(language, found, number, path)
 

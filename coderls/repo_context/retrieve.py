@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import islice
 
 from coderls.document import Document, Snippet
 from coderls.repo_context.candidates import Asker, copies_of, find
 from coderls.repo_context.files import Shelf
-from coderls.repo_context.languages.language import Import, Language
+from coderls.repo_context.languages.language import Language
 from coderls.repo_context.outline import Binding, Outline
 from coderls.repo_context.pack import pack
 from coderls.repo_context.parse import bindings
@@ -19,21 +18,21 @@ from coderls.repo_context.recent import Region
 from coderls.repo_context.scope import Scope
 from coderls.repo_context.surroundings import look_around, near_text
 from coderls.repo_context.twins import is_test, twins_of
-from coderls.repo_context.usages import Usage, Usages, expected_names, shorten, telling_lines
+from coderls.repo_context.usages import Usage, Usages, expected_names, shorten
 from coderls.repo_context.view import View
+from coderls.repo_context.whole_text import WholeText
 
 #: Types of variables are looked for in so many lines before and after the cursor.
 _LINES_BEFORE, _LINES_AFTER = 150, 30
-#: More imports that nothing uses are a list of names for others, as packages have.
-_MAX_IDLE = 12
-#: Names of one file of which this is asked: each is looked for in the whole text.
-_MAX_LOOKED_FOR = 400
 _NOTHING = Outline((), ())
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A cursor in an open document; `path` is its place in the workspace folder of `shelf`."""
+    """A cursor in an open document, without the word that is being typed: context must not change with each key.
+
+    `path` is the document's place in the workspace folder.
+    """
 
     document: Document
     offset: int
@@ -49,6 +48,10 @@ class Sources:
     shelf: Shelf
     usages: Usages
     recent: Sequence[Region] = ()
+
+    def state(self, path: str) -> tuple[object, ...]:
+        """What changes when an answer for `path` may be another one; the file itself does not count."""
+        return self.shelf.changes.besides(path), self.usages.changes.besides(path), tuple(self.recent)
 
 
 def retrieve(query: Query, sources: Sources, *, budget: int, count: Callable[[str], int]) -> list[Snippet]:
@@ -73,8 +76,8 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
     own = query.view.outline if query.view else _NOTHING
     line = document.line_of(offset)
     around = look_around(document.text, offset)
-    lines = telling_lines(document.text.split("\n"))
-    shares_lines = cache(partial(usages.shares_lines, lines=lines))
+    whole = query.view.whole if query.view else WholeText()
+    shares_lines = cache(partial(usages.shares_lines, lines=whole.telling(document.text)))
     by_signature = copies_of(own.definitions, shelf, shares_lines)
 
     def is_copied_code(path: str) -> bool:
@@ -88,7 +91,7 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
         line=line,
         is_copy=by_signature,
         bindings=_bindings(query, line),
-        idle=idle_imports(document.text, own.imports) | _idle_members(document.text, own),
+        idle=whole.idle(document.text, own),
         recent=sources.recent,
         twins=twins if is_test(query.path) else (),
         expected=expected_names(similar, lambda name: bool(shelf.defining(name))),
@@ -104,38 +107,3 @@ def _bindings(query: Query, line: int) -> Sequence[Binding]:
     first, last = max(0, line - _LINES_BEFORE), line + _LINES_AFTER
     end = starts[last] if last < len(starts) else len(text)
     return bindings(query.language, text[starts[first] : end], first_line=first, limit_s=0.02)
-
-
-def _is_used(text: str, name: str) -> bool:
-    """Whether `name` stands in `text` as a whole word a second time: once is its import."""
-    at, seen = text.find(name), 0
-    while at >= 0:
-        end = at + len(name)
-        if not (_is_word(text[at - 1 : at]) or _is_word(text[end : end + 1])):
-            seen += 1
-            if seen > 1:
-                return True
-        at = text.find(name, end)
-    return False
-
-
-def _is_word(sign: str) -> bool:
-    return sign == "_" or sign.isalnum()
-
-
-def _idle_members(text: str, own: Outline) -> dict[str, float]:
-    """Attributes that the file declares and does not use yet."""
-    held = dict.fromkeys(item.name for item in own.definitions if item.kind == "attribute" and item.type)
-    return _shared(name for name in list(held)[:_MAX_LOOKED_FOR] if not _is_used(text, name))
-
-
-def idle_imports(text: str, imports: Sequence[Import]) -> dict[str, float]:
-    """Imported names that the file does not use yet, each with its share of the chance that it is wanted now."""
-    bound = ((entry.alias, entry.alias.partition(".")[0]) for entry in imports[:_MAX_LOOKED_FOR])
-    return _shared(alias for alias, name in bound if name and not _is_used(text, name))
-
-
-def _shared(idle: Iterator[str]) -> dict[str, float]:
-    """Each of the names with its share; none where they are many."""
-    names = list(islice(idle, _MAX_IDLE + 1))
-    return {name: 1.0 / len(names) for name in names} if len(names) <= _MAX_IDLE else {}

@@ -70,11 +70,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 def look_around(text: str, offset: int) -> Surroundings:
     """The surroundings of `offset`. The word that is being typed is left out: the context must not change with it."""
-    start = end = offset
-    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
-        start -= 1
-    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
-        end += 1
+    start, end = word_at(text, offset)
     before = text[max(0, start - BEFORE) : start].split("\n")
     after = text[end : end + AFTER].split("\n")
     headers = _headers(text, start)
@@ -89,6 +85,16 @@ def look_around(text: str, offset: int) -> Surroundings:
         function=function,
         words=_words(before, after, function, classes),
     )
+
+
+def word_at(text: str, offset: int) -> tuple[int, int]:
+    """Where the word that holds or touches `offset` begins and ends; `offset` twice where there is none."""
+    start = end = offset
+    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        start -= 1
+    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    return start, end
 
 
 def near_text(text: str, offset: int) -> str:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 
+from coderls.repo_context.changes import Changes
 from coderls.repo_context.surroundings import Near, Surroundings
 from coderls.repo_context.windows import Windows
 
@@ -63,6 +64,8 @@ class Usages:
     """The windows of one workspace folder. `fetch` gives the text of a file, `pause` waits while it should."""
 
     def __init__(self, fetch: Callable[[str], str | None], pause: Callable[[], None] = lambda: None) -> None:
+        #: Which files were taken in so far.
+        self.changes = Changes()
         self._windows = Windows()
         self._fetch = fetch
         self._pause = pause
@@ -185,6 +188,7 @@ class Usages:
             if self._full and not self._windows.knows(path):
                 continue
             self._pause()
+            self.changes.note(path)
             try:
                 text = self._fetch(path)
                 if text is None or len(text) > _MAX_TEXT:

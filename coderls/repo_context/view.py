@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coderls.document import Document
 from coderls.repo_context.languages.language import Import, Language
 from coderls.repo_context.outline import Outline
+from coderls.repo_context.whole_text import WholeText
 
 #: A change so many lines away from an import may still belong to it (an open bracket, say).
 _MARGIN = 2
@@ -15,16 +16,20 @@ _MARGIN = 2
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The outline of an earlier version of a document, and the rows of its imports in `document`."""
+    """The outline of an earlier version of a document, and the rows of its imports in `document`.
+
+    `whole` is what that version's whole text says.
+    """
 
     document: Document
     outline: Outline
     import_rows: tuple[int, ...]
+    whole: WholeText
 
     @classmethod
     def of(cls, document: Document, outline: Outline) -> View:
         """The view of a document whose outline was just made."""
-        return cls(document, outline, outline.import_rows)
+        return cls(document, outline, outline.import_rows, WholeText())
 
     @property
     def imports(self) -> tuple[Import, ...]:
@@ -35,7 +40,7 @@ class View:
         """This view for a later version of the document; None when the change may have touched its imports."""
         old, new = self.document.text, document.text
         if old == new:
-            return View(document, self.outline, self.import_rows)
+            return replace(self, document=document)
         start, old_end, new_end = changed_span(old, new)
         first = old.count("\n", 0, start)
         last = first + old.count("\n", start, old_end)
@@ -46,7 +51,8 @@ class View:
             if any(word in lines for word in language.import_words):
                 return None
         shift = new.count("\n", start, new_end) - (last - first)
-        return View(document, self.outline, tuple(row + shift if row > last else row for row in self.import_rows))
+        rows = tuple(row + shift if row > last else row for row in self.import_rows)
+        return replace(self, document=document, import_rows=rows)
 
 
 def changed_span(old: str, new: str) -> tuple[int, int, int]:

@@ -11,9 +11,9 @@ from coderls.repo_context.languages.typescript import TYPESCRIPT
 from coderls.repo_context.rank import WEIGHTS
 from coderls.repo_context.receivers import class_names
 from coderls.repo_context.recent import Recent, Region
-from coderls.repo_context.retrieve import idle_imports
 from coderls.repo_context.surroundings import look_around
 from coderls.repo_context.twins import is_test, twins_of
+from coderls.repo_context.whole_text import idle_imports
 from coderls.repo_context.windows import Windows
 from tests.repo_context.repository import ask, check, open_document, show, write
 

@@ -61,6 +61,10 @@ class Declared(NamedTuple):
 class Files(Protocol):
     """The paths of one workspace folder, as import resolution sees them (relative, forward slashes)."""
 
+    @property
+    def name(self) -> str:
+        """What the workspace folder itself is called."""
+
     def has(self, path: str) -> bool:
         """Whether this file is known."""
 

@@ -67,12 +67,19 @@ def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
                 return []
             folder = parent_folder(folder)
         return _in(folder, inner, files)
-    if not inner:
-        return []
+    return _absolute(bare, folder, importer, files) if inner else []
+
+
+def _absolute(bare: str, folder: str, importer: str, files: Files) -> list[str]:
+    """Files of the module `bare`, imported in a file of `folder`."""
+    inner = bare.replace(".", "/")
     standard = bare.partition(".")[0] in sys.stdlib_module_names
     for root in _ROOTS if standard else (*_ROOTS, *_above(folder, files)):
         if found := _in(root, inner, files):
             return found
+    first, _, rest = inner.partition("/")
+    if first == files.name and files.has("__init__.py") and (found := _in("", rest, files)):
+        return found  # the workspace is the folder of a package, opened without what is around it
     if standard:
         return []
     # Elsewhere in the workspace: packages of a monorepo.
