@@ -19,7 +19,7 @@ from coderls.repo_context.recent import REACH, Region
 from coderls.repo_context.scope import Ref, Scope
 from coderls.repo_context.surroundings import Surroundings
 
-_MAX_CANDIDATES = 3_000
+_MAX_CANDIDATES = 1_000
 _MAX_IMPORTS = 400
 _MAX_NEAR_NAMES = 150
 #: A name that is defined in more files than this is looked up only where something else leads to it.
