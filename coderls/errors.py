@@ -14,6 +14,7 @@
     │   ├── DeviceLost         a card failed or is gone: this engine process can use it no more
     │   ├── RunStopped         a run of the model was stopped between two layers, as it was asked to
     │   └── RequestRefused     the engine says that this request is wrong (its `status` is the HTTP status)
+    ├── CheckerFailed          a compiler, linter or test command gave no answer that can be used
     ├── DocumentError          a document or position that cannot be worked on
     └── WorkspaceError         a repository or folder that cannot be read
 
@@ -89,6 +90,10 @@ class RequestRefused(EngineError):
     def __init__(self, what: str, todo: str = "", status: int = 400) -> None:
         super().__init__(what, todo)
         self.status = status
+
+
+class CheckerFailed(CoderlsError):
+    """A compiler, linter or test command gave no answer that can be used."""
 
 
 class DocumentError(CoderlsError):

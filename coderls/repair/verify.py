@@ -8,6 +8,7 @@ Nothing here writes to the editor's document or to the user's files.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,18 +17,15 @@ from dataclasses import dataclass, replace
 from coderls.document import Document
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers.checker import Checker, Report, Step
-from coderls.repair.diagnostic import Diagnostic, clamped
+from coderls.repair.diagnostic import Diagnostic, Severity, clamped
+from coderls.repair.guards import Rules, objection
+
+__all__ = ["Baseline", "Rules", "Verdict", "is_same_complaint", "newcomers", "remaining", "verify"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a repair may not do, besides failing a checker. All are on; benchmarks tell what each one costs.
-
-    near: changes lines near the complaint only. keep: does not delete the statement that is complained about.
-    """
-
-    near: bool = True
-    keep: bool = True
+_GONE = " is gone"
+_WORD = re.compile(r"\w+")
+_QUOTED = re.compile(r"[`'\"\u2018\u201c]([\w.]+)[`'\"\u2019\u201d]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,66 +74,101 @@ async def verify(
     """
     began = time.perf_counter()
     document = baseline.document
-    reason = refused_unseen(document, candidate, rules or Rules())
+    target = clamped(diagnostic, len(document.text))
+    reason = "The document has changed since this repair was made." if candidate.original != document.text else ""
+    reason = reason or objection(document, target, candidate, rules or Rules())
     verdict = Verdict(False, reason=reason)
     if not reason:
-        target = clamped(diagnostic, len(document.text))
-        verdict = await _ask_all(baseline, target, candidate, [one for one in checkers if one.step <= upto])
-        if verdict.accepted and upto is Step.TYPES and not any(" is gone" in line for line in verdict.evidence):
-            reason = "No checker here reports this problem, so none can say that it is gone."
-            verdict = replace(verdict, accepted=False, reason=reason)
+        some = sorted((one for one in checkers if one.step <= upto), key=lambda one: one.step)
+        verdict = await _ask_all(baseline, target, candidate, some)
+    if verdict.accepted and upto is Step.TYPES and not _is_gone(verdict):
+        reason = "No checker here reports this problem, so none can say that it is gone."
+        verdict = replace(verdict, accepted=False, reason=reason)
     return replace(verdict, took_s=time.perf_counter() - began)
-
-
-def refused_unseen(document: Document, candidate: Candidate, rules: Rules) -> str:
-    """Why a candidate is refused before any checker is asked; "" if it is not."""
-    if candidate.original != document.text:
-        return "The document has changed since this repair was made."
-    if candidate.text == document.text:
-        return "It changes nothing."
-    return ""
 
 
 async def _ask_all(
     baseline: Baseline, target: Diagnostic, candidate: Candidate, checkers: Sequence[Checker]
 ) -> Verdict:
+    """Ask one after the other until one objects."""
     evidence: list[str] = []
     asked: list[str] = []
-    reason = ""
+    like: list[str] = []
     after = replace(baseline.document, text=candidate.text)
-    for checker in sorted(checkers, key=lambda one: one.step):
+    for checker in checkers:
         old = await baseline.report(checker)
         if old.failed:
             evidence.append(f"{checker.name} was left out: {old.failed}")
             continue
         new = await checker.check(after, limit_s=baseline.limit_s)
         asked.append(checker.name)
-        mine = [one for one in old.diagnostics if is_same_complaint(one, target, baseline.document)]
-        reason = _objection(new, old, mine, candidate)
-        if reason:
-            break
-        gone = f"{mine[0].rule or mine[0].message} is gone, " if mine else ""
-        evidence.append(f"{checker.name}: {gone}nothing new")
-    return Verdict(not reason, tuple(evidence), reason, tuple(asked))
+        mine = same_complaints(old.diagnostics, target, baseline.document)
+        word = compare(old, new, mine, candidate)
+        if word.reason:
+            return Verdict(False, tuple(evidence), word.reason, tuple(asked))
+        evidence.append(f"{checker.name}: {word.said}")
+        if not mine and (closest := _closest(old.diagnostics, target)) is not None:
+            still = remaining([closest], new.diagnostics, candidate)
+            like.append(f"{checker.name} still says: {closest.message}" if still else "")
+    if not any(_GONE in line for line in evidence) and like:
+        # Nobody here knows the complaint by its name or words: those who complained about the very place must be happy.
+        reason = next((said for said in like if said), "")
+        evidence.append(f"what was said of this place{_GONE}")
+        return Verdict(not reason, tuple(evidence), reason, tuple(asked))
+    return Verdict(True, tuple(evidence), "", tuple(asked))
 
 
-def _objection(new: Report, old: Report, mine: Sequence[Diagnostic], candidate: Candidate) -> str:
-    """What a checker has against the candidate; `mine` are those of its complaints that are to go away."""
+def _is_gone(verdict: Verdict) -> bool:
+    return any(_GONE in line for line in verdict.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A checker's word on a candidate: what it has against it, or what it `said`."""
+
+    reason: str = ""
+    said: str = ""
+
+
+def compare(old: Report, new: Report, mine: Sequence[Diagnostic], candidate: Candidate) -> Comparison:
+    """What came and went between two reports; `mine` are the complaints of `old` that are to go away."""
     if new.failed:
-        return f"{new.checker} could not check it: {new.failed}"
+        return Comparison(f"{new.checker} could not check it: {new.failed}")
     left = remaining(mine, new.diagnostics, candidate)
     if left:
-        return f"{new.checker} still says: {left[0].message}"
+        return Comparison(f"{new.checker} still says: {left[0].message}")
     came = newcomers(old.diagnostics, new.diagnostics, candidate)
-    return f"{new.checker} has a new complaint: {came[0].message}" if came else ""
+    # A checker that stops at the first syntax error sees more once it is mended.
+    sees_more = old.blind and (not new.blind or new.faults < old.faults)
+    hidden = [one for one in came if sees_more and _was_hidden(one, candidate)]
+    came = [one for one in came if one not in hidden]
+    if came:
+        return Comparison(f"{new.checker} has a new complaint: {came[0].message}")
+    gone = f"{mine[0].rule or mine[0].message}{_GONE}, " if mine else ""
+    shown = f", {len(hidden)} elsewhere that the syntax error hid" if hidden else ""
+    return Comparison(said=f"{gone}nothing new{shown}")
+
+
+def same_complaints(own: Sequence[Diagnostic], target: Diagnostic, document: Document) -> list[Diagnostic]:
+    """Those of a checker's diagnostics that are the one that the client, perhaps with another tool, complains about."""
+    return [one for one in own if is_same_complaint(one, target, document)]
 
 
 def is_same_complaint(own: Diagnostic, target: Diagnostic, document: Document) -> bool:
-    """Whether a checker's diagnostic is the one that the client (perhaps another tool) complains about."""
-    if own.start <= target.end and target.start <= own.end:
-        return True
-    same_line = document.line_of(own.start) == document.line_of(target.start)
-    return same_line and (own.key == target.key or (own.rule != "" and own.rule == target.rule))
+    """Whether `own` has the rule or the words of `target`, and touches it or is on its line."""
+    if own.key.message != target.key.message and (own.rule != target.rule or not own.rule):
+        return False
+    return _touch(own, target) or document.line_of(own.start) == document.line_of(target.start)
+
+
+def _closest(own: Sequence[Diagnostic], target: Diagnostic) -> Diagnostic | None:
+    """The narrowest complaint that touches the place of `target`: other tools have other words for the same fault."""
+    near = [one for one in own if _touch(one, target) and one.severity <= Severity.WARNING]
+    return min(near, key=lambda one: one.end - one.start, default=None)
+
+
+def _touch(one: Diagnostic, other: Diagnostic) -> bool:
+    return one.start <= other.end and other.start <= one.end
 
 
 def remaining(mine: Sequence[Diagnostic], now: Sequence[Diagnostic], candidate: Candidate) -> list[Diagnostic]:
@@ -144,10 +177,15 @@ def remaining(mine: Sequence[Diagnostic], now: Sequence[Diagnostic], candidate: 
 
 
 def newcomers(old: Sequence[Diagnostic], new: Sequence[Diagnostic], candidate: Candidate) -> list[Diagnostic]:
-    """The complaints of `new` that no complaint of `old` accounts for: each of `old` accounts for one."""
+    """The complaints of `new` that no complaint of `old` accounts for: each of `old` accounts for one.
+
+    Hints do not count: they tell what could be dimmed.
+    """
     spare = Counter(one.shifted(candidate.smallest) for one in old)
     came = []
     for one in new:
+        if one.severity is Severity.HINT:
+            continue
         match = next((other for other, left in spare.items() if left and _agree(one, other)), None)
         if match is None:
             came.append(one)
@@ -162,4 +200,20 @@ def _is_at(now: Diagnostic, before: Diagnostic, candidate: Candidate) -> bool:
 
 def _agree(one: Diagnostic, other: Diagnostic) -> bool:
     """The same complaint, at places that touch: what an edit replaced may be anywhere in its new text."""
-    return one.key == other.key and one.start <= other.end and other.start <= one.end
+    return one.key == other.key and _touch(one, other)
+
+
+def _was_hidden(one: Diagnostic, candidate: Candidate) -> bool:
+    """Whether a complaint was there before, as far as can be told, and a syntax error kept the checker from seeing it.
+
+    It is about lines that the repair did not touch, and names nothing that the repair took away or brought.
+    """
+    moved = 0
+    for edit in candidate.smallest:
+        start = edit.start + moved
+        if one.start < start + len(edit.new_text) and start < max(one.end, one.start + 1):
+            return False
+        moved += len(edit.new_text) - (edit.end - edit.start)
+    changed = " ".join(candidate.original[edit.start : edit.end] + edit.new_text for edit in candidate.smallest)
+    words = set(_WORD.findall(changed))
+    return not any(words.issuperset(_WORD.findall(name)) for name in _QUOTED.findall(one.message))

@@ -8,6 +8,8 @@ from pathlib import Path
 from coderls.document import ParseFile
 from coderls.repair.checkers.checker import Checker, Fix, Report, Step
 from coderls.repair.checkers.parse import ParseChecker
+from coderls.repair.checkers.surroundings import Surroundings
+from coderls.repair.checkers.table import TABLE
 
 __all__ = ["Checker", "Fix", "Report", "Step", "find_checkers", "of_language"]
 
@@ -25,10 +27,15 @@ def find_checkers(folder: Path | None, *, trusted: bool, parse: ParseFile) -> tu
 
     In a trusted folder the project's own environment is looked into first. In an untrusted one, and for a file
     outside of any folder (`folder` None), only programs that lie elsewhere are used, and none that would run code of
-    the project.
-    Looks at the disk and starts nothing; a checker starts its program when it is first asked.
+    the project. Looks at the disk and starts nothing; a checker starts its program when it is first asked.
     """
-    return (ParseChecker(parse, PARSED),)
+    surroundings = Surroundings.of(folder, trusted=trusted)
+    found: list[Checker] = [ParseChecker(parse, PARSED)]
+    for row in TABLE:
+        program = surroundings.find(*row.programs)
+        if program is not None and (surroundings.trusted or not row.needs_trust):
+            found.append(row.kind(program, surroundings))
+    return tuple(found)
 
 
 def of_language(checkers: Sequence[Checker], language_id: str) -> tuple[Checker, ...]:

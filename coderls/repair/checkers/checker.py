@@ -37,7 +37,7 @@ class Report:
 
     `failed` is a sentence for the user when it could not say anything (it hangs, crashed, or printed what nobody
     understands): then `diagnostics` is empty and proves nothing. `blind` is set where it stopped at a syntax error and
-    so has not looked at the rest.
+    so has not looked at the rest. `faults` counts what a parser that goes on found wrong.
     """
 
     checker: str
@@ -46,6 +46,7 @@ class Report:
     took_s: float = 0.0
     failed: str | None = None
     blind: bool = False
+    faults: int = 0
 
 
 class Checker(Protocol):

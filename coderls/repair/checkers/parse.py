@@ -6,6 +6,7 @@ import ast
 import asyncio
 import time
 import warnings
+from dataclasses import replace
 
 from coderls.document import Document, ParseFile
 from coderls.repair.checkers.checker import Report, Step
@@ -13,6 +14,8 @@ from coderls.repair.diagnostic import Diagnostic
 
 #: Longer Python texts are left to tree-sitter: CPython's parser holds the interpreter while it works.
 LONGEST = 1_000_000
+#: A text with more faults is no code of this language.
+MOST_FAULTS = 100
 
 
 class ParseChecker:
@@ -29,27 +32,25 @@ class ParseChecker:
 
     async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
         began = time.perf_counter()
-        found = await asyncio.to_thread(self._faults, document)
-        took = time.perf_counter() - began
-        if isinstance(found, str):
-            return Report(self.name, took_s=took, failed=found)
-        return Report(self.name, found, took_s=took, blind=bool(found))
+        report = await asyncio.to_thread(self._read, document)
+        return replace(report, took_s=time.perf_counter() - began)
 
     async def aclose(self) -> None:
         return None
 
-    def _faults(self, document: Document) -> tuple[Diagnostic, ...] | str:
-        if document.language_id == "python" and len(document.text) <= LONGEST:
-            fault = python_fault(document)
-            return () if fault is None else (fault,)
+    def _read(self, document: Document) -> Report:
+        by_itself = document.language_id == "python" and len(document.text) <= LONGEST
+        stumbled = python_fault(document) if by_itself else None
+        if by_itself and stumbled is None:
+            return Report(self.name)
         tree = self._parse(document.language_id, document.text)
-        if tree is None:
-            return f"No grammar of coderls reads {document.language_id}, or the text is too long."
-        count = tree.faults()
-        if not count:
-            return ()
-        plural = "syntax error" if count == 1 else "syntax errors"
-        return (Diagnostic(0, len(document.text), f"{count} {plural}", source=self.name, rule="syntax-error"),)
+        if tree is None and not by_itself:
+            return Report(self.name, failed=f"{document.language_id} is not parsed, or the text is too long.")
+        faults = tree.faults() if tree is not None else 0
+        # A tree tells how many, not where: as many complaints as faults, so that one more is a new one.
+        somewhere = Diagnostic(0, len(document.text), "syntax error", source=self.name, rule="syntax-error")
+        found = (somewhere,) * min(faults, MOST_FAULTS) if stumbled is None else (stumbled,)
+        return Report(self.name, found, blind=bool(found), faults=faults)
 
 
 def python_fault(document: Document) -> Diagnostic | None:

@@ -1,0 +1,149 @@
+"""gcc and clang: `-fsyntax-only` over standard input. Nothing is compiled, linked or run.
+
+Of a project's compile_commands.json only flags that name folders, macros and the language are used: others can load
+plugins or write files. Formats: gcc's `-fdiagnostics-format=json` (gcc 9 to 14), and the plain lines of clang and of
+newer gcc. Columns count bytes from 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from coderls.document import Document, Edit
+from coderls.errors import CheckerFailed
+from coderls.repair.checkers.checker import Fix, Report, Step
+from coderls.repair.checkers.command import CommandChecker
+from coderls.repair.checkers.places import UNIX_LINES, Places
+from coderls.repair.checkers.process import Done
+from coderls.repair.diagnostic import Diagnostic, Severity
+
+_LANGUAGES = {"c": "c", "cpp": "c++"}
+_HARMLESS = re.compile(r"-(?:I|D|U|isystem|iquote|std=)")
+_TWO_WORDS = frozenset({"-I", "-D", "-U", "-isystem", "-iquote"})
+_SEVERITIES = {
+    "error": Severity.ERROR,
+    "fatal error": Severity.ERROR,
+    "warning": Severity.WARNING,
+}
+_CLANG = re.compile(r"^<stdin>:(\d+):(\d+): (fatal error|error|warning): (.*?)(?: \[(-W[\w+=-]+)\])?$", re.MULTILINE)
+_CLANG_FIX = re.compile(r'^fix-it:"<stdin>":\{(\d+):(\d+)-(\d+):(\d+)\}:"((?:[^"\\]|\\.)*)"$', re.MULTILINE)
+
+
+class CCompiler(CommandChecker):
+    """A C and C++ compiler that is asked to read only."""
+
+    name = "cc"
+    languages = frozenset(_LANGUAGES)
+    step = Step.TYPES
+
+    @property
+    def is_clang(self) -> bool:
+        """Whether it is clang, by its name."""
+        return "clang" in self.program.name
+
+    async def ask(self, document: Document, limit_s: float) -> Report:
+        folder = document.path.parent if document.path is not None else None
+        arguments = ["-fsyntax-only", "-Wall", "-x", _LANGUAGES[document.language_id]]
+        arguments += ["-fdiagnostics-parseable-fixits", "-fno-caret-diagnostics"] if self.is_clang else []
+        arguments += [] if self.is_clang else ["-fdiagnostics-format=json"]
+        arguments += ["-iquote", str(folder)] if folder is not None else []
+        arguments += self._flags(document.path)
+        done = await self.run([*arguments, "-"], document, limit_s)
+        report = self._clang(done, document) if self.is_clang else self._gcc(done, document)
+        if done.code and not report.diagnostics:
+            raise CheckerFailed(f"{self.program.name} ended with code {done.code}: {done.last_words}")
+        return report
+
+    def _gcc(self, done: Done, document: Document) -> Report:
+        text = done.stderr.strip()
+        start = text.find("[")
+        rows: list[dict[str, Any]] = json.loads(text[start:]) if start >= 0 else []
+        places = Places(document.text, "utf-8", UNIX_LINES)
+        found: list[Diagnostic] = []
+        fixes: list[Fix] = []
+        for row in rows:
+            caret = _own_place(row)
+            if row["kind"] not in _SEVERITIES or caret is None:
+                continue
+            diagnostic = _of_gcc(row, caret, places)
+            found.append(diagnostic)
+            edits = tuple(_gcc_edit(fixit, places) for fixit in row.get("fixits") or [])
+            if edits:
+                fixes.append(Fix(diagnostic, edits, f"Write {', '.join(repr(one.new_text) for one in edits)}"))
+        elsewhere = [row for row in rows if row["kind"] in ("error", "fatal error") and _own_place(row) is None]
+        if elsewhere and not found:
+            raise CheckerFailed(f"{self.program.name} stopped in another file: {elsewhere[0]['message']}")
+        return Report(self.name, tuple(found), tuple(fixes), blind=bool(done.code))
+
+    def _clang(self, done: Done, document: Document) -> Report:
+        places = Places(document.text, "utf-8", UNIX_LINES)
+        found: list[Diagnostic] = []
+        fixes: list[Fix] = []
+        for line in done.stderr.splitlines():
+            complaint, fix = _CLANG.match(line), _CLANG_FIX.match(line)
+            if complaint:
+                row, column, kind, message, rule = complaint.groups()
+                place = places.offset(int(row) - 1, int(column) - 1)
+                found.append(Diagnostic(place, place, message, _SEVERITIES[kind], "clang", rule or ""))
+            elif fix and found:
+                a, b, c, d = (int(number) - 1 for number in fix.groups()[:4])
+                edit = Edit(places.offset(a, b), places.offset(c, d), json.loads(f'"{fix[5]}"'))
+                fixes.append(Fix(found[-1], (edit,), f"Write {edit.new_text!r}"))
+        return Report(self.name, tuple(found), tuple(fixes), blind=bool(done.code))
+
+    def _flags(self, path: Path | None) -> list[str]:
+        folder = self.surroundings.folder
+        if path is None or folder is None:
+            return []
+        for place in (folder / "compile_commands.json", folder / "build" / "compile_commands.json"):
+            try:
+                commands = json.loads(place.read_text(encoding="utf-8"))
+                mine = next(one for one in commands if Path(one["directory"], one["file"]).resolve() == path.resolve())
+                words = mine.get("arguments") or shlex.split(mine["command"])
+            except (OSError, ValueError, StopIteration, KeyError, TypeError, RecursionError):
+                continue  # none here, or none that names this file
+            return _harmless([str(word) for word in words], Path(mine["directory"]))
+        return []
+
+
+def _harmless(words: list[str], folder: Path) -> list[str]:
+    flags: list[str] = []
+    for number, word in enumerate(words):
+        if word in _TWO_WORDS and number + 1 < len(words):
+            word += words[number + 1]  # noqa: PLW2901
+        if not _HARMLESS.match(word):
+            continue
+        for flag in ("-isystem", "-iquote", "-I"):
+            if word.startswith(flag) and len(word) > len(flag):
+                flags += [flag, str(folder / word[len(flag) :])]
+                break
+        else:
+            flags.append(word)
+    return flags
+
+
+def _own_place(row: dict[str, Any]) -> dict[str, Any] | None:
+    for location in row.get("locations") or []:
+        if location["caret"]["file"] == "<stdin>":
+            return dict(location)
+    return None
+
+
+def _of_gcc(row: dict[str, Any], location: dict[str, Any], places: Places) -> Diagnostic:
+    start = _gcc_offset(location.get("start") or location["caret"], places)
+    finish = location.get("finish") or location["caret"]
+    end = places.offset(finish["line"] - 1, finish.get("byte-column", finish["column"]))
+    rule = row.get("option") or ""
+    return Diagnostic(start, max(start, end), row["message"], _SEVERITIES[row["kind"]], "gcc", rule)
+
+
+def _gcc_edit(fixit: dict[str, Any], places: Places) -> Edit:
+    return Edit(_gcc_offset(fixit["start"], places), _gcc_offset(fixit["next"], places), fixit["string"])
+
+
+def _gcc_offset(place: dict[str, Any], places: Places) -> int:
+    return places.offset(place["line"] - 1, place.get("byte-column", place["column"]) - 1)

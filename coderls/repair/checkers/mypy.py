@@ -1,0 +1,73 @@
+"""mypy, with the text laid over the file by `--shadow-file`.
+
+Plugins are Python code that the project's configuration names: an untrusted project's configuration is not read.
+Format: `mypy --output json`, one object a line; lines count from 1, columns are characters from 0.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from coderls.document import Document
+from coderls.errors import CheckerFailed
+from coderls.paths import cache_dir
+from coderls.repair.checkers.checker import Report, Step
+from coderls.repair.checkers.command import CommandChecker, home_of
+from coderls.repair.checkers.places import Places
+from coderls.repair.checkers.process import Done, run
+from coderls.repair.diagnostic import Diagnostic, Severity
+
+_SEVERITIES = {"error": Severity.ERROR, "warning": Severity.WARNING, "note": Severity.INFORMATION}
+
+
+class Mypy(CommandChecker):
+    """The type checker that many Python projects test with."""
+
+    name = "mypy"
+    languages = frozenset({"python"})
+    step = Step.TYPES
+
+    async def ask(self, document: Document, limit_s: float) -> Report:
+        with tempfile.TemporaryDirectory(prefix="coderls-mypy-") as place:
+            shadow = Path(place) / "shadow.py"
+            shadow.write_bytes(document.text.encode("utf-8", "surrogatepass"))
+            path = document.path if document.path is not None and document.path.is_file() else shadow
+            done = await self._start(path, shadow, document, limit_s)
+        if done.code not in (0, 1, 2) or (done.code == 2 and not done.stdout):
+            raise CheckerFailed(f"mypy ended with code {done.code}: {done.last_words}")
+        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if done.code and not rows:
+            raise CheckerFailed(f"mypy printed no report: {done.last_words}")
+        places = Places(document.text, "utf-32")
+        mine = [row for row in rows if Path(row["file"]).name == path.name and row["severity"] != "note"]
+        if done.code == 2 and not mine:
+            raise CheckerFailed(f"mypy stopped at another file: {rows[0]['file']}: {rows[0]['message']}")
+        blind = any(row["code"] == "syntax" for row in mine)
+        return Report(self.name, tuple(_diagnostic(row, document, places) for row in mine), blind=blind)
+
+    async def _start(self, path: Path, shadow: Path, document: Document, limit_s: float) -> Done:
+        arguments = ["--output", "json", "--no-error-summary", "--no-pretty", "--show-error-end"]
+        arguments += ["--follow-imports", "silent", "--cache-dir", str(cache_dir() / "mypy")]
+        if not self.surroundings.trusted:
+            arguments += ["--config-file="]
+        if path != shadow:
+            arguments += ["--shadow-file", str(path), str(shadow)]
+        return await run(
+            [str(self.program), *arguments, "--", str(path)],
+            folder=home_of(document, self.surroundings),
+            environment=self.surroundings.environment(),
+            limit_s=limit_s,
+        )
+
+
+def _diagnostic(row: dict[str, Any], document: Document, places: Places) -> Diagnostic:
+    start = places.offset(row["line"] - 1, row["column"])
+    end = places.offset((row.get("end_line") or row["line"]) - 1, row.get("end_column") or row["column"])
+    first, last = document.line_span(document.line_of(start))
+    if not document.text[first:last].isascii():  # mypy 2.4 takes characters for bytes there, and is off to the left
+        start, end = first, last
+    message = row["message"] if not row.get("hint") else f"{row['message']} ({row['hint']})"
+    return Diagnostic(start, max(start, end), message, _SEVERITIES[row["severity"]], "mypy", row["code"] or "")

@@ -1,0 +1,63 @@
+"""ruff, over standard input. Its configuration is data and loads no code, so an untrusted project's is used too.
+
+Format: `ruff check --output-format json` (docs.astral.sh/ruff/settings/#output-format): rows and columns count
+characters from 1, and `end_location` is the first place not included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coderls.document import Document, Edit
+from coderls.errors import CheckerFailed
+from coderls.repair.checkers.checker import Fix, Report, Step
+from coderls.repair.checkers.command import CommandChecker, parsed
+from coderls.repair.checkers.places import Places
+from coderls.repair.diagnostic import Diagnostic, Severity
+
+_SYNTAX = "invalid-syntax"
+#: Ruff stops before the rest of its rules when it meets one of these.
+_BLINDING = frozenset({_SYNTAX, "E999", None})
+
+
+class Ruff(CommandChecker):
+    """The linter that most Python projects have."""
+
+    name = "ruff"
+    languages = frozenset({"python"})
+    step = Step.LINT
+
+    async def ask(self, document: Document, limit_s: float) -> Report:
+        path = document.path
+        isolated = path is None or self.surroundings.folder is None
+        arguments = ["check", "--no-cache", "--quiet", "--output-format", "json"]
+        arguments += ["--isolated"] if isolated else []
+        done = await self.run([*arguments, "--stdin-filename", str(path or "untitled.py"), "-"], document, limit_s)
+        if done.code not in (0, 1):
+            raise CheckerFailed(f"ruff ended with code {done.code}: {done.last_words}")
+        rows = parsed(self.name, done)
+        places = Places(document.text, "utf-32")
+        found = [(_diagnostic(row, places), row.get("fix")) for row in rows]
+        fixes = [_fix(diagnostic, fix, places) for diagnostic, fix in found if fix and fix.get("edits")]
+        blind = any(row.get("code") in _BLINDING for row in rows)
+        return Report(self.name, tuple(one for one, _ in found), tuple(fixes), blind=blind)
+
+
+def _diagnostic(row: dict[str, Any], places: Places) -> Diagnostic:
+    rule = row["code"] or _SYNTAX
+    severity = Severity.ERROR if rule == _SYNTAX or row.get("severity") == "fatal" else Severity.WARNING
+    start, end = _offset(row["location"], places), _offset(row["end_location"], places)
+    return Diagnostic(start, max(start, end), row["message"], severity, "ruff", rule)
+
+
+def _fix(diagnostic: Diagnostic, fix: dict[str, Any], places: Places) -> Fix:
+    edits = tuple(
+        Edit(_offset(edit["location"], places), _offset(edit["end_location"], places), edit["content"])
+        for edit in fix["edits"]
+    )
+    title = fix.get("message") or f"Apply ruff's fix for {diagnostic.rule}"
+    return Fix(diagnostic, edits, title, safe=fix.get("applicability") == "safe")
+
+
+def _offset(place: dict[str, int], places: Places) -> int:
+    return places.offset(place["row"] - 1, place["column"] - 1)

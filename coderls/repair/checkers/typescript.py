@@ -1,0 +1,31 @@
+"""tsc 7 and newer as a warm language server (`tsc --lsp --stdio`), which loads no plugins of the project; older ones in
+`tsserver.py`. TypeScript asks for types of JavaScript too where a jsconfig.json or `// @ts-check` says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from coderls.document import Document
+from coderls.repair.checkers.checker import Report, Step
+from coderls.repair.checkers.langserver import LanguageServer
+from coderls.repair.checkers.warm import WarmChecker, fixes_of
+
+
+class Tsc(WarmChecker):
+    """The TypeScript compiler."""
+
+    name = "tsc"
+    languages = frozenset({"typescript", "typescriptreact", "javascript", "javascriptreact"})
+    step = Step.TYPES
+
+    def command(self) -> list[str]:
+        return [str(self.program), "--lsp", "--stdio"]
+
+    def configure(self, section: str) -> Any:
+        return {}
+
+    async def report(self, found: list[dict[str, Any]], document: Document, server: LanguageServer) -> Report:
+        report = await super().report(found, document, server)
+        fixes = await fixes_of(found, document, self.uri_of(document), server, self.name)
+        return replace(report, fixes=fixes)
