@@ -13,6 +13,8 @@ from coderls.repo_context.outline import Outline
 class Tree:
     """The files of a workspace folder, as `languages.language.Files` wants them, read from a dict of texts."""
 
+    name = "project"
+
     def __init__(self, files: Mapping[str, str]) -> None:
         self.files = files
 
