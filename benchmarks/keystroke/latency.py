@@ -1,4 +1,4 @@
-"""Latency as an editor sees it: `python -m benchmarks.keystroke`.
+"""Latency as an editor sees it: `python -m benchmarks.keystroke latency`.
 
 A real client over stdio, the real server and engine processes, the source distribution of httpx 0.28.1. For each of
 200 places (drawn with a seed) the rest of a line is hidden and ghost text is asked for: cold, right after the jump,
@@ -15,26 +15,21 @@ import json
 import os
 import random
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 
+from benchmarks.keystroke.editor import COMMAND, Answer, Editor, counter, editor_at, engine_client, engines, own_folders
 from benchmarks.machine import describe, percentile, wait_for_idle
 from coderls.cli.progress import Progress
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
-from devtools.lsp_client import CAPABILITIES, StdioClient, span
+from devtools.lsp_client import CAPABILITIES, StdioClient
 from devtools.sdists import HTTPX, project
 
-COMMAND = (sys.executable, "-m", "coderls", "--stdio")
 TYPED = 3
 STARTS = 9
 CANCELS = 40
@@ -93,20 +88,20 @@ class Results:
     engine_mib: float = 0.0
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure everything and print a table; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.keystroke", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.keystroke latency", description=__doc__)
     parser.add_argument("--project", type=Path, help="folder of Python sources (default: httpx 0.28.1, fetched once)")
     parser.add_argument("--model", default="nano", help="model name or directory (default: %(default)s)")
     parser.add_argument("--positions", type=int, default=200, help="places to ask at (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--idle-wait", type=float, default=60, help="wait so long for idle cores (s)")
     parser.add_argument("--json", type=Path, help="write all single measurements to this file")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     root = args.project or project(HTTPX, say=lambda line: print(line, file=sys.stderr))
     places = draw_places(root, args.positions, args.seed)
     results = Results(machine=str(describe(("coderls", "torch", "pygls"))), model=args.model)
-    with _folders() as scratch, Progress() as progress:
+    with own_folders() as scratch, Progress() as progress:
         results.idle = wait_for_idle(args.idle_wait)
         _measure_starts(results, progress)
         _measure_ghost_text(results, root, places, args.model, progress)
@@ -136,29 +131,6 @@ def draw_places(root: Path, count: int, seed: int) -> list[Place]:
     return places
 
 
-@contextmanager
-def _folders() -> Iterator[Path]:
-    """A runtime folder of our own, so that the engines are ours and can be ended."""
-    base = "/tmp" if Path("/tmp").is_dir() else None
-    scratch = Path(tempfile.mkdtemp(prefix="cl-", dir=base))
-    os.environ["CODERLS_RUNTIME"] = str(scratch)
-    try:
-        yield scratch
-    finally:
-        for process in _engines(scratch):
-            process.terminate()
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _engines(scratch: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "engine" in words and any(str(scratch) in word for word in words):
-            found.append(process)
-    return found
-
-
 def _measure_starts(results: Results, progress: Progress) -> None:
     """`initialize` sent at once (from process start), and to a process that waits for it (from receipt)."""
     params = {"processId": os.getpid(), "rootUri": None, "capabilities": CAPABILITIES}
@@ -176,118 +148,53 @@ def _measure_starts(results: Results, progress: Progress) -> None:
             results.receipt_to_reply_ms.append((client.arrived[identity] - sent) * 1000)
 
 
-@contextmanager
-def _editor(root: Path, model: str, progress: Progress, **options: Any) -> Iterator[Editor]:
-    """A client whose engine and index are ready."""
-    with StdioClient(COMMAND) as client:
-        engine = {"model": model, "idle_exit_s": 120}
-        client.initialize(root, initializationOptions={"engine": engine, **options})
-        wanted = ["The engine is ready"]
-        if options.get("context", {}).get("enabled", True):
-            wanted.append("The index is ready")
-
-        def ready() -> bool:
-            said = [note["message"] for note in client.notifications("window/logMessage")]
-            if client.notifications("window/showMessage"):
-                raise RuntimeError(client.notifications("window/showMessage")[-1]["message"])
-            reports = [note["value"] for note in client.notifications("$/progress")]
-            if reports:
-                progress(reports[-1].get("message") or "loading", reports[-1].get("percentage", 0) / 100)
-            return all(any(line.startswith(start) for line in said) for start in wanted)
-
-        client.wait_for(ready, 600, "a ready engine")
-        yield Editor(client)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Whether ghost text came, when, how it came without the model ("" if it did not), how long that took."""
-
-    came: bool
-    milliseconds: float
-    reused: str = ""
-    engine_ms: float = 0.0
-
-
-class Editor:
-    """Types and asks; keeps the text of each open document as an editor does."""
-
-    def __init__(self, client: StdioClient) -> None:
-        self.client = client
-        self._versions: dict[str, int] = {}
-
-    def hide(self, place: Place) -> str:
-        """Open the file if it is not yet; the document's URI."""
-        uri = place.path.absolute().as_uri()
-        if uri not in self._versions:
-            self.client.open(place.path, place.path.read_text(encoding="utf-8"))
-            self._versions[uri] = 1
-        return uri
-
-    def edit(self, uri: str, line: int, start: int, end: int, text: str) -> None:
-        """Replace a part of a line."""
-        self._versions[uri] += 1
-        change = {"range": span((line, start), (line, end)), "text": text}
-        self.client.change(uri, self._versions[uri], [change])
-
-    def ask(self, uri: str, line: int, column: int, began: float) -> Answer:
-        """The answer to an automatic request, with milliseconds since `began`."""
-        number = self.client.inline_request(uri, line, column, invoked=False)
-        items = self.client.wait(number)["items"]
-        taken = (self.client.arrived[number] - began) * 1000
-        if not items:
-            return Answer(False, taken)
-        made = self.client.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
-        return Answer(True, taken, made["reused"], float(made["timings_ms"]["engine"]))
-
-    def visit(self, place: Place) -> Iterator[Answer]:
-        """The cold answer, then the answer to each character that is typed; afterwards the line is as it was."""
-        uri = self.hide(place)
+def visit(editor: Editor, place: Place) -> Iterator[Answer]:
+    """The cold answer, then the answer to each character that is typed; afterwards the line is as it was."""
+    uri = editor.open(place.path)
+    began = time.perf_counter()
+    editor.edit(uri, place.line, place.column, len(place.text), "")
+    yield editor.ask(uri, place.line, place.column, began)
+    column = place.column
+    for char in place.text[column : column + TYPED]:
         began = time.perf_counter()
-        self.edit(uri, place.line, place.column, len(place.text), "")
-        yield self.ask(uri, place.line, place.column, began)
-        column = place.column
-        for char in place.text[column : column + TYPED]:
-            began = time.perf_counter()
-            self.edit(uri, place.line, column, column, char)
-            column += 1
-            yield self.ask(uri, place.line, column, began)
-        self.edit(uri, place.line, 0, column, place.text)
+        editor.edit(uri, place.line, column, column, char)
+        column += 1
+        yield editor.ask(uri, place.line, column, began)
+    editor.edit(uri, place.line, 0, column, place.text)
 
 
 def _measure_ghost_text(results: Results, root: Path, places: Sequence[Place], model: str, progress: Progress) -> None:
     began = time.perf_counter()
-    with _editor(root, model, progress, completion=EVERYWHERE) as editor:
+    with editor_at(root, model, progress, completion=EVERYWHERE) as editor:
         results.ready_s = time.perf_counter() - began
         for number, place in enumerate(places):
             progress("ghost text", number / len(places))
-            cold, *typed = editor.visit(place)
+            cold, *typed = visit(editor, place)
             results.cold.add(cold.came, cold.milliseconds)
             results.through_ms += [answer.milliseconds for answer in typed if answer.reused == "shown"]
             if typed[-1].reused != "shown":
                 results.warm.add(typed[-1].came, typed[-1].milliseconds)
         _measure_cancelling(results, editor, places, progress)
-        [engine] = _engines(Path(os.environ["CODERLS_RUNTIME"]))
+        [engine] = engines(Path(os.environ["CODERLS_RUNTIME"]))
         results.front_mib = psutil.Process(editor.client.process.pid).memory_info().rss / 2**20
         results.engine_mib = engine.memory_info().rss / 2**20
 
 
 def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place], progress: Progress) -> None:
     """Cancel requests that run, and look at the engine's own count until it is idle (each `LOOK_S`)."""
-    [socket] = Path(os.environ["CODERLS_RUNTIME"]).rglob("*.sock")
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://localhost") as engine:
+    with engine_client() as engine:
         for number, place in enumerate(places):
             if len(results.cancel_idle_ms) == CANCELS:
                 return
             progress("cancelling", number / len(places))
-            uri = editor.hide(place)
+            uri = editor.open(place.path)
             editor.edit(uri, place.line, place.column, len(place.text), "")
             request = editor.client.inline_request(uri, place.line, place.column, invoked=False)
-            while _queue(engine) == 0 and request not in editor.client.arrived:
+            while counter(engine, "coderls_queue") == 0 and request not in editor.client.arrived:
                 time.sleep(LOOK_S)
             cancelled = time.perf_counter()
             editor.client.cancel(request)
-            while _queue(engine) > 0:
+            while counter(engine, "coderls_queue") > 0:
                 time.sleep(LOOK_S)
             idle = time.perf_counter()
             editor.client.wait_for(lambda request=request: request in editor.client.arrived)  # type: ignore[misc]
@@ -295,11 +202,6 @@ def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place
                 results.cancel_reply_ms.append((editor.client.arrived[request] - cancelled) * 1000)
                 results.cancel_idle_ms.append((idle - cancelled) * 1000)
             editor.edit(uri, place.line, 0, place.column, place.text)
-
-
-def _queue(engine: httpx.Client) -> float:
-    found = re.search(r"^coderls_queue (\S+)", engine.get("/metrics").text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
 
 
 def _hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
@@ -319,10 +221,10 @@ def _editor_side(root: Path, places: Sequence[Place], fake: str, context: bool, 
         "completion": {"debounce_ms": 0, **EVERYWHERE},
     }
     milliseconds = []
-    with _editor(root, fake, progress, **options) as editor:
+    with editor_at(root, fake, progress, **options) as editor:
         for number, place in enumerate(places):
             progress("editor side", number / len(places))
-            asked = [answer for answer in editor.visit(place) if answer.came and not answer.reused]
+            asked = [answer for answer in visit(editor, place) if answer.came and not answer.reused]
             milliseconds += [answer.milliseconds - answer.engine_ms for answer in asked]
     return milliseconds
 

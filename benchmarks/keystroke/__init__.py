@@ -1,0 +1,1 @@
+"""Completions as somebody at a keyboard meets them: latency, whole lines typed, and what other parsers say of them."""
