@@ -1,0 +1,21 @@
+-- What `vim.lsp.enable('coderls')` starts. Change parts of it with `vim.lsp.config('coderls', { ... })`.
+
+---@type vim.lsp.Config
+return {
+  cmd = { 'coderls', '--stdio' },
+  -- No `filetypes`: the server knows every language in some way, and says in which files it is silent.
+  root_dir = function(bufnr, on_dir)
+    require('coderls.client').root_dir(bufnr, on_dir)
+  end,
+  before_init = function(params)
+    require('coderls.client').before_init(params)
+  end,
+  on_exit = function(code, signal, client_id)
+    require('coderls.client').on_exit(code, signal, client_id)
+  end,
+  handlers = {
+    ['coderls/status'] = function(_, result, ctx)
+      require('coderls.status').told(ctx.client_id, result)
+    end,
+  },
+}
