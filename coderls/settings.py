@@ -6,7 +6,7 @@ A bad option is never fatal: it is reported as a `Problem` that names it, and it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -285,7 +285,7 @@ def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings
         if option is None and key.partition(".")[0] in _EDITORS:
             continue
         if option is None:
-            problems.append(Problem(key, f"There is no option {key!r}", "it is ignored"))
+            problems.append(Problem(key, f"There is no option {key!r}{_like(key, known)}", "it is ignored"))
         elif value is not None:
             try:
                 settings = _with(settings, key, option.check(value))
@@ -296,6 +296,14 @@ def parse_settings(options: Any, base: Settings | None = None) -> tuple[Settings
                     Problem(key, f"Option {key!r} must be {error}, not {given}", f"{default} is used instead")
                 )
     return settings, problems
+
+
+def _like(key: str, known: Iterable[str]) -> str:
+    """The option that was probably meant, as the end of a sentence."""
+    import difflib  # noqa: PLC0415 - a start has no slip, as a rule
+
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+    return f": perhaps {near[0]!r} was meant" if near else ""
 
 
 def _flatten(options: Mapping[Any, Any]) -> list[tuple[str, Any]]:

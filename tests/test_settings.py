@@ -98,3 +98,11 @@ def test_nothing_raises(options: Any) -> None:
     found, problems = parse_settings(options)
     assert found == Settings()
     assert all(problem.message for problem in problems)
+
+
+def test_an_option_with_a_slip_is_told_what_was_probably_meant():
+    _, problems = parse_settings({"engine": {"modle": "x"}, "colour": "red"})
+    assert [problem.what for problem in problems] == [
+        "There is no option 'engine.modle': perhaps 'engine.model' was meant",
+        "There is no option 'colour'",
+    ]

@@ -221,7 +221,13 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
         "context_length": health.context_length,
     }
     if health.state == "failed":
-        return Finding("engine", "fail", f"{detail}: {health.detail}", "Its log says why; restart the editor.", facts)
+        return Finding(
+            "engine",
+            "fail",
+            f"{detail}: {health.detail}",
+            "Mend that, then restart the editor. Its log says more.",
+            facts,
+        )
     if health.version and health.version != coderls.__version__:
         todo = f"It was started by another version than {coderls.__version__}. It leaves when nobody uses it."
         return Finding("engine", "warn", detail, todo, facts)
