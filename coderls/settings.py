@@ -62,6 +62,21 @@ class ContextSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairSettings:
+    """Which repairs are looked for, and who is asked. `url`: a chat engine of its own; empty: `engine` is asked."""
+
+    enabled: bool = True
+    checkers: tuple[str, ...] = ()
+    diagnostics: str = "off"
+    when_idle: bool = True
+    unverified: bool = False
+    chat: str = "auto"
+    url: str = ""
+    token: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatsSettings:
     """Whether to count on this machine what became of completions."""
 
@@ -75,6 +90,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
+    repair: RepairSettings = field(default_factory=RepairSettings)
     stats: StatsSettings = field(default_factory=StatsSettings)
 
 
@@ -256,14 +272,31 @@ OPTIONS: tuple[Option, ...] = (
         "where they go: `before` the current file, or `after-suffix` (the layout of Qwen's published scores)",
         _one_of("before", "after-suffix"),
     ),
+    Option("repair.enabled", "offer verified fixes as code actions", _flag),
+    Option("repair.checkers", "checkers to ask, by name; empty: all that are found", _texts),
+    Option(
+        "repair.diagnostics",
+        "`off`, or `onSave`: show what the checkers that coderls runs complain about, where no other server does",
+        _one_of("off", "onSave"),
+    ),
+    Option("repair.when_idle", "look for fixes before they are asked for, while you rest", _flag),
+    Option("repair.unverified", "offer what could not be verified, too, and say so", _flag),
+    Option(
+        "repair.chat",
+        "`auto`: ask the model in its chat form if its name says instruct or chat; `on`: always; `off`: never",
+        _one_of("auto", "on", "off"),
+    ),
+    Option("repair.url", "address of an OpenAI-compatible chat engine for repairs; empty: `engine.*` is asked", _url),
+    Option("repair.token", "bearer token for `repair.url`", _text),
+    Option("repair.model", "name of the chat model at `repair.url`; empty: the first that it lists", _text),
     Option("stats.enabled", "count on this machine, without any text, what became of completions", _flag),
 )
 
 
 #: Sections that no project may set. Here nothing can tell where a value came from: an editor's client has to.
-_GUARDED = ("engine",)
+_GUARDED = ("engine", "repair")
 #: Never repeated in a message or a log.
-_SECRET = ("engine.token",)
+_SECRET = ("engine.token", "repair.token")
 #: Sections that belong to the editor's own client (`coderls.trace.server` of VS Code), not to us.
 _EDITORS = ("trace",)
 

@@ -20,8 +20,8 @@ from coderls.errors import EngineError
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Step
 from coderls.repair.diagnostic import Diagnostic, clamped
-from coderls.repair.sources import Found, Source
-from coderls.repair.verify import Baseline, Rules, Verdict, is_same_complaint, newcomers, verify
+from coderls.repair.sources import Found, Source, concerns
+from coderls.repair.verify import Baseline, Rules, Verdict, newcomers, verify
 
 #: So many repairs are offered, and so many candidates of a source come to the parser, the linters, the type checkers.
 MOST_OFFERED = 3
@@ -157,7 +157,7 @@ async def _why_not(work: _Work) -> str:
         report = await work.baseline.report(checker)
         if report.failed:
             failed.append(f"{checker.name}: {report.failed}")
-        if any(is_same_complaint(one, work.diagnostic, work.baseline.document) for one in report.diagnostics):
+        if any(concerns(one, work.diagnostic, work.baseline.document) for one in report.diagnostics):
             return ""
     names = ", ".join(checker.name for checker in work.checkers)
     return " ".join([f"None of the checkers that could be asked ({names}) reports this problem.", *failed])

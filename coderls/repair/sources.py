@@ -69,12 +69,17 @@ def of_checkers(baseline: Baseline, diagnostic: Diagnostic, checkers: Sequence[C
         found: list[Candidate] = []
         for checker in checkers:
             for fix in (await baseline.report(checker)).fixes:
-                if fix.diagnostic == diagnostic or is_same_complaint(fix.diagnostic, diagnostic, baseline.document):
+                if concerns(fix.diagnostic, diagnostic, baseline.document):
                     text = baseline.document.text
                     found.append(Candidate(text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe))
         return Found(tuple(found))
 
     return Source("fixes of the checkers", find)
+
+
+def concerns(own: Diagnostic, target: Diagnostic, document: Document) -> bool:
+    """Whether a checker's complaint may be the target: the same one, or one about its very place in other words."""
+    return is_same_complaint(own, target, document) or (own.start <= target.end and target.start <= own.end)
 
 
 def of_slips(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> Source:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
+from coderls.document import Document
+from coderls.repair.diagnostic import Diagnostic
+from coderls.server.convert_fixes import published
 from coderls.session import Progress
 from coderls.session.status import Status
 from coderls.session.ui import Severity
@@ -24,6 +27,8 @@ SECTION = "coderls"
 #: A notification of ours: what `Status.as_json` says. For clients with the experimental capability `coderlsStatus`.
 STATUS = "coderls/status"
 _ANSWER_S = 5.0
+#: So long a user may look at an edit before it is applied.
+_CONFIRM_S = 600.0
 _SEVERITIES = {"error": lsp.MessageType.Error, "warning": lsp.MessageType.Warning, "info": lsp.MessageType.Info}
 T = TypeVar("T")
 
@@ -34,6 +39,7 @@ class Editor:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.capabilities = lsp.ClientCapabilities()
+        self._stops: dict[lsp.ProgressToken, Callable[[], object]] = {}
 
     def show(self, severity: Severity, text: str) -> None:
         """`window/showMessage`."""
@@ -53,7 +59,27 @@ class Editor:
         if wants is True:
             self._server.protocol.notify(STATUS, status.as_json())
 
-    async def progress(self, title: str) -> Progress:
+    def publish(self, uri: str, document: Document | None, diagnostics: Sequence[Diagnostic]) -> None:
+        """`textDocument/publishDiagnostics`."""
+        self._server.text_document_publish_diagnostics(published(uri, document, diagnostics, self._server.encoding))
+
+    async def apply(self, edit: lsp.WorkspaceEdit, label: str) -> bool:
+        """`workspace/applyEdit`: whether the client did it."""
+        params = lsp.ApplyWorkspaceEditParams(edit, label=label)
+        answer = await self._asked(self._server.workspace_apply_edit_async(params), "workspace/applyEdit", _CONFIRM_S)
+        return answer is not None and answer.applied
+
+    def stop(self, token: lsp.ProgressToken) -> None:
+        """The user ended the work that a progress bar stands for."""
+        stop = self._stops.pop(token, None)
+        if stop is not None:
+            stop()
+
+    def bar(self, token: lsp.ProgressToken, title: str) -> Progress:
+        """The bar of a request that brought a token of its own."""
+        return _Bar(self._server, token, title)
+
+    async def progress(self, title: str, stop: Callable[[], object] | None = None) -> Progress:
         """`window/workDoneProgress/create`, then `$/progress`."""
         window = self.capabilities.window
         if window is None or not window.work_done_progress:
@@ -68,7 +94,9 @@ class Editor:
         ) as error:  # it refused, or is silent
             logger.info("The client shows no progress: %r", error)
             return _Unseen()
-        return _Bar(self._server, token, title)
+        if stop is not None:
+            self._stops[token] = stop
+        return _Bar(self._server, token, title, lambda: self._stops.pop(token, None), stoppable=stop is not None)
 
     async def options(self) -> Any:
         """`workspace/configuration`; None where the client has none, or does not answer."""
@@ -107,9 +135,9 @@ class Editor:
 
         return await self._asked(replied(), what) or False
 
-    async def _asked(self, reply: Awaitable[T], what: str) -> T | None:
+    async def _asked(self, reply: Awaitable[T], what: str, longest_s: float = _ANSWER_S) -> T | None:
         try:
-            return await asyncio.wait_for(reply, _ANSWER_S)
+            return await asyncio.wait_for(reply, longest_s)
         except (JsonRpcException, asyncio.TimeoutError) as error:  # an error reply, a reply of another form, or silence
             logger.warning("The client did not answer %s: %r", what, error)
             return None
@@ -118,11 +146,20 @@ class Editor:
 class _Bar:
     """A progress bar that the client shows."""
 
-    def __init__(self, server: Server, token: str, title: str) -> None:
+    def __init__(
+        self,
+        server: Server,
+        token: lsp.ProgressToken,
+        title: str,
+        on_end: Callable[[], object] = lambda: None,
+        *,
+        stoppable: bool = False,
+    ) -> None:
         self._server = server
         self._token = token
+        self._on_end = on_end
         self._last = ("", -1)
-        self._send(lsp.WorkDoneProgressBegin(title, cancellable=False, percentage=0))
+        self._send(lsp.WorkDoneProgressBegin(title, cancellable=stoppable, percentage=0))
 
     def report(self, detail: str, fraction: float) -> None:
         now = (detail, round(100 * min(1.0, max(0.0, fraction))))
@@ -131,6 +168,7 @@ class _Bar:
             self._send(lsp.WorkDoneProgressReport(message=detail, percentage=now[1]))
 
     def end(self, detail: str = "") -> None:
+        self._on_end()
         self._send(lsp.WorkDoneProgressEnd(message=detail or None))
 
     def _send(self, value: object) -> None:

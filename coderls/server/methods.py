@@ -22,6 +22,7 @@ from pygls.lsp.server import LanguageServer
 import coderls
 from coderls import lsp_convert
 from coderls.document import Document
+from coderls.server import fixes
 from coderls.server.editor import SECTION, Editor
 from coderls.server.parent import is_alive, outlived
 from coderls.server.protocol import Protocol
@@ -106,7 +107,10 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         ),
         inline_completion_provider=lsp.InlineCompletionOptions(),
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
-        execute_command_provider=lsp.ExecuteCommandOptions([EXPLAIN, STATUS, ACCEPTED, REJECTED, PAUSE]),
+        code_action_provider=fixes.PROVIDER,
+        execute_command_provider=lsp.ExecuteCommandOptions(
+            [*fixes.COMMANDS, EXPLAIN, STATUS, ACCEPTED, REJECTED, PAUSE]
+        ),
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
@@ -163,6 +167,7 @@ def did_save(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
     path = lsp_convert.path_of(params.text_document.uri)
     if path is not None:
         ls.session.files_changed([path])
+    ls.session.repairs.saved(params.text_document.uri)
 
 
 # The workspace and its options.
@@ -207,7 +212,9 @@ async def completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completion
     return lsp_convert.completion_items(document, offset, found, ls.encoding)
 
 
-def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[str, Any] | None:
+async def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[str, Any] | None:
+    if params.command in fixes.COMMANDS:
+        return await fixes.COMMANDS[params.command](ls, params)
     given = params.arguments[0] if params.arguments else None
     if params.command == EXPLAIN:
         return ls.session.explain(_argument(params.command, given, str, "the URI of a document"))
@@ -250,7 +257,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     lsp.INITIALIZED: initialized,
     lsp.SHUTDOWN: shutdown,
     lsp.SET_TRACE: ignored,
-    lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL: ignored,
+    lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL: fixes.stop,
     lsp.TEXT_DOCUMENT_DID_OPEN: did_open,
     lsp.TEXT_DOCUMENT_DID_CHANGE: did_change,
     lsp.TEXT_DOCUMENT_DID_CLOSE: did_close,
@@ -260,5 +267,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_workspace_folders,
     lsp.TEXT_DOCUMENT_INLINE_COMPLETION: inline_completion,
     lsp.TEXT_DOCUMENT_COMPLETION: completion,
+    lsp.TEXT_DOCUMENT_CODE_ACTION: fixes.code_action,
+    lsp.CODE_ACTION_RESOLVE: fixes.resolve,
     lsp.WORKSPACE_EXECUTE_COMMAND: execute_command,
 }

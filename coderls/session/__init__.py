@@ -4,7 +4,8 @@ Everything here runs on the event loop's thread; what takes long is awaited, or 
 touches nothing of the session but frozen values.
 """
 
+from coderls.session.fixes import Offer, Resolved
 from coderls.session.front import Session
 from coderls.session.ui import Client, Progress
 
-__all__ = ["Client", "Progress", "Session"]
+__all__ = ["Client", "Offer", "Progress", "Resolved", "Session"]

@@ -78,6 +78,12 @@ class EngineLink:
             self._connect()
         return self.engine
 
+    async def ready(self) -> Engine | None:
+        """As `wanted`, but waits while the engine is being found or started."""
+        if self.wanted() is None and self._connecting is not None:
+            await asyncio.wait([self._connecting])
+        return self.engine
+
     def worked(self, engine: Engine) -> None:
         """`engine` answered a request: what went wrong before is over."""
         if self.engine is engine:

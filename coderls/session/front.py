@@ -17,6 +17,7 @@ from coderls.fim.triggers import exclusion
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
+from coderls.session.repairs import Repairs
 from coderls.session.status import Pace, Status, status_of
 from coderls.session.tally import Tally
 from coderls.session.ui import Client
@@ -63,13 +64,15 @@ class Session:
         self._paused = False
         self._initial: Any = None
         self._shown: set[Problem] = set()
+        self.repairs = Repairs(client, self.documents, self.lost, self._engine, self._index)
 
     # Life.
 
     def initialize(self, folders: Sequence[Path], options: Any) -> None:
         """Keep what the client said. Nothing that takes time: its reply is waiting."""
         self._index.folders = list(folders)
-        self._initial = options
+        self._initial, self.repairs.trusted = _without_trust(options)
+        self.repairs.use(parse_settings(_own_section(self._initial))[0].repair)  # a fix may be asked for at once
 
     async def start(self) -> None:
         """After `initialized`: read the options, find or start the engine, index the workspace."""
@@ -84,6 +87,7 @@ class Session:
         self._generations.stop_all()
         self._forget_answers()
         self._index.close()
+        await self.repairs.close()
         await self._engine.close()
         await asyncio.to_thread(self._tally.close)
 
@@ -94,6 +98,7 @@ class Session:
         self.documents[document.uri] = document
         self.lost.discard(document.uri)
         self._index.changed(document)
+        self.repairs.changed(document)
 
     def change(self, document: Document) -> None:
         """The editor has a new version. Answers to questions about the old one are not wanted any more."""
@@ -103,6 +108,7 @@ class Session:
         self._generations.supersede(document.uri)
         self._tally.changed(document)
         self._index.changed(document)
+        self.repairs.changed(document)
 
     def lose(self, uri: str) -> None:
         """A change of a document could not be read. What we hold is not its text any more: complete nothing in it.
@@ -112,6 +118,7 @@ class Session:
         if uri in self.documents and uri not in self.lost:
             self.lost.add(uri)
             self._generations.stop(uri)
+            self.repairs.closed(uri)
             self._client.show(
                 "warning",
                 f"The editor sent a change of {uri.rsplit('/', 1)[-1]} that cannot be read. "
@@ -127,6 +134,7 @@ class Session:
         self._generations.stop(uri)
         self._memory.forget(uri)
         self._tally.closed(uri)
+        self.repairs.closed(uri)
         if document is not None:
             self._index.closed(document)
 
@@ -155,6 +163,7 @@ class Session:
         before = self.settings
         self.settings, more = parse_settings(_own_section(pulled), base)
         self._tally.enabled = self.settings.stats.enabled
+        self.repairs.use(self.settings.repair)
         if self.settings != before:
             self._forget_answers()
         for problem in [*problems, *more]:
@@ -341,6 +350,17 @@ def _path_in(folder: Path | None, document: Document) -> str:
     if document.path is None:
         return document.uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
     return document.path.relative_to(folder).as_posix() if folder else document.path.name
+
+
+def _without_trust(options: Any) -> tuple[Any, bool]:
+    """Options without `trusted`, and whether that was true: the editor's word, at the start and nowhere else.
+
+    Settings can come from the workspace itself, and a workspace does not vouch for itself.
+    """
+    own = _own_section(options)
+    if not isinstance(own, Mapping) or "trusted" not in own:
+        return options, False
+    return {key: value for key, value in own.items() if key != "trusted"}, own["trusted"] is True
 
 
 def _own_section(options: Any) -> Any:

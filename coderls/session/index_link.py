@@ -42,6 +42,8 @@ class IndexLink:
         self._making: asyncio.Task[None] | None = None
         self._enabled = False
         self._completions = 0
+        self.resting = asyncio.Event()  # set while no completion runs
+        self.resting.set()
         self._by_client: bool | None = None
         self._is_built = False
 
@@ -93,10 +95,13 @@ class IndexLink:
     def quiet(self) -> Iterator[None]:
         """While a completion runs, the index does not compete with it for the processor."""
         self._completions += 1
+        self.resting.clear()
         try:
             yield
         finally:
             self._completions -= 1
+            if not self._completions:
+                self.resting.set()
 
     def _make_again(self) -> None:
         if self._making is not None:

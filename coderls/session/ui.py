@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
+from coderls.document import Document
+from coderls.repair.diagnostic import Diagnostic
 from coderls.session.status import Status
 
 Severity = Literal["error", "warning", "info"]
@@ -31,8 +34,11 @@ class Client(Protocol):
     def status(self, status: Status) -> None:
         """The session is in this state now: something for a status bar."""
 
-    async def progress(self, title: str) -> Progress:
-        """Begin a progress bar; one that nobody sees where the editor has none."""
+    async def progress(self, title: str, stop: Callable[[], object] | None = None) -> Progress:
+        """Begin a progress bar; one that nobody sees where the editor has none. `stop`: the user may end the work."""
+
+    def publish(self, uri: str, document: Document | None, diagnostics: Sequence[Diagnostic]) -> None:
+        """Show these complaints about a document, and no others of ours. None: it is not open any more."""
 
     async def options(self) -> Any:
         """The user's options now, or None where the editor cannot be asked."""

@@ -1,0 +1,236 @@
+"""Where repairs are made: the checkers that are there for a folder, the models that can be asked, and the pipeline.
+
+Imported in a thread when the first repair is looked for: it needs difflib, tree-sitter and the engine's client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coderls.document import Document, Snippet
+from coderls.engine.api import Priority
+from coderls.engine.client import EngineClient
+from coderls.errors import CoderlsError, EngineError
+from coderls.fim.prompt import Names
+from coderls.repair.candidate import Candidate
+from coderls.repair.checkers import Checker, Step, find_checkers, of_language
+from coderls.repair.diagnostic import Diagnostic, Severity
+from coderls.repair.infill import Filler
+from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
+from coderls.repair.prompt import Task
+from coderls.repair.region import enclosing, region_of
+from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_infill, of_slips
+from coderls.repair.verify import Baseline, Rules, verify
+from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.parse import parse_file
+from coderls.session.heavy import Engine, connect
+from coderls.settings import EngineSettings, RepairSettings
+
+logger = logging.getLogger(__name__)
+
+_CHAT_NAME = re.compile(r"instruct|chat|(?:^|[-_/])it(?:$|[-_.])", re.IGNORECASE)
+#: Tokens of definitions from other files, for a chat model's prompt and for a FIM model's.
+_CHAT_CONTEXT, _FIM_CONTEXT = 1500, 200
+NO_CHAT = "There is no chat model to ask. Name one in engine.model, or an engine in repair.url."
+#: Baselines kept: what checkers said of a document is asked for again with each complaint about it.
+_BASELINES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One document to work on, and who can be asked. `folder`: the workspace folder that holds it, or None.
+
+    `name`: how it is called in prompts. `idle`: nobody waits, so other work of the engine goes first.
+    """
+
+    document: Document
+    folder: Path | None
+    name: str
+    engine: Engine | None
+    index: RepositoryIndex | None
+    idle: bool = False
+
+
+class Workshop:
+    """One session's. `trusted`: programs of the workspace itself may be run. Close it with `aclose`."""
+
+    def __init__(self, settings: RepairSettings, *, trusted: bool) -> None:
+        self._settings = settings
+        self._trusted = trusted
+        self._checkers: dict[Path | None, tuple[Checker, ...]] = {}
+        self._baselines: list[Baseline] = []
+        self._types_are_warm = False
+        self._chat: tuple[EngineClient, str] | None = None
+        self._finding = asyncio.Lock()
+
+    async def aclose(self) -> None:
+        """Stop what checkers keep warm, and leave the chat engine."""
+        every = [checker for checkers in self._checkers.values() for checker in checkers]
+        self._checkers = {}
+        chat, self._chat = self._chat, None
+        await asyncio.gather(*(checker.aclose() for checker in every), return_exceptions=True)
+        if chat is not None:
+            await chat[0].aclose()
+
+    async def diagnostics(self, job: Job) -> tuple[Diagnostic, ...]:
+        """What the checkers say of the document, each complaint once; of an idle job the cheap ones' word."""
+        baseline, line_of = self._baseline(job.document), job.document.line_of
+        found: dict[tuple[int, int, object], Diagnostic] = {}
+        for checker in reversed(await self._checkers_of(job)):
+            errors = {line_of(one.start) for one in found.values() if one.severity is Severity.ERROR}
+            for one in (await baseline.report(checker)).diagnostics:
+                if checker.step > Step.PARSE or line_of(one.start) not in errors:  # linters report syntax errors too
+                    found.setdefault((one.start, one.end, one.key), one)
+        return tuple(sorted(found.values(), key=lambda one: (one.start, one.end)))
+
+    async def repair(self, job: Job, diagnostic: Diagnostic, progress: Progress, pause: Pause) -> Outcome:
+        """Proved repairs of one complaint. Raises nothing but what cancelling raises."""
+        checkers = await self._checkers_of(job)
+        baseline = self._baseline(job.document)
+        sources = await self._sources(job, diagnostic, baseline, checkers)
+        return await repair(
+            job.document,
+            diagnostic,
+            checkers=checkers,
+            sources=sources,
+            baseline=baseline,
+            progress=progress,
+            pause=pause,
+        )
+
+    async def rewrite(self, job: Job, start: int, end: int, instruction: str, progress: Progress) -> Outcome:
+        """What a chat model makes of the lines of `start`..`end`, if no checker has a new complaint about it."""
+        document = job.document
+        try:
+            chatter = await self._chatter(job)
+        except CoderlsError as error:
+            return Outcome(reason=str(error))
+        if chatter is None:
+            return Outcome(reason=NO_CHAT)
+        last = document.line_of(max(start, end - 1))
+        region = region_of(document, document.line_of(start), last + 1)
+        snippets = await self._snippets(job, start, _CHAT_CONTEXT)
+        task = Task(document, region, instruction=instruction, path=job.name, snippets=snippets)
+        checkers, baseline = await self._checkers_of(job), self._baseline(document)
+        unverified: list[tuple[Candidate, str]] = []
+        refused: list[str] = []
+        tried = 0
+        for again in (False, True):
+            source = of_chat(chatter, task, again=again)
+            progress(f"asking {source.name}", 0.1 + 0.4 * again)
+            try:
+                found = await source.find()
+            except EngineError as error:
+                return Outcome(reason=str(error))
+            refused += found.refused
+            for candidate in found.candidates:
+                tried += 1
+                progress("checking the answer", 0.4 + 0.4 * again)
+                verdict = await no_worse(baseline, candidate, checkers)
+                if verdict.accepted:
+                    return Outcome(repairs=(Repair(candidate, verdict),))
+                unverified.append((candidate, verdict.reason))
+                refused.append(verdict.reason)
+        return Outcome((), tuple(unverified), ((chatter.model, tried),), tuple(dict.fromkeys(refused)))
+
+    async def together(self, job: Job, chosen: Sequence[tuple[Diagnostic, Candidate]]) -> Repair | None:
+        """Several proved repairs as one, if they are that: proved again as a whole, each complaint on its own."""
+        edits = tuple(edit for _, candidate in chosen for edit in candidate.edits)
+        safe = all(candidate.safe for _, candidate in chosen)
+        title = f"Apply {len(chosen)} verified fixes" if len(chosen) > 1 else chosen[0][1].title
+        whole = Candidate(job.document.text, edits, "rule", title, safe=safe)
+        checkers, baseline = await self._checkers_of(job), self._baseline(job.document)
+        verdict = None
+        for diagnostic, _ in chosen:
+            verdict = await verify(baseline, diagnostic, whole, checkers, rules=Rules(near=False))
+            if not verdict.accepted:
+                return None
+        return None if verdict is None else Repair(whole, verdict)
+
+    def _baseline(self, document: Document) -> Baseline:
+        known = next((one for one in self._baselines if one.document is document), None)
+        if known is None:
+            known = Baseline(document)
+            self._baselines = [known, *self._baselines[: _BASELINES - 1]]
+        return known
+
+    async def _checkers_of(self, job: Job) -> tuple[Checker, ...]:
+        """Those of the document's language. A type checker is not started for work that nobody asked for."""
+        async with self._finding:
+            if job.folder not in self._checkers:
+                trusted = self._trusted and job.folder is not None
+                self._checkers[job.folder] = await asyncio.to_thread(
+                    find_checkers, job.folder, trusted=trusted, parse=parse_file
+                )
+        wanted = self._settings.checkers
+        every = tuple(
+            one
+            for one in of_language(self._checkers[job.folder], job.document.language_id)
+            if not wanted or one.name in wanted
+        )
+        if job.idle and not self._types_are_warm:
+            return tuple(one for one in every if one.step < Step.TYPES)
+        self._types_are_warm = True
+        return every
+
+    async def _sources(
+        self, job: Job, diagnostic: Diagnostic, baseline: Baseline, checkers: Sequence[Checker]
+    ) -> list[Source]:
+        document = job.document
+        sources = [of_checkers(baseline, diagnostic, checkers), of_slips(document, diagnostic, parse_file)]
+        priority = Priority.BACKGROUND if job.idle else Priority.REPAIR
+        if job.engine is not None:
+            snippets = await self._snippets(job, diagnostic.start, _FIM_CONTEXT)
+            repo = job.folder.name if job.folder else ""
+            filler = Filler(
+                job.engine.client, job.engine.model, priority=priority, snippets=snippets, names=Names(job.name, repo)
+            )
+            sources.append(of_infill(filler, document, diagnostic))
+        if job.idle:
+            return sources  # a chat's answer takes long, and may cost somebody money
+        try:
+            chatter = await self._chatter(job)
+        except CoderlsError as error:
+            logger.warning("The chat engine for repairs cannot be asked: %s", error)
+            chatter = None
+        if chatter is not None:
+            region = enclosing(document, diagnostic.start, diagnostic.end)
+            reports = [await baseline.report(checker) for checker in checkers]
+            others = tuple(
+                one for report in reports for one in report.diagnostics if region.start <= one.start < region.end
+            )
+            snippets = await self._snippets(job, diagnostic.start, _CHAT_CONTEXT)
+            task = Task(document, region, diagnostic, others, path=job.name, snippets=snippets)
+            sources += [of_chat(chatter, task), of_chat(chatter, task, again=True)]
+        return sources
+
+    async def _chatter(self, job: Job) -> Chatter | None:
+        """The chat model to ask, or None. Raises EngineError or ModelError when the engine for it cannot be had."""
+        settings = self._settings
+        if settings.chat == "off":
+            return None
+        if settings.url:
+            if self._chat is None:
+                wanted = EngineSettings(url=settings.url, token=settings.token, model=settings.model)
+                client, health = await connect(wanted, lambda _text, _fraction: None)
+                self._chat = (client, health.model)
+            return Chatter(*self._chat)
+        engine = job.engine
+        if engine is None or (settings.chat == "auto" and not _CHAT_NAME.search(engine.health.model)):
+            return None
+        return Chatter(engine.client, engine.health.model)
+
+    async def _snippets(self, job: Job, offset: int, tokens: int) -> tuple[Snippet, ...]:
+        """Definitions that the code at `offset` may need."""
+        index, engine = job.index, job.engine
+        if index is None or engine is None:
+            return ()
+        found = await asyncio.to_thread(
+            index.snippets, job.document, offset, budget_tokens=tokens, count=engine.model.count
+        )
+        return tuple(found)
