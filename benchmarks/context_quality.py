@@ -25,8 +25,8 @@ from tqdm import tqdm
 from benchmarks.context_measure import Hidden, hide
 from benchmarks.context_points import SEED, PointFile, load
 from benchmarks.context_sources import SourceError
-from benchmarks.fim_quality import Share
 from benchmarks.machine import describe
+from benchmarks.shares import Share
 from coderls.completion import complete
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start

@@ -1,9 +1,15 @@
-"""HumanEval single-line infilling through the real engine and the real pipeline: exact match and pass@1.
+"""Fill-in-the-middle through the real engine and the real pipeline: held-out lines and blocks, and HumanEval's lines.
 
-    python -m benchmarks.fim_quality HumanEval-SingleLineInfilling.jsonl.gz [--limit N] [--json FILE]
-        [--model NAME|DIR] [--no-delta] [--layout prefix-only] [--raw] [--at-line-start] [--threads N]
+    python -m benchmarks.fim_quality CORPUS [--lines 500] [--blocks 300] [--context both|yes|no] [--every N] ...
+    python -m benchmarks.fim_quality HumanEval-SingleLineInfilling.jsonl.gz [--limit N] [--raw] [--at-line-start] ...
+        ... [--json FILE] [--model NAME|DIR] [--delta FILE|--no-delta] [--weights int8] [--layout prefix-only]
+    python -m benchmarks.fim_quality --compare ONE.json OTHER.json
 
-The file has a task on each line: prompt, suffix, canonical_solution (the hidden line), test, entry_point. The line is
+CORPUS is what `python -m training.corpus` made: points lie in its held-out projects (`benchmarks.held_out`), and exact
+match, edit similarity, whether the model stops by itself, bits per character and log-probability are recorded for each,
+with and without context. `--delta FILE` puts another delta in the place of the one that ships.
+
+HumanEval's file has a task on each line: prompt, suffix, canonical_solution (the hidden line), test, entry_point. It is
 hidden as an editor's user would delete it: what remains is its indentation, with the cursor behind it
 (`--at-line-start`: not even that, as in published figures). `--raw` takes the engine's first line as it is, without
 stopping rules, post-processing and syntax check. Greedy; 600 tokens before and 250 after the cursor.
@@ -18,7 +24,6 @@ import asyncio
 import gzip
 import hashlib
 import json
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -28,8 +33,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks import fim_compare, fim_held_out
 from benchmarks.machine import describe
 from benchmarks.sandbox import passes
+from benchmarks.shares import Share
 from coderls import paths
 from coderls.completion import complete
 from coderls.document import Document
@@ -37,12 +44,12 @@ from coderls.engine.api import GenerationRequest
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
 from coderls.errors import CoderlsError
-from coderls.fim.model import FimModel, budgets
+from coderls.fim.model import COLD_PROMPT_S, FimModel, budgets
 from coderls.fim.prompt import build_prompt
 from coderls.models import embedded, recipe, store
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
-from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
+from coderls.settings import WEIGHTS, CompletionSettings, ContextSettings, EngineSettings, Settings
 
 SETTINGS = Settings(
     completion=CompletionSettings(max_tokens=48, multiline="never", prefix_tokens=600, suffix_tokens=250),
@@ -81,37 +88,24 @@ class Variant:
     layout: str
     raw: bool
     at_line_start: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`count` of `total`, with Wilson's interval of 95%."""
-
-    count: int
-    total: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        if not self.total:
-            return 0.0, 1.0
-        z = 1.959964
-        p, n = self.count / self.total, self.total
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.count}/{self.total} = {self.count / max(1, self.total):.1%} [{low:.1%}, {high:.1%}]"
+    weights: str = "auto"
+    prompt_tokens: int = 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     args = _parser().parse_args(argv)
     try:
+        if args.compare:
+            print(fim_compare.compare(*args.compare))
+            return 0
+        if args.data is None:
+            raise CoderlsError("Nothing to measure on.", "Give a corpus, or HumanEval's file.")
+        if args.data.is_dir():
+            return _held_out(args)
         tasks = read_tasks(args.data)[: args.limit]
         model = _model(args)
-        variant = Variant(_model_key(model), args.layout, args.raw, args.at_line_start)
+        variant = Variant(_model_key(model), args.layout, args.raw, args.at_line_start, args.weights)
         results = _Results(args.json, variant, hashlib.sha256(args.data.read_bytes()).hexdigest())
         asyncio.run(_run([task for task in tasks if task.name not in results.rows], model, variant, results, args))
     except (CoderlsError, OSError) as error:
@@ -123,7 +117,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fim_quality")
-    parser.add_argument("data", type=Path, help="HumanEval-SingleLineInfilling.jsonl.gz")
+    parser.add_argument("data", type=Path, nargs="?", help="a corpus, or HumanEval-SingleLineInfilling.jsonl.gz")
+    parser.add_argument("--compare", type=Path, nargs=2, metavar="JSON", help="two files of results, point by point")
+    parser.add_argument("--lines", type=int, default=500, metavar="N", help="held-out lines")
+    parser.add_argument("--blocks", type=int, default=300, metavar="N", help="held-out blocks")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one in N of the held-out points")
+    parser.add_argument(
+        "--prompt-tokens",
+        type=int,
+        default=0,
+        metavar="N",
+        help="held-out prompts as on a machine that reads N in time",
+    )
+    parser.add_argument("--context", choices=["both", "yes", "no"], default="both")
+    parser.add_argument("--delta", type=Path, metavar="FILE", help="nano with this delta")
+    parser.add_argument("--weights", choices=WEIGHTS, default="auto")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N tasks only")
     parser.add_argument("--model", default=store.NANO, metavar="NAME|DIR")
     parser.add_argument("--no-delta", action="store_true", help="nano as it was before our training")
@@ -153,6 +161,9 @@ def _model(args: argparse.Namespace) -> store.ModelDir:
     def say(step: str, fraction: float) -> None:
         print(f"\r{step} {fraction:4.0%}", end="", file=sys.stderr, flush=True)
 
+    if args.delta is not None:
+        wanted = recipe.nano_recipe().with_delta(args.delta)
+        return embedded.build(wanted, progress=say, into=paths.cache_dir() / "benchmarks")
     if args.no_delta:
         wanted = recipe.nano_recipe().without_delta()
         return embedded.build(wanted, progress=say, into=paths.cache_dir() / "benchmarks")
@@ -217,19 +228,49 @@ async def _run(
 ) -> None:
     if not tasks:
         return
-    settings = EngineSettings(model=str(model.path), threads=args.threads, idle_exit_s=60.0)
-    client = await connect_or_start(
-        settings, lambda step, fraction: print(f"\r{step} {fraction:4.0%}", file=sys.stderr)
-    )
+    client, fim = await _engine(model, variant.layout, args)
     try:
-        fim = load_fim_model(await client.health())
-        if variant.layout == "prefix-only":
-            fim = replace(fim, template=replace(fim.template, layout="prefix-only", prefix=""))
         for task in tqdm(tasks, unit="line", mininterval=0.1 if sys.stderr.isatty() else 30.0):
             results.add(await _one(task, client, fim, variant))
     finally:
         await client.aclose()
         results.save()
+
+
+async def _engine(model: store.ModelDir, layout: str, args: argparse.Namespace) -> tuple[EngineClient, FimModel]:
+    settings = EngineSettings(model=str(model.path), threads=args.threads, weights=args.weights, idle_exit_s=60.0)
+    client = await connect_or_start(
+        settings, lambda step, fraction: print(f"\r{step} {fraction:4.0%}", file=sys.stderr)
+    )
+    fim = load_fim_model(await client.health())
+    if layout == "prefix-only":
+        fim = replace(fim, template=replace(fim.template, layout="prefix-only", prefix=""))
+    return client, fim
+
+
+def _held_out(args: argparse.Namespace) -> int:
+    wanted = fim_held_out.chosen(args.data, args.lines, args.blocks, args.every)
+    model = _model(args)
+    contexts = {"both": [True, False], "yes": [True], "no": [False]}[args.context]
+    facts = {
+        "variant": asdict(Variant(_model_key(model), args.layout, False, False, args.weights, args.prompt_tokens)),
+        "corpus_sha256": recipe.sha256_of(args.data / "manifest.jsonl"),
+    }
+    results = fim_held_out.Results(args.json, facts)
+
+    async def run() -> None:
+        client, fim = await _engine(model, args.layout, args)
+        fim = replace(fim, prefill_tokens_per_s=args.prompt_tokens / COLD_PROMPT_S)
+        try:
+            await fim_held_out.run(args.data, wanted, contexts, client=client, fim=fim, results=results)
+        finally:
+            await client.aclose()
+
+    asyncio.run(run())
+    names = {point.name for point in wanted}
+    print(fim_held_out.report([row for row in results.rows.values() if row.name in names]))
+    print(describe(("coderls", "torch")))
+    return 0
 
 
 async def _one(task: Task, client: EngineClient, fim: FimModel, variant: Variant) -> Row:

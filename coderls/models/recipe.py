@@ -41,11 +41,12 @@ class Recipe:
     delta_scale: float = 1.0
     delta_rows: tuple[int, ...] = ()
     use_delta: bool = True
+    other_delta: Path | None = None
 
     @property
     def delta(self) -> Path | None:
         """The delta's file, or None where there is none or it is not wanted."""
-        path = self.data / DELTA
+        path = self.other_delta or self.data / DELTA
         return path if self.use_delta and path.is_file() else None
 
     @property
@@ -70,6 +71,10 @@ class Recipe:
     def without_delta(self) -> Recipe:
         """The same model as it was before our training, to compare with."""
         return replace(self, use_delta=False)
+
+    def with_delta(self, path: Path) -> Recipe:
+        """The same model with another delta, to compare with; it keeps out of the way of the one that ships."""
+        return replace(self, name=f"{self.name}-trial", other_delta=path)
 
 
 def read_recipe(data: Path) -> Recipe:

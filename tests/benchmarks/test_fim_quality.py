@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fim_quality
-from benchmarks.fim_quality import Share, main, read_tasks
+from benchmarks.fim_quality import main, read_tasks
 from benchmarks.sandbox import passes
+from benchmarks.shares import Share
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
 from coderls.errors import CoderlsError
 
