@@ -25,11 +25,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.context_sources import SourceError
-from benchmarks.fim_quality import Share
 from benchmarks.keystroke.faults import is_badly_indented, repeats_suffix
 from benchmarks.keystroke.judges import judge_of
 from benchmarks.keystroke.places import LANGUAGES, Hole, draw
 from benchmarks.machine import describe
+from benchmarks.shares import Share
 from coderls.answer import Answer, AnswerCache, Engine
 from coderls.completion import complete
 from coderls.document import Document
