@@ -82,8 +82,7 @@ async def verify(
         some = sorted((one for one in checkers if one.step <= upto), key=lambda one: one.step)
         verdict = await _ask_all(baseline, target, candidate, some)
     if verdict.accepted and upto is Step.TYPES and not _is_gone(verdict):
-        reason = "No checker here reports this problem, so none can say that it is gone."
-        verdict = replace(verdict, accepted=False, reason=reason)
+        verdict = await _by_place(verdict, baseline, target, candidate, checkers)
     return replace(verdict, took_s=time.perf_counter() - began)
 
 
@@ -93,7 +92,6 @@ async def _ask_all(
     """Ask one after the other until one objects."""
     evidence: list[str] = []
     asked: list[str] = []
-    like: list[str] = []
     after = replace(baseline.document, text=candidate.text)
     for checker in checkers:
         old = await baseline.report(checker)
@@ -102,20 +100,34 @@ async def _ask_all(
             continue
         new = await checker.check(after, limit_s=baseline.limit_s)
         asked.append(checker.name)
-        mine = same_complaints(old.diagnostics, target, baseline.document)
-        word = compare(old, new, mine, candidate)
+        word = compare(old, new, same_complaints(old.diagnostics, target, baseline.document), candidate)
         if word.reason:
             return Verdict(False, tuple(evidence), word.reason, tuple(asked))
         evidence.append(f"{checker.name}: {word.said}")
-        if not mine and (closest := _closest(old.diagnostics, target)) is not None:
-            still = remaining([closest], new.diagnostics, candidate)
-            like.append(f"{checker.name} still says: {closest.message}" if still else "")
-    if not any(_GONE in line for line in evidence) and like:
-        # Nobody here knows the complaint by its name or words: those who complained about the very place must be happy.
-        reason = next((said for said in like if said), "")
-        evidence.append(f"what was said of this place{_GONE}")
-        return Verdict(not reason, tuple(evidence), reason, tuple(asked))
     return Verdict(True, tuple(evidence), "", tuple(asked))
+
+
+async def _by_place(
+    verdict: Verdict, baseline: Baseline, target: Diagnostic, candidate: Candidate, checkers: Sequence[Checker]
+) -> Verdict:
+    """Nobody here knows the complaint by its name or words: those who complained about its very place must be content.
+
+    (An editor's other tools have other words for the same fault.)
+    """
+    after = replace(baseline.document, text=candidate.text)
+    content: list[str] = []
+    for checker in checkers:
+        closest = _closest((await baseline.report(checker)).diagnostics, target)
+        if closest is None:
+            continue
+        new = await checker.check(after, limit_s=baseline.limit_s)
+        if new.failed or remaining([closest], new.diagnostics, candidate):
+            return replace(verdict, accepted=False, reason=f"{checker.name} still says: {closest.message}")
+        content.append(f"{checker.name}: {closest.rule or closest.message}, of the same place,{_GONE}")
+    if content:
+        return replace(verdict, evidence=(*verdict.evidence, *content))
+    reason = "No checker here reports this problem, so none can say that it is gone."
+    return replace(verdict, accepted=False, reason=reason)
 
 
 def _is_gone(verdict: Verdict) -> bool:

@@ -33,7 +33,9 @@ def find_checkers(folder: Path | None, *, trusted: bool, parse: ParseFile) -> tu
     found: list[Checker] = [ParseChecker(parse, PARSED)]
     for row in TABLE:
         program = surroundings.find(*row.programs)
-        if program is not None and (surroundings.trusted or not row.needs_trust):
+        if program is None or (row.needs_trust and not surroundings.trusted):
+            continue
+        if row.wanted(folder, frozenset(one.name for one in found)):
             found.append(row.kind(program, surroundings))
     return tuple(found)
 

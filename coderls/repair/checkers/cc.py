@@ -51,7 +51,7 @@ class CCompiler(CommandChecker):
         arguments += ["-fdiagnostics-parseable-fixits", "-fno-caret-diagnostics"] if self.is_clang else []
         arguments += [] if self.is_clang else ["-fdiagnostics-format=json"]
         arguments += ["-iquote", str(folder)] if folder is not None else []
-        arguments += self._flags(document.path)
+        arguments += self.flags(document.path)
         done = await self.run([*arguments, "-"], document, limit_s)
         report = self._clang(done, document) if self.is_clang else self._gcc(done, document)
         if done.code and not report.diagnostics:
@@ -95,7 +95,8 @@ class CCompiler(CommandChecker):
                 fixes.append(Fix(found[-1], (edit,), f"Write {edit.new_text!r}"))
         return Report(self.name, tuple(found), tuple(fixes), blind=bool(done.code))
 
-    def _flags(self, path: Path | None) -> list[str]:
+    def flags(self, path: Path | None) -> list[str]:
+        """What the project's compile_commands.json says of this file, without all that could do harm."""
         folder = self.surroundings.folder
         if path is None or folder is None:
             return []

@@ -42,7 +42,8 @@ CASES = (
         "pyright", "a.py", "python", 's = "é😀"; print(s.uper())\n', "uper", 'attribute "uper"', "upper",
         "reportAttributeAccessIssue",
     ),
-    Case("mypy", "a.py", "python", 'n: int = 1\nn = "one"\n', '"one"', "Incompatible types", "2", "assignment"),
+    Case("mypy", "a.py", "python", 'n: int = 1\nn = "one"\n', '"one"', "Incompatible types", "2", "assignment",
+        also=(("mypy.ini", "[mypy]\n"),)),
     Case("tsc", "a.ts", "typescript", 'const s = "é😀"; s.lenght;\nexport {};\n', "lenght", "lenght", "length", "2551"),
     Case(
         "eslint", "a.js", "javascript", 'const s = "é😀"; s.at(nmae);\n', "nmae", "'nmae' is not defined", "0",

@@ -1,0 +1,198 @@
+"""Repairs on DebugBench: does the verifier know right from wrong, and how much is repaired?
+
+    python -m benchmarks.repair debugbench_python_dev.json.gz [--limit N] [--json FILE]
+
+The file has items with a `buggy` and a right form (`oracle`) of a small Python program, and the settings of pyright
+under which the buggy form has errors and the right one none. The complaint to mend is pyright's first error.
+
+The verifier alone gets, for each item, the right form (with and without the guards about nearness and deletion), the
+text as it is, the text without the complained line, with that line commented out, and with two kinds of suppression.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.machine import describe
+from coderls.document import Document
+from coderls.repair.candidate import Candidate
+from coderls.repair.checkers import Checker, find_checkers, of_language
+from coderls.repair.diagnostic import Diagnostic, Severity
+from coderls.repair.guards import Rules, objection
+from coderls.repair.verify import Baseline, verify
+from coderls.repo_context.parse import parse_file
+
+#: Rules about style that right forms of this data break; star imports are how its programs get their names.
+RUFF = 'lint.select = ["E9", "F"]\nlint.ignore = ["F401", "F403", "F405"]\n'
+RIGHT = "right form"
+USED = ("parse", "ruff", "pyright")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One program: its text with a fault, the right one, and where the program begins behind the preamble."""
+
+    name: str
+    buggy: str
+    oracle: str
+    start: int
+
+
+@dataclass
+class Tally:
+    """What the verifier said of one kind of candidate."""
+
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def all(self) -> int:
+        return self.accepted + self.refused.total()
+
+    def count(self, item: Item, accepted: bool, reason: str, *, right: bool) -> None:
+        """One more; what is unexpected is kept with the item's name."""
+        self.accepted += accepted
+        if not accepted:
+            self.refused[kind_of(reason)] += 1
+        if accepted != right:
+            self.examples.append((item.name, reason))
+
+    def row(self) -> dict[str, Any]:
+        """For the report."""
+        share = self.accepted / self.all if self.all else 0.0
+        return {"accepted": self.accepted, "of": self.all, "share": round(share, 4), "refused": dict(self.refused)}
+
+
+def load(path: Path, limit: int) -> tuple[list[Item], str]:
+    """The items, and the settings for pyright that the file names."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        data = json.load(file)
+    head = data["preamble"]
+    rows = data["items"][: limit or None]
+    items = [Item(row["id"], head + row["buggy"], head + row["oracle"].rstrip() + "\n", len(head)) for row in rows]
+    return items, json.dumps(data["pyright"])
+
+
+def wrong_forms(document: Document, target: Diagnostic) -> dict[str, str]:
+    """Texts that silence a checker and repair nothing."""
+    start, end = document.line_span(document.line_of(target.start))
+    text, line = document.text, document.text[start:end]
+    indent = line[: len(line) - len(line.lstrip())]
+    return {
+        "no-op": text,
+        "deletion": text[:start] + text[end + 1 :],
+        "replaced by pass": f"{text[:start]}{indent}pass{text[end:]}",
+        "commented out": f"{text[:start]}{indent}# {line.lstrip()}{text[end:]}",
+        "noqa": f"{text[:end]}  # noqa{text[end:]}",
+        "type: ignore": f"{text[:end]}  # type: ignore{text[end:]}",
+    }
+
+
+async def judge_items(items: Sequence[Item], checkers: Sequence[Checker], folder: Path) -> dict[str, Any]:
+    """The verifier alone."""
+    tallies: dict[str, Tally] = {}
+    cheap: list[float] = []
+    pyright: list[float] = []
+    unclear = 0
+    *first, types = checkers
+    for item in tqdm(items, file=sys.stderr):
+        path = folder / "item.py"
+        document = Document(path.as_uri(), "python", 1, item.buggy, path)
+        baseline = Baseline(document)
+        began = time.perf_counter()
+        for checker in first:
+            await baseline.report(checker)
+        cheap.append(time.perf_counter() - began)
+        report = await baseline.report(types)
+        pyright.append(report.took_s)
+        errors = [one for one in report.diagnostics if one.severity is Severity.ERROR and one.start >= item.start]
+        if not errors:
+            unclear += 1
+            continue
+        target = min(errors, key=lambda one: one.start)
+        for kind, text in ({RIGHT: item.oracle} | wrong_forms(document, target)).items():
+            candidate = Candidate.of_text(item.buggy, text, "chat", kind)
+            rules = Rules(near=False, keep=False) if kind == RIGHT else Rules()
+            verdict = await verify(baseline, target, candidate, checkers, rules=rules)
+            tallies.setdefault(kind, Tally()).count(item, verdict.accepted, verdict.reason, right=kind == RIGHT)
+            if kind == RIGHT:
+                guarded = objection(document, target, candidate, Rules())
+                tally = tallies.setdefault(f"{kind}, with the guards", Tally())
+                tally.count(item, verdict.accepted and not guarded, guarded or verdict.reason, right=True)
+    return {
+        "items": len(items),
+        "without an error of pyright": unclear,
+        "verifier": {kind: tally.row() for kind, tally in tallies.items()},
+        "unexpected": {kind: tally.examples for kind, tally in tallies.items() if tally.examples},
+        "parse and ruff, ms": spread(cheap),
+        "pyright warm, ms": spread(pyright[1:]),
+    }
+
+
+def kind_of(reason: str) -> str:
+    """The reason without the names in it."""
+    return reason.partition(":")[0]
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile in milliseconds."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return {}
+    high = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return {"p50": round(statistics.median(ordered) * 1000, 1), "p95": round(high * 1000, 1)}
+
+
+def prepared(place: Path, pyright: str) -> Path:
+    """The folder with the checkers' settings in it."""
+    folder = place.resolve()
+    (folder / "pyrightconfig.json").write_text(pyright, encoding="utf-8")
+    (folder / "ruff.toml").write_text(RUFF, encoding="utf-8")
+    return folder
+
+
+async def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """All that was asked for."""
+    items, pyright = load(args.file, args.limit)
+    with tempfile.TemporaryDirectory(prefix="coderls-repair-") as place:
+        folder = prepared(Path(place), pyright)
+        found = of_language(find_checkers(folder, trusted=False, parse=parse_file), "python")
+        checkers = [checker for checker in found if checker.name in USED]
+        try:
+            return await judge_items(items, checkers, folder)
+        finally:
+            for checker in found:
+                await checker.aclose()
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--limit", type=int, default=0, help="only the first N items")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file as well")
+    args = parser.parse_args()
+    report = {"machine": str(describe(("coderls", "ruff"))), **asyncio.run(measure(args))}
+    print(json.dumps(report, indent=1, ensure_ascii=False))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
