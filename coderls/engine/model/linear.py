@@ -133,8 +133,9 @@ class CpuInt8Product:
         self._weight = weight
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = torch._weight_int8pack_mm(x.bfloat16(), self._weight.q, self._weight.scale)
-        return y.to(x.dtype)
+        if x.dtype == torch.bfloat16:
+            return torch._weight_int8pack_mm(x, self._weight.q, self._weight.scale)
+        return torch._weight_int8pack_mm(x.bfloat16(), self._weight.q, self._weight.scale).to(x.dtype)
 
 
 class CpuInt4Product:
@@ -154,8 +155,9 @@ class CpuInt4Product:
             numbers = self._weight.numbers().to(torch.int32)
             self._packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
             self._scales_and_zeros = torch.stack((self._weight.scale, self._weight.zero), -1)
-        y: Tensor = _INT4_PRODUCT(x.bfloat16(), self._packed, self._group, self._scales_and_zeros)
-        return y.to(x.dtype)
+        rows = x if x.dtype == torch.bfloat16 else x.bfloat16()
+        y: Tensor = _INT4_PRODUCT(rows, self._packed, self._group, self._scales_and_zeros)
+        return y if rows is x else y.to(x.dtype)
 
     @property
     def nbytes(self) -> int:

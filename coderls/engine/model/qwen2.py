@@ -17,6 +17,7 @@ from coderls.engine.model.batch import Batch
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
+from coderls.engine.model.norm import rms_norm
 from coderls.engine.model.quantize import Int4Weight
 from coderls.engine.model.rope import RopeTables, rotate
 
@@ -80,7 +81,7 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
     for number, layer in enumerate(model.layers):
         if between is not None:
             between()
-        normed = F.rms_norm(x, (config.hidden_size,), layer.attention_norm, config.rms_norm_eps)
+        normed = rms_norm(x, layer.attention_norm, config.rms_norm_eps)
         heads = layer.qkv(normed).view(count, config.heads + 2 * config.kv_heads, config.head_dim)
         rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
         cache.layers[number].index_copy_(0, kv_rows, heads[:, config.heads :])
@@ -91,8 +92,8 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
                 return None
             queries, x, attend = queries[rows], x[rows], attention.plan(batch.ends)
         x = layer.attention_out(attend(queries, number), add=x)
-        normed = F.rms_norm(x, (config.hidden_size,), layer.mlp_norm, config.rms_norm_eps)
+        normed = rms_norm(x, layer.mlp_norm, config.rms_norm_eps)
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
         x = layer.mlp_out(F.silu(gate).mul_(up), add=x)
-    x = F.rms_norm(x, (config.hidden_size,), model.norm, config.rms_norm_eps)
+    x = rms_norm(x, model.norm, config.rms_norm_eps)
     return model.head(x).float()

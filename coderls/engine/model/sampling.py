@@ -1,9 +1,10 @@
-"""Choosing the next token from logits."""
+"""Choosing the next tokens from logits."""
 
 from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,62 +17,108 @@ from coderls.errors import EngineError
 _NUCLEUS_GUESS = 1024
 
 
-def choose(logits: Tensor, spec: SampleSpec) -> Sample:
-    """Choose a token from `logits` [vocab], float32. The same seed and step draw the same token.
+def choose_all(logits: Tensor, specs: Sequence[SampleSpec]) -> list[Sample | EngineError]:
+    """Choose a token for each row of `logits` [rows, vocab], float32. The same seed and step draw the same token.
 
-    Log-probabilities are of the whole distribution, before temperature and filters, and whatever is `allowed`.
-    Raises EngineError when the logits are not numbers, or nothing is allowed.
+    Log-probabilities are of the whole distribution, before temperature and filters, and whatever is `allowed`. A row
+    whose logits are not numbers, or for which nothing is allowed, gives an EngineError.
+
+    Everything is chosen where the logits are, and comes to the host in one copy: a card is waited for once.
     """
-    total = float(torch.logsumexp(logits, 0))
-    if not math.isfinite(total):
-        raise EngineError(
+    vocabulary = logits.shape[1]
+    allowed = [None if spec.allowed is None else [i for i in spec.allowed if 0 <= i < vocabulary] for spec in specs]
+    logprobs = torch.log_softmax(logits, -1)
+    tokens = _greedy(logits, allowed)
+    drawn = [row for row, spec in enumerate(specs) if spec.sampling.temperature > 0 and allowed[row] != []]
+    if drawn:
+        choices = torch.stack([_draw(logits[row], allowed[row], specs[row]) for row in drawn])
+        tokens[torch.tensor(drawn, device=logits.device)] = choices
+    most = min(max((spec.top for spec in specs), default=0), vocabulary)
+    parts = [tokens.unsqueeze(1), logprobs.gather(1, tokens.unsqueeze(1))]
+    if most > 0:
+        best = torch.topk(logprobs, most)
+        parts += [best.indices, best.values]
+    # Every id and every float32 is a float64 too.
+    found = torch.cat([part.double() for part in parts], 1).tolist()
+    return [
+        _nothing_allowed() if permitted == [] else _sample(row, most, min(spec.top, vocabulary))
+        for row, permitted, spec in zip(found, allowed, specs, strict=True)
+    ]
+
+
+def _sample(row: list[float], most: int, top: int) -> Sample | EngineError:
+    """What came of a row: token and log-probability, then the ids and log-probabilities of the `most` likeliest."""
+    token, logprob = row[:2]
+    if math.isnan(logprob):
+        return EngineError(
             "The model gave logits that are not numbers, so no token can be chosen.",
             "The weights may be damaged: run `coderls doctor`, fetch the model again, or try dtype float32.",
         )
-    ids, candidates = None, logits
-    if spec.allowed is not None:
-        ids = torch.tensor([i for i in spec.allowed if 0 <= i < len(logits)], dtype=torch.long, device=logits.device)
-        if not len(ids):
-            raise EngineError("No token is allowed here.", "The required prefix fits no token of this model.")
-        candidates = logits[ids]
-    index = _pick(candidates, spec.sampling, spec.step)
-    token = index if ids is None else int(ids[index])
-    top: tuple[tuple[int, float], ...] = ()
-    if spec.top > 0:
-        best = torch.topk(logits, min(spec.top, len(logits)))
-        top = tuple(zip(best.indices.tolist(), (best.values - total).tolist(), strict=True))
-    return Sample(token, float(logits[token]) - total, top)
+    ids, values = row[2 : 2 + top], row[2 + most : 2 + most + top]
+    return Sample(int(token), logprob, tuple((int(i), value) for i, value in zip(ids, values, strict=True)))
 
 
-def _pick(logits: Tensor, sampling: Sampling, step: int) -> int:
-    """Index of the chosen one. Equal logits: the greedy choice is the first."""
-    if sampling.temperature <= 0:
-        return int(logits.argmax())
-    scaled = (logits - logits.max()).double() / sampling.temperature  # in float32 a tiny temperature would be zero
-    weights, order = _nucleus(scaled.exp(), sampling)
+def _nothing_allowed() -> EngineError:
+    return EngineError("No token is allowed here.", "The required prefix fits no token of this model.")
+
+
+def _greedy(logits: Tensor, allowed: Sequence[Sequence[int] | None]) -> Tensor:
+    """The likeliest of each row, int64 [rows]; of equal ones the first (where some are `allowed`: in their order)."""
+    tokens = logits.argmax(-1)
+    limited = [row for row, ids in enumerate(allowed) if ids]
+    if not limited:
+        return tokens
+    longest = max(len(allowed[row] or ()) for row in limited)
+    # Short lists are filled up with their first, which loses no tie to itself.
+    filled = [[*ids, *[ids[0]] * (longest - len(ids))] for row in limited if (ids := allowed[row])]
+    table, rows = torch.tensor(filled, device=logits.device), torch.tensor(limited, device=logits.device)
+    best = logits[rows].gather(1, table).argmax(-1, keepdim=True)
+    tokens[rows] = table.gather(1, best).squeeze(1)
+    return tokens
+
+
+def _draw(logits: Tensor, allowed: Sequence[int] | None, spec: SampleSpec) -> Tensor:
+    """The token that seed and step draw from `logits` [vocab]: int64, on their device."""
+    ids = None if allowed is None else torch.tensor(allowed, device=logits.device)
+    candidates = logits if ids is None else logits[ids]
+    # In float32 a tiny temperature would be zero.
+    scaled = (candidates - candidates.max()).double() / spec.sampling.temperature
+    weights, order = _nucleus(scaled.exp(), spec.sampling)
     bounds = weights.cumsum(0)
-    point = _uniform(sampling.seed, step) * float(bounds[-1])
+    point = _uniform(spec.sampling.seed, spec.step) * bounds[-1:]
     # right=True steps over candidates of no weight; the draw is below 1, but its product may round up to the end.
-    index = int(torch.searchsorted(bounds, point, right=True).clamp(max=len(bounds) - 1))
-    return int(order[index])
+    index = torch.searchsorted(bounds, point, right=True).clamp(max=len(bounds) - 1)
+    chosen = order.gather(0, index)  # a tensor of no dimension as an index would be read by the host
+    return (chosen if ids is None else ids.gather(0, chosen))[0]
 
 
 def _nucleus(weights: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """The weights that top_k and top_p leave, and their indices; likeliest first where a filter is on."""
+    """The weights that top_k and top_p leave (others may be there with none), and their indices.
+
+    Likeliest first where a filter is on.
+    """
     count = len(weights)
     top_k = min(sampling.top_k, count) if sampling.top_k > 0 else count
     if top_k == count and sampling.top_p >= 1:
         return weights, torch.arange(count, device=weights.device)
-    goal = sampling.top_p * float(weights.sum() if top_k == count else torch.topk(weights, top_k).values.sum())
-    best = torch.topk(weights, min(top_k, _NUCLEUS_GUESS))
-    if len(best.values) < top_k and float(best.values.sum()) < goal:
-        best = torch.topk(weights, top_k)
     if sampling.top_p >= 1:
+        best = torch.topk(weights, top_k)
         return best.values, best.indices
+    goal = sampling.top_p * (weights.sum() if top_k == count else torch.topk(weights, top_k).values.sum())
+    best = torch.topk(weights, _nucleus_size(weights, top_k, goal))
     # The nucleus is the fewest that reach top_p: each whose predecessors do not. The first is always in.
     before = best.values.cumsum(0) - best.values
-    kept = max(1, int((before < goal).sum()))
-    return best.values[:kept], best.indices[:kept]
+    kept = (before < goal).double()
+    kept[:1].fill_(1.0)
+    return best.values * kept, best.indices
+
+
+def _nucleus_size(weights: Tensor, top_k: int, goal: Tensor) -> int:
+    """How many of the likeliest to look at: a guess that is checked on a processor; a card is not asked, but sorts."""
+    guess = min(top_k, _NUCLEUS_GUESS)
+    if weights.device.type != "cpu" or guess == top_k:
+        return top_k
+    return guess if bool(torch.topk(weights, guess).values.sum() >= goal) else top_k
 
 
 def _uniform(seed: int | None, step: int) -> float:

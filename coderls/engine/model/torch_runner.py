@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -26,9 +27,9 @@ from coderls.engine.model.memory import free_bytes, free_cached_memory, graph_by
 from coderls.engine.model.native.step import make_native_step
 from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.qwen2 import Qwen2
-from coderls.engine.model.sampling import choose
+from coderls.engine.model.sampling import choose_all
 from coderls.engine.model.weights import load_qwen2
-from coderls.engine.runner import ModelInfo, Result, SampleSpec, Work
+from coderls.engine.runner import ModelInfo, Result, Sample, SampleSpec, Work
 from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
 
 log = logging.getLogger(__name__)
@@ -301,18 +302,13 @@ class TorchRunner:
 
     def _choose(self, works: Sequence[Work], logits: Tensor | None) -> list[Result]:
         """The samples of each piece of work, whose rows of `logits` come in order."""
+        specs = [spec for work in works for spec in work.samples]
+        chosen = iter(choose_all(logits, specs) if logits is not None and specs else ())
         results: list[Result] = []
-        row = 0
         for work in works:
-            count = len(work.samples)
-            if logits is None or not count:
-                results.append(())
-                continue
-            try:
-                results.append(tuple(choose(logits[row + i], spec) for i, spec in enumerate(work.samples)))
-            except EngineError as error:
-                results.append(error)
-            row += count
+            samples = list(islice(chosen, len(work.samples)))
+            faults = [one for one in samples if isinstance(one, EngineError)]
+            results.append(faults[0] if faults else tuple(one for one in samples if isinstance(one, Sample)))
         return results
 
     def _fault(self, work: Work) -> CoderlsError | None:

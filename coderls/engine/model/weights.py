@@ -99,9 +99,10 @@ def load_qwen2(
     def read_layer(index: int) -> Layer:
         report("loading weights", (index + 0.5) / (config.layers + 1))
         at, here = f"model.layers.{index}.", f"layers.{index}."
+        bias = read(*(f"{at}self_attn.{part}_proj.bias" for part in "qkv"))  # all zero in what was converted from Llama
         return Layer(
             attention_norm=read(at + "input_layernorm.weight"),
-            qkv=product(here + "qkv", read(*(f"{at}self_attn.{part}_proj.bias" for part in "qkv"))),
+            qkv=product(here + "qkv", bias if bias.any() else None),
             attention_out=product(here + "attention_out"),
             mlp_norm=read(at + "post_attention_layernorm.weight"),
             gate_up=product(here + "gate_up"),

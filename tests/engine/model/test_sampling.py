@@ -9,12 +9,21 @@ import pytest
 import torch
 
 from coderls.engine.api import Sampling
-from coderls.engine.model.sampling import choose
-from coderls.engine.runner import SampleSpec
+from coderls.engine.model import sampling
+from coderls.engine.model.sampling import choose_all
+from coderls.engine.runner import Sample, SampleSpec
 from coderls.errors import EngineError
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, 3.0, -1.0, 0.5])
 PROBABILITIES = torch.softmax(LOGITS, 0)
+
+
+def choose(logits: torch.Tensor, spec: SampleSpec) -> Sample:
+    """One row; what is wrong is raised."""
+    (found,) = choose_all(logits.unsqueeze(0), [spec])
+    if isinstance(found, EngineError):
+        raise found
+    return found
 
 
 def draws(count: int, allowed: tuple[int, ...] | None = None, **sampling: float) -> Counter[int]:
@@ -138,3 +147,65 @@ def test_logits_that_are_not_numbers(bad: float) -> None:
         choose(damaged, SampleSpec(Sampling()))
     with pytest.raises(EngineError, match="not numbers"):
         choose(torch.full((4,), -math.inf), SampleSpec(Sampling()))
+
+
+MANY = (
+    SampleSpec(Sampling()),
+    SampleSpec(Sampling(), allowed=(5, 2, 4)),
+    SampleSpec(Sampling(), allowed=(900, 3)),
+    SampleSpec(Sampling(), top=3),
+    SampleSpec(Sampling(temperature=0.8, seed=4), step=2),
+    SampleSpec(Sampling(temperature=0.8, seed=4, top_k=7), allowed=tuple(range(40)), top=1),
+    SampleSpec(Sampling(temperature=1.2, seed=5, top_p=0.9), step=1),
+)
+
+
+def many_logits() -> torch.Tensor:
+    return torch.randn(len(MANY), 1000, generator=torch.Generator().manual_seed(3)) * 3
+
+
+def test_rows_together_are_chosen_as_each_alone() -> None:
+    logits = many_logits()
+    for found, row, spec in zip(choose_all(logits, MANY), logits, MANY, strict=True):
+        alone = choose(row, spec)
+        assert isinstance(found, Sample)
+        assert (found.token, [i for i, _ in found.top]) == (alone.token, [i for i, _ in alone.top])
+        assert found.logprob == pytest.approx(float(row.log_softmax(0)[found.token]), abs=1e-5)
+        assert len(found.top) == spec.top
+
+
+def test_a_row_without_numbers_or_without_a_choice_fails_alone() -> None:
+    logits = many_logits()
+    logits[0, 17] = float("nan")
+    logits[4, 17] = float("inf")
+    specs = [MANY[0], SampleSpec(Sampling(), allowed=()), *MANY[2:6], SampleSpec(Sampling(0.5), allowed=(5000,))]
+    found = choose_all(logits, specs)
+    assert [isinstance(one, EngineError) for one in found] == [True, True, False, False, True, False, True]
+    assert found[2] == choose(logits[2], specs[2])
+
+
+class Transfers(torch.utils._python_dispatch.TorchDispatchMode):
+    """Counts what makes the host wait for a card: numbers that become Python's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("specs", [MANY, MANY[:4], MANY[:1] * 7])
+def test_a_card_is_waited_for_once(specs: tuple[SampleSpec, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows and of whatever kind: one `tolist`, and no other number comes to the host."""
+    monkeypatch.setattr(sampling, "_nucleus_size", lambda weights, top_k, goal: top_k)  # what a card takes
+    lists: list[torch.Size] = []
+    real = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: lists.append(self.shape) or real(self))
+    for name in ("item", "cpu", "numpy", "__bool__", "__int__", "__float__", "__index__", "nonzero"):
+        monkeypatch.setattr(torch.Tensor, name, lambda self, *_, name=name: pytest.fail(f"{name} waits for the card"))
+    with Transfers() as transfers:
+        assert len(choose_all(many_logits()[: len(specs)], specs)) == len(specs)
+    assert len(lists) == 1
+    assert transfers.count == 0

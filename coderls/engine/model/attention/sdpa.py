@@ -69,7 +69,7 @@ def _views(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _attend(queries: Tensor, views: tuple[Tensor, Tensor], end: int, mask: Tensor | None) -> Tensor:
     """Attention of one sequence's `queries` [tokens, heads, head_dim] to its first `end` positions."""
     count, heads, head_dim = queries.shape
-    keys, values = views[0][:, :, :end], views[1][:, :, :end]
+    keys, values = views[0].narrow(2, 0, end), views[1].narrow(2, 0, end)
     if count == 1:
         # The query heads of one KV head become rows of one product: nine times faster than enable_gqa in bfloat16.
         grouped = queries.view(1, keys.shape[1], heads // keys.shape[1], head_dim)

@@ -1,0 +1,32 @@
+"""RMSNorm against its definition in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from coderls.engine.model.attention.definition import excess
+from coderls.engine.model.norm import FEW_ROWS, rms_norm
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("rows", [1, 3, FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize(("size", "scale", "offset"), [(576, 1.0, 0.0), (96, 40.0, 0.0), (896, 0.01, 3.0)])
+def test_it_is_as_near_to_the_definition_as_torchs_own(
+    rows: int, size: int, scale: float, offset: float, dtype: torch.dtype
+) -> None:
+    """At most twice its error, also for a few huge numbers among small ones, as residual streams have them."""
+    generator = torch.Generator().manual_seed(size + rows)
+    x = torch.randn(rows, size, generator=generator) * scale + offset
+    x[:, 7] *= 300
+    x, weight = x.to(dtype), (torch.randn(size, generator=generator) * 0.2 + 1).to(dtype)
+    exact = x.double() / (x.double().square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight.double()
+    found, plain = rms_norm(x, weight, 1e-6), F.rms_norm(x, (size,), weight, 1e-6)
+    assert found.dtype == dtype
+    assert found.is_contiguous()
+    assert excess(found, plain, exact) <= 2
+
+
+def test_a_row_of_zeros_stays_one() -> None:
+    assert not rms_norm(torch.zeros(1, 64), torch.ones(64), 1e-6).any()
