@@ -15,6 +15,7 @@
     │   ├── RunStopped         a run of the model was stopped between two layers, as it was asked to
     │   └── RequestRefused     the engine says that this request is wrong (its `status` is the HTTP status)
     ├── CheckerFailed          a compiler, linter or test command gave no answer that can be used
+    ├── RecordBroken           a record of a completion that cannot be read, or a folder that cannot hold one
     ├── DocumentError          a document or position that cannot be worked on
     └── WorkspaceError         a repository or folder that cannot be read
 
@@ -94,6 +95,10 @@ class RequestRefused(EngineError):
 
 class CheckerFailed(CoderlsError):
     """A compiler, linter or test command gave no answer that can be used."""
+
+
+class RecordBroken(CoderlsError):
+    """A file that is no record of a completion or a damaged one, or a folder in which none can be written."""
 
 
 class DocumentError(CoderlsError):

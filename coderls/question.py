@@ -107,7 +107,7 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)
-    known = request.drafts if "drafts" in fim.features else ()
+    known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name)
 
 

@@ -20,6 +20,7 @@ from coderls.errors import CoderlsError
 #: name -> (module, one line for `coderls --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "complete": ("coderls.cli.complete", "print the completion at FILE:LINE:COLUMN"),
+    "replay": ("coderls.cli.replay", "make recorded completions again, and say whether the same comes of them"),
     "models": ("coderls.cli.models", "list, fetch, build, recommend or remove models"),
     "engine": ("coderls.cli.engine", "run the engine process (editors start it by themselves)"),
     "index": ("coderls.cli.index", "read a repository into the index, and say what is left out and why"),
@@ -51,9 +52,9 @@ def _run(argv: list[str]) -> int:
     parser = _parser(argv)
     args = parser.parse_args(argv)
     if args.stdio:
-        return int(_server().serve_stdio())
+        return int(_server().serve_stdio(_records(args)))
     if args.tcp is not None:
-        return int(_server().serve_tcp(args.tcp))
+        return int(_server().serve_tcp(args.tcp, _records(args)))
     if args.command is None:
         parser.print_help()
         return MISUSED
@@ -71,6 +72,11 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     serve.add_argument("--tcp", type=_port, metavar="PORT", help="serve LSP over TCP on 127.0.0.1:PORT")
     # VS Code's client library adds this one; the parent's process id comes with `initialize` as well.
     parser.add_argument("--clientProcessId", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--record",
+        metavar="DIR",
+        help="with --stdio or --tcp: write each completion, with the code that it was made from, to a file in DIR",
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (module, line) in COMMANDS.items():
         if name in argv:
@@ -82,6 +88,15 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 def _server() -> Any:
     return importlib.import_module("coderls.server")
+
+
+def _records(args: argparse.Namespace) -> Any:
+    """The folder for records, or None. Raises RecordBroken before a client waits for an answer."""
+    if args.record is None:
+        return None
+    from pathlib import Path  # noqa: PLC0415
+
+    return importlib.import_module("coderls.records.folder").prepared(Path(args.record))
 
 
 def _port(text: str) -> int:

@@ -23,6 +23,7 @@ from coderls.errors import DocumentError
 from coderls.fim.model import FimModel
 from coderls.fim.triggers import refusal
 from coderls.question import CompletionRequest, Tools, load_fim_model
+from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings
@@ -60,6 +61,13 @@ def add_parser(subparsers: Any) -> None:
         help="say on stderr what of other files was offered for the prompt: lines, retriever, score, tokens. A file "
         "that is not listed gave nothing (`coderls index --why FILE` says why)",
     )
+    parser.add_argument(
+        "--record",
+        dest="record_one",
+        type=Path,
+        metavar="DIR",
+        help="write what the completion was made from, code included, to a file in DIR (see `coderls replay`)",
+    )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="longest completion, in tokens")
     parser.add_argument("--no-context", action="store_true", help="take nothing from other files")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
@@ -77,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     if not root.is_dir():
         raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
     with Progress() as progress:
-        outcome = asyncio.run(complete_once(document, offset, settings, root, progress))
+        recorder = None if args.record_one is None else Recorder(args.record_one)
+        outcome = asyncio.run(complete_once(document, offset, settings, root, progress, recorder=recorder))
     if args.json:
         print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
     elif outcome.completion is not None:
@@ -98,7 +107,15 @@ def _target(text: str) -> Target:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-async def complete_once(document: Document, offset: int, settings: Settings, root: Path, progress: Progress) -> Outcome:
+async def complete_once(
+    document: Document,
+    offset: int,
+    settings: Settings,
+    root: Path,
+    progress: Progress,
+    *,
+    recorder: Recorder | None = None,
+) -> Outcome:
     """Find or start the engine, read the repository meanwhile, and complete. Raises CoderlsError."""
     enough = threading.Event()
     stages: dict[str, float] = {}
@@ -107,7 +124,8 @@ async def complete_once(document: Document, offset: int, settings: Settings, roo
         began = time.perf_counter()
         client = await connect_or_start(settings.engine, progress)
         try:
-            fim = await asyncio.to_thread(load_fim_model, await client.health())
+            health = await client.health()
+            fim = await asyncio.to_thread(load_fim_model, health)
             stages["engine_start"] = (time.perf_counter() - began) * 1000
             if not reading.done():
                 progress("reading the repository", 0.0)
@@ -116,7 +134,10 @@ async def complete_once(document: Document, offset: int, settings: Settings, roo
             place = _relative(document.path, root)
             request = CompletionRequest(document, offset, invoked=True, path=place, repo_name=root.name)
             try:
-                found = await complete(request, Tools(client, fim, parse_file, settings, index))
+                tools = Tools(client, fim, parse_file, settings, index)
+                found = await (
+                    complete(request, tools) if recorder is None else recorder.complete(request, tools, health=health)
+                )
             finally:
                 if index is not None:
                     await asyncio.to_thread(index.close)

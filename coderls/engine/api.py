@@ -134,6 +134,7 @@ class Health:
     `features` names our own fields that this engine understands; the front uses no others.
     `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
     `prefill_tokens_per_s` is the best measured so far: the context budget follows it.
+    `numerics`: what else decides about the last bits of a result: the library, its threads, the processor or card.
     `ways`: how steps of the model are run; `memory`: what of the device's memory is for what, in bytes, as planned;
     `resident_bytes`: what the process really has of the machine's (not a card's) memory at this moment.
     """
@@ -149,6 +150,7 @@ class Health:
     weights: str = ""
     attention: str = ""
     ways: tuple[str, ...] = ()
+    numerics: str = ""
     memory: Mapping[str, int] = field(default_factory=dict)
     context_length: int = 0
     prefill_tokens_per_s: float = 0.0

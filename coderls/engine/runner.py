@@ -21,8 +21,8 @@ class ModelInfo:
 
     `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
     0: none has to. `weights` is their form ("bfloat16", "int8", "int4"); `attention` names the backend that was chosen;
-    `ways` the ways to run a step, the first that takes it first; `memory`: bytes of `device` by what they are for, as
-    planned.
+    `numerics`: see `Health`; `ways` the ways to run a step, the first that takes it first; `memory`: bytes of `device`
+    by what they are for, as planned.
     """
 
     name: str
@@ -37,6 +37,7 @@ class ModelInfo:
     plain_context: int = 0
     attention: str = ""
     ways: tuple[str, ...] = ()
+    numerics: str = ""
     memory: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -202,6 +202,7 @@ class Worker:
                 weights=info.weights,
                 attention=info.attention,
                 ways=info.ways,
+                numerics=info.numerics,
                 memory=info.memory,
                 context_length=min(info.context_length, rounds.scheduler.slots.longest),
             )

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from coderls.server.methods import Server
@@ -23,38 +24,38 @@ logger = logging.getLogger(__name__)
 _LEFT_IN_ORDER, _LEFT_ALONE = 0, 1
 
 
-def serve_stdio() -> int:
+def serve_stdio(records: Path | None = None) -> int:
     """Serve one client over standard input and output until it leaves; returns the exit code.
 
-    0 after `shutdown`, 1 for `exit` without it, and when the client vanishes.
+    0 after `shutdown`, 1 for `exit` without it, and when the client vanishes. `records`: see `Session`.
     """
     _log_to_stderr()
     reader, writer = take_standard_streams()
-    return asyncio.run(_serve_pipes(reader, writer))
+    return asyncio.run(_serve_pipes(reader, writer, records))
 
 
-def serve_tcp(port: int) -> int:
+def serve_tcp(port: int, records: Path | None = None) -> int:
     """Serve one client at a time on 127.0.0.1; returns the exit code when one said `exit`, 1 if the port is taken.
 
     With port 0 the system chooses one. The address is printed on stderr. A client that just drops its connection
-    leaves the server to the next.
+    leaves the server to the next. `records`: see `Session`.
     """
     _log_to_stderr()
     try:
-        return asyncio.run(_serve_port(port))
+        return asyncio.run(_serve_port(port, records))
     except OSError as error:
         print(f"coderls: port {port} cannot be used: {error.strerror}. Choose another.", file=sys.stderr)
         return 1
 
 
-async def _serve_pipes(reader: int, writer: int) -> int:
-    server = Server()
+async def _serve_pipes(reader: int, writer: int, records: Path | None) -> int:
+    server = Server(records)
     server.protocol.set_writer(PipeWriter(writer, server.client_gone.set))
     code = await _serve(server, read_frames(stream_of(reader), server.protocol))
     return _code_of_end(server) if code is None else code
 
 
-async def _serve_port(port: int) -> int:
+async def _serve_port(port: int, records: Path | None) -> int:
     done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     busy = asyncio.Lock()
 
@@ -64,7 +65,7 @@ async def _serve_port(port: int) -> int:
             writer.close()
             return
         async with busy:
-            server = Server()
+            server = Server(records)
             server.protocol.set_writer(writer)
             code = await _serve(server, read_frames(reader, server.protocol))
             writer.close()

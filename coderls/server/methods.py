@@ -44,10 +44,10 @@ class Server(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self) -> None:
+    def __init__(self, records: Path | None = None) -> None:
         super().__init__("coderls", coderls.__version__, protocol_cls=Protocol)
         self.editor = Editor(self)
-        self.session = Session(self.editor)
+        self.session = Session(self.editor, records)
         self.encoding: lsp_convert.Encoding = "utf-16"
         self.client_gone = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -14,6 +14,7 @@ from coderls.document import Document
 from coderls.errors import CoderlsError, EngineError, RequestRefused
 from coderls.fim.reuse import Memory, Place
 from coderls.fim.triggers import exclusion
+from coderls.records.folder import notice
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
@@ -26,6 +27,9 @@ from coderls.settings import Problem, Settings, parse_settings
 if TYPE_CHECKING:
     from coderls.answer import AnswerCache
     from coderls.completion import Completion
+    from coderls.engine.api import Health
+    from coderls.question import CompletionRequest, Tools
+    from coderls.records.recorder import Recorder
     from coderls.session.heavy import Engine
 
 logger = logging.getLogger(__name__)
@@ -43,9 +47,11 @@ class Session:
 
     Order of calls: `initialize`, then `start`, then anything, at last `close`. Documents are swapped whole by
     `open` and `change`, so a document that was handed out stays as it was.
+    `records`: the folder into which completions are recorded, because the user started coderls so. It is no option: one
+    can come with a project.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, records: Path | None = None) -> None:
         self.settings = Settings()
         self.documents: dict[str, Document] = {}
         self.lost: set[str] = set()  # documents whose text is not the editor's any more
@@ -61,6 +67,8 @@ class Session:
         self._answers: AnswerCache | None = None
         self._answered_by: object = None
         self._tally = Tally(lambda uri: self.documents[uri].text if uri in self.documents else None)
+        self._records = records
+        self._recorder: Recorder | None = None
         self._paused = False
         self._initial: Any = None
         self._shown: set[Problem] = set()
@@ -76,6 +84,8 @@ class Session:
 
     async def start(self) -> None:
         """After `initialized`: read the options, find or start the engine, index the workspace."""
+        if self._records is not None:
+            self._client.show("warning", notice(self._records))
         await self._read_options(await self._client.options())
         self._engine.use(self.settings.engine)
         self._tell_status()
@@ -299,7 +309,9 @@ class Session:
             tools = work.Tools(
                 engine.client, engine.model, work.parse_file, self.settings, self._index.source, self._answers
             )
-            made: list[Completion] = await asyncio.wait_for(work.complete(request, tools, heard), LONGEST_S)
+            made: list[Completion] = await asyncio.wait_for(
+                self._complete(request, tools, heard, engine.health), LONGEST_S
+            )
         except asyncio.TimeoutError:
             logger.warning("The engine took longer than %g s for a completion; it was given up.", LONGEST_S)
             return []
@@ -324,6 +336,17 @@ class Session:
                 self._pace.answered(seconds)
                 self._tell_status()
         return made
+
+    async def _complete(
+        self, request: CompletionRequest, tools: Tools, heard: Heard, health: Health
+    ) -> list[Completion]:
+        work = import_heavy()
+        if self._records is None:
+            found: list[Completion] = await work.complete(request, tools, heard)
+            return found
+        if self._recorder is None:
+            self._recorder = work.Recorder(self._records)
+        return await self._recorder.complete(request, tools, heard, health=health)
 
     def _forget_answers(self) -> None:
         """Another model, or other settings: what was answered before would not be answered now."""

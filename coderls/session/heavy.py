@@ -16,6 +16,7 @@ from coderls.engine.launch import STARTING, WAITING, connect_or_start, log_file
 from coderls.errors import ModelError
 from coderls.fim.model import FimModel
 from coderls.question import CompletionRequest, Tools, load_fim_model
+from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import EngineSettings
@@ -25,6 +26,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "Engine",
+    "Recorder",
     "RepositoryIndex",
     "Tools",
     "complete",

@@ -187,6 +187,7 @@ class TorchRunner:
             kv_bytes_per_token=config.kv_values_per_token * dtype.itemsize,
             plain_context=config.plain_context,
             attention=chosen.attention.name,
+            numerics=_numerics(self._device),
         )
 
     @property
@@ -329,6 +330,14 @@ class TorchRunner:
                 "Encode it with the tokenizer of this model.",
             )
         return None
+
+
+def _numerics(device: torch.device) -> str:
+    """What decides about the last bits of a product, beside its operands."""
+    if device.type == "cuda":
+        return f"PyTorch {torch.__version__} on {torch.cuda.get_device_name(device)}"
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {kind}"
 
 
 def _part(progress: Callable[[str, float], None] | None, low: float, high: float) -> Callable[[str, float], None]:
