@@ -85,6 +85,8 @@ def read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
             row = json.loads(line)
             for name, points in lines.items():
                 if name in row:
+                    while points and points[-1][0] >= row["step"]:  # it went on from an earlier step
+                        points.pop()
                     points.append((float(row["step"]), float(row[name])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoderlsError(f"{path} is no training log: {error!r}.") from error
