@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing
@@ -32,6 +33,9 @@ class Answer:
     logprob: float
 
 
+#: Halves of characters, and what stands for bytes that were none. Some engines cut their text between bytes.
+_HALF = re.compile("[\ud800-\udfff]")
+_NO_TEXT = re.compile("[\0\ufffd\ud800-\udfff]")
 #: How an answer is found again: all that it depends on.
 Key = tuple[GenerationRequest, Gap]
 
@@ -86,10 +90,13 @@ class AnswerCache:
             logger.warning("An alternative could not be made: %s", work.exception())
 
 
-async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Callable[[str], None]) -> Answer:
+async def ask(
+    engine: Engine, request: GenerationRequest, gap: Gap, heard: Callable[[str], None], marks: tuple[str, ...] = ()
+) -> Answer:
     """Read the engine's stream until the wanted part is whole, then close it: the engine stops at its next step.
 
-    `heard` gets the whole text each time that there is more of it. Raises EngineError.
+    `heard` gets the whole text each time that there is more of it. The answer ends before `marks` too, and before what
+    is no text at all. Raises EngineError.
     """
     text, finish_reason, usage, logprobs = "", "", Usage(), list[float]()
     stream = engine.stream(request)
@@ -98,7 +105,7 @@ async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Calla
             text += chunk.text
             logprobs.extend(chunk.logprobs)
             usage = chunk.usage or replace(usage, completion_tokens=usage.completion_tokens + len(chunk.token_ids))
-            text, ended = _before_stop(text, request.stop)
+            text, ended = _before_stop(_sound(text), (*request.stop, *marks))
             plain = _unix_lines(text)
             heard(plain)
             end = stop_at(plain, gap, final=ended)
@@ -114,7 +121,17 @@ async def ask(engine: Engine, request: GenerationRequest, gap: Gap, heard: Calla
 def _before_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
     """The text up to the first stop string, and whether there was one: some engines write them out."""
     places = [place for place in map(text.find, stop) if place >= 0]
+    broken = _NO_TEXT.search(text)
+    if broken is not None and (broken.end() < len(text) or not _HALF.fullmatch(broken.group())):
+        places.append(broken.start())
     return (text[: min(places)], True) if places else (text, False)
+
+
+def _sound(text: str) -> str:
+    """The text with characters put together that came in two halves."""
+    if not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _whole(text: str, gap: Gap, cut_off: bool) -> str:

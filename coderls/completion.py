@@ -191,7 +191,8 @@ async def _answer(question: Question, tools: Tools, heard: Callable[[str], None]
         known = answers.get(question.key)
         if known is not None:
             return known, True
-    answer = await ask(tools.engine, replace(question.asked, drafts=question.drafts), question.gap, heard)
+    asked = replace(question.asked, drafts=question.drafts)
+    answer = await ask(tools.engine, asked, question.gap, heard, question.marks)
     if answers is not None:
         answers.put(question.key, answer)
     return answer, False

@@ -20,8 +20,20 @@ from coderls.settings import Settings
 from coderls.timings import Watch
 from coderls.tokenizer import Tokenizer
 
+#: What ends the texts of common models, whatever the template says.
+_MARKS = (
+    "<|endoftext|>",
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|end_of_text|>",
+    "<|file_sep|>",
+    "<|fim_middle|>",
+    "<|fim_pad|>",
+)
 #: Of alternatives after the first. Lower ones repeat the first, higher ones talk nonsense.
 _TEMPERATURE = 0.7
+#: Longer documents (characters) are looked at in a thread.
+_LONG = 2_000
 
 
 class ContextSource(Protocol):
@@ -81,6 +93,7 @@ class Question:
     drafts: tuple[str, ...]  # not a part of what is asked: the answer does not depend on them
     watch: Watch
     model: str
+    marks: tuple[str, ...] = ()  # what ends an answer wherever it is written out
 
     @property
     def key(self) -> tuple[GenerationRequest, Gap]:
@@ -96,7 +109,7 @@ class Question:
 async def question_at(request: CompletionRequest, tools: Tools) -> Question | None:
     """The question, or None where there is nothing to ask."""
     document, offset, fim, settings = request.document, request.offset, tools.fim, tools.settings
-    if refusal(document, offset, invoked=request.invoked, settings=settings.completion):
+    if await _refused(request, settings):
         return None
     watch = Watch()
     budget = budgets(fim, settings.completion, settings.context)
@@ -108,7 +121,20 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     watch.lap("prompt")
     asked = _generation(prompt, tools)
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
-    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name)
+    marks = marks_in(fim, document.text)
+    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks)
+
+
+def marks_in(fim: FimModel, text: str) -> tuple[str, ...]:
+    """Control tokens that no answer may spell out, though some engines do. Who works on such names in `text` may, and
+    so may the model of an engine of ours: there a control token has no text, so a name is meant as text.
+    """
+    if "token_ids" in fim.features:
+        return ()
+    template = fim.template
+    names = {*template.marks, *template.stop, *_MARKS}
+    names |= {template.written(name).strip() for name in names} - {""}
+    return tuple(sorted(name for name in names if len(name) > 2 and name not in text))
 
 
 def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
@@ -128,6 +154,14 @@ def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
         prefill_tokens_per_s=health.prefill_tokens_per_s,
         name=health.model,
     )
+
+
+async def _refused(request: CompletionRequest, settings: Settings) -> bool:
+    """Whether there is nothing to ask. Whether the cursor is in a string takes long to tell in a text made for that."""
+    document, offset, invoked = request.document, request.offset, request.invoked
+    if invoked or len(document.text) < _LONG:
+        return bool(refusal(document, offset, invoked=invoked, settings=settings.completion))
+    return bool(await asyncio.to_thread(refusal, document, offset, invoked=invoked, settings=settings.completion))
 
 
 async def _snippets(

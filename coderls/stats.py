@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS offers (
     {", ".join(f"kept_{seconds} REAL" for seconds in KEPT_AFTER_S)}
 )
 """
+#: Seconds to wait for another process that writes.
+PATIENCE_S = 2.0
 #: Matching runs of characters shorter than this are chance.
 _CHANCE = 3
 _DAY_S = 86_400.0
@@ -158,7 +160,7 @@ class Stats:
         import sqlite3  # noqa: PLC0415
 
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._file, timeout=2.0)) as file, file:
+        with closing(sqlite3.connect(self._file, timeout=PATIENCE_S)) as file, file:
             version = file.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _VERSION):
                 file.execute("DROP TABLE IF EXISTS offers")

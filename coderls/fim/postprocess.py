@@ -37,8 +37,7 @@ def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertio
     text = _without_leading_lines(raw.replace("\r\n", "\n").replace("\r", "\n"), gap)
     text = _without_loops(_indented_as(text, document, offset))
     text = _without_lines_below(text, document, offset, gap)
-    if not gap.line_after.strip():
-        text = text.rstrip()
+    text = text.rstrip("\n") if gap.line_after.strip() else text.rstrip()
     if _says_nothing(text, gap) or _repeats_neighbour(text, gap):
         return None
     text, replaced = _joined(text, gap)

@@ -19,6 +19,8 @@ _AROUND = 400
 _PARTNERS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`", "<": ">"}
 _DOCUMENTS = 64
 _REMEMBERED = 24
+#: Each holds the whole text of its document: so many characters together, or the newest alone.
+_MOST_CHARACTERS = 16_000_000
 
 Made = TypeVar("Made")
 
@@ -87,8 +89,15 @@ class Memory(Generic[Made]):
         known[:] = [entry for entry in known if not _is_same(entry, shown)]
         known.insert(0, shown)
         del known[_REMEMBERED:]
-        while len(self._shown) > _DOCUMENTS:
+        while len(self._shown) > _DOCUMENTS or (len(self._shown) > 1 and self._characters() > _MOST_CHARACTERS):
             self._shown.popitem(last=False)
+        while len(known) > 1 and self._characters() > _MOST_CHARACTERS:
+            known.pop()
+
+    def _characters(self) -> int:
+        """Characters of all versions of documents that are held."""
+        held = {id(shown.document): len(shown.document.text) for known in self._shown.values() for shown in known}
+        return sum(held.values())
 
     def find(self, place: Place, *, from_start: bool = False) -> Again[Made] | None:
         """What is left of something shown before, at this cursor.

@@ -28,7 +28,8 @@ _TRIES = 20
 _ENOUGH_S = 0.5
 #: A file with more faults is broken elsewhere too.
 _FEW = 2
-_TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
+#: Quotes that stand together stay together: half of three is the beginning of another string.
+_TOKEN = re.compile(r"\w+|\s+|\"+|'+|`+|.", re.DOTALL)
 _NAME = re.compile(r"[\w.]+")
 _WORD = re.compile(r"\w")
 _LINE_END = re.compile(r"\r\n|\n|\r")

@@ -18,7 +18,7 @@ from coderls.fim.model import FimModel
 from coderls.fim.prompt import Prompt
 from coderls.fim.stopping import Gap
 from coderls.fim.templates import FimTemplate
-from coderls.question import CompletionRequest, Question
+from coderls.question import CompletionRequest, Question, marks_in
 from coderls.records.codec import decode
 from coderls.settings import CompletionSettings, ContextSettings, Settings
 from coderls.timings import Watch
@@ -168,6 +168,7 @@ class Record:
                 (),
                 Watch(),
                 self.identity.model,
+                marks_in(self.model(), self.place.text),
             )
             for stream in self.streams
         ]

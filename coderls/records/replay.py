@@ -128,7 +128,7 @@ async def replay_live(record: Record, engine: Engine, fim: FimModel, identity: I
 
 async def _heard(engine: Engine, question: Question) -> None:
     """Read the engine's answer as far as a completion does."""
-    await ask(engine, question.asked, question.gap, lambda _text: None)
+    await ask(engine, question.asked, question.gap, lambda _text: None, question.marks)
 
 
 def _prompt(record: Record, fim: FimModel) -> Prompt:
@@ -165,7 +165,7 @@ async def _decision(question: Question, tools: Tools) -> Decision:
     try:
         async for chunk in tools.engine.stream(question.asked):
             said += chunk.text
-        answer = await ask(tools.engine, question.asked, question.gap, lambda _text: None)
+        answer = await ask(tools.engine, question.asked, question.gap, lambda _text: None, question.marks)
     except EngineError as error:
         before.cancel()
         return Decision(said, "", None, None, error.what)

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Offers whose rows are known: later ones than these are still looked at.
 _MAX_ROWS = 1_000
+#: After a failure (another program has locked the file, the disk is full) nothing is written for so long.
+_RESTS_S = 60.0
 
 
 class Tally:
@@ -40,7 +42,7 @@ class Tally:
         self._stats: Stats | None = None
         self._rows: dict[int, int] = {}  # offer -> row of the file; the writer's
         self._looking: set[asyncio.TimerHandle] = set()
-        self._failed = False
+        self._rests_until = float("-inf")  # the writer's
         self._newest = 0  # offer
 
     def changed(self, document: Document) -> None:
@@ -82,6 +84,10 @@ class Tally:
     def closed(self, uri: str) -> None:
         """A document is gone."""
         self._offers.closed(uri)
+
+    def settle(self) -> None:
+        """Wait until all is written that was to be written."""
+        self._writer.submit(lambda: None).result()
 
     def close(self) -> None:
         """Write what there is, and look at nothing more."""
@@ -127,20 +133,20 @@ class Tally:
         self._write(write)
 
     def _write(self, what: Callable[[Stats], None]) -> None:
-        if not self.enabled or self._failed:
+        if not self.enabled:
             return
 
         def write() -> None:
             import sqlite3  # noqa: PLC0415 - nobody waits for it in this thread
 
-            if self._failed:  # what was waiting when it failed would fail too, each after a while
+            if time.monotonic() < self._rests_until:  # what waited then would fail too, each after a while
                 return
             try:
                 if self._stats is None:
                     self._stats = Stats()
                 what(self._stats)
             except (sqlite3.Error, OSError) as error:
-                self._failed = True
-                logger.warning("No statistics from now on: %s", error)
+                self._rests_until = time.monotonic() + _RESTS_S
+                logger.warning("No statistics for a minute: %s", error)
 
         self._writer.submit(write)

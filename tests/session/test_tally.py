@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from coderls.document import Document
 from coderls.engine.api import Usage
 from coderls.fim.prompt import Prompt
 from coderls.session.tally import Tally
-from coderls.stats import Stats
+from coderls.stats import Stats, stats_file
 from coderls.timings import Timings
 
 BEFORE = Document("file:///a.py", "python", 1, "x = \n", Path("/a.py"))
@@ -69,3 +71,22 @@ async def test_after_the_end_nothing_is_noted_and_nothing_fails() -> None:
     show(tally, MADE)
     tally.changed(typed("x = first(1)\n"))
     assert Stats().summary().shown == 0
+
+
+async def test_a_locked_file_costs_some_numbers_and_not_all_that_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Stats().summary()  # the file is there
+    locked = sqlite3.connect(stats_file())
+    locked.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr("coderls.session.tally._RESTS_S", 0.0)
+    monkeypatch.setattr("coderls.stats.PATIENCE_S", 0.05)
+    tally = Tally(lambda _uri: None)
+    show(tally, MADE)
+    await asyncio.to_thread(tally.settle)
+    locked.rollback()
+    locked.close()
+    tally.changed(typed("y = \n"))
+    show(tally, replace(MADE, document=typed("y = \n")))
+    tally.close()
+    assert Stats().summary().shown == 1
