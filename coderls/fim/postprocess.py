@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from coderls.document import Document
 from coderls.fim.brackets import balance
 from coderls.fim.languages import language
-from coderls.fim.stopping import Gap, indentation
+from coderls.fim.stopping import Gap, indentation, opens_block
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 #: Lines this short, such as `}` or `end`, repeat all over good code.
@@ -35,9 +35,10 @@ def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertio
     `raw` has been cut by `stop_at`.
     """
     text = _without_leading_lines(raw.replace("\r\n", "\n").replace("\r", "\n"), gap)
+    text = _without_indentation_twice(text, gap)
     text = _without_loops(_indented_as(text, document, offset))
     text = _without_lines_below(text, document, offset, gap)
-    text = text.rstrip("\n") if gap.line_after.strip() else text.rstrip()
+    text = text.rstrip("\n") if gap.line_after.strip() else _without_promise(text.rstrip(), gap)
     if _says_nothing(text, gap) or _repeats_neighbour(text, gap):
         return None
     text, replaced = _joined(text, gap)
@@ -68,6 +69,32 @@ def _without_leading_lines(text: str, gap: Gap) -> str:
         lines.pop(0)
     body = "\n".join(lines)
     return body[len(gap.line_before) :] if body.startswith(gap.line_before) else ""
+
+
+def _without_indentation_twice(text: str, gap: Gap) -> str:
+    """Where the cursor stands at the line's indentation already, without the blanks that would push its text deeper.
+
+    They stay where the cursor is not yet as deep as the lines around it, or as a block that was opened above it is.
+    """
+    blanks = len(text) - len(text.lstrip(" \t"))
+    here = indentation(gap.line_before + "x")
+    if not blanks or not gap.line_before or gap.line_before.strip():
+        return text
+    deeper = indentation(gap.line_before + text)
+    if deeper in (indentation(gap.last_line), indentation(gap.next_line)):
+        return text
+    if here <= indentation(gap.last_line) and opens_block(gap.last_line, gap.language_id):
+        return text
+    first, *rest = text.split("\n")
+    if all(indentation(line) >= deeper for line in rest if line.strip()):
+        rest = [line[blanks:] for line in rest]
+    return "\n".join([first[blanks:], *rest])
+
+
+def _without_promise(text: str, gap: Gap) -> str:
+    """Without a backslash that would draw the next line into the last one, where the lines around do not go on so."""
+    goes_on = gap.last_line.endswith("\\") or gap.next_line.endswith("\\")
+    return text if goes_on or not text.endswith("\\") else text.rstrip("\\").rstrip()
 
 
 def _indented_as(text: str, document: Document, offset: int) -> str:

@@ -143,3 +143,28 @@ def test_what_stands_below_is_never_said_again(line: str, below: str) -> None:
     document, offset = at_cursor(f"x\n$0\n{below}\n")
     made = postprocess(f"{line}\n{below}", document, offset, gap_at(document, offset))
     assert made is None or made.text.split("\n")[-1].strip() != below or "\n" not in made.text
+
+
+@pytest.mark.parametrize(
+    ("marked", "said", "expected"),
+    [
+        (
+            "class A\n{\n\n  $0\n  int b;\n}\n",
+            "    /**\n   * One.\n   */",
+            "class A\n{\n\n  «/**\n   * One.\n   */»\n  int b;\n}\n",
+        ),
+        ("x {\n  a;\n  $0\n}\n", "  b;", "x {\n  a;\n  «b;»\n}\n"),
+        ("x {\n  a;\n  $0\n}\n", "  b {\n      c;\n    }", "x {\n  a;\n  «b {\n    c;\n  }»\n}\n"),
+        ("x {\n    a;\n  $0\n}\n", "  b;", "x {\n    a;\n  «  b;»\n}\n"),  # not yet as deep as its neighbour
+        ("  x {\n  $0\n  }\n", "  b;", "  x {\n  «  b;»\n  }\n"),  # not yet in the block
+        ("x {\n$0\n}\n", "  b;", "x {\n«  b;»\n}\n"),
+    ],
+)
+def test_indentation_that_stands_there_is_not_said_again(marked: str, said: str, expected: str) -> None:
+    assert check(marked, said, "java") == expected
+
+
+def test_a_backslash_at_the_end_takes_no_line_in() -> None:
+    assert check("#if A\n$0\n#endif\n", "#define B(x) \\", "c") == "#if A\n«#define B(x)»\n#endif\n"
+    macro = "#define A(x) \\\n  $0\n  c(x)\n"
+    assert check(macro, "b(x); \\", "c") == macro.replace("$0", "«b(x); \\»")
