@@ -6,6 +6,7 @@ It joins what does not know of each other: `fim` (what to ask, what to keep), th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from coderls.errors import EngineError
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Prompt
 from coderls.fim.reuse import Again, Shown
-from coderls.fim.stopping import gap_at
+from coderls.fim.stopping import gap_at, opens_block, stop_at
 from coderls.fim.syntax import Before, clean, look_before
 from coderls.fim.triggers import refusal
 from coderls.question import CompletionRequest, Question, Tools, question_at
@@ -38,7 +39,8 @@ class Completion:
     `reused` says how it came without the model: "" (it did not), "shown" (what is left of one that was shown) or
     "cache" (the same was asked before); `usage` is then that of the first time. `offer`: the number under which the
     session knows what becomes of it. `was_cut`: it had to be made shorter to be clean.
-    `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit. `logprob` is the
+    `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit, "deadline" when its
+    first lines were wanted before the rest was there. `logprob` is the
     mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `snippets` were offered
     for the prompt; `prompt.parts` says what is in it.
     """
@@ -94,30 +96,38 @@ class Completion:
 
 
 async def complete(
-    request: CompletionRequest, tools: Tools, heard: Callable[[str], None] = lambda _text: None
+    request: CompletionRequest,
+    tools: Tools,
+    heard: Callable[[str], None] = lambda _text: None,
+    early: Callable[[Completion], None] | None = None,
 ) -> list[Completion]:
     """Up to `request.alternatives` different completions at a cursor, the best first; none where nothing fits.
 
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
     at once; where it fails at others than the first, there are fewer. Others that come much later than the first are
     not waited for: they are in `tools.answers` when they are asked for again. `heard` gets the whole text of the first
-    each time that there is more of it. Cancelling stops the engine. Raises EngineError when the engine fails.
+    each time that there is more of it. `early` gets, once, what there is of whole lines at the deadline of the
+    settings, or as soon after it as there is a whole line; its `finish_reason` is "deadline". Cancelling stops the
+    engine. Raises EngineError when the engine fails.
     """
     question = await question_at(request, tools)
     if question is None:
         return []
     questions = [question, *(question.sampled(seed) for seed in range(1, request.alternatives))]
-    return await best_of(questions, tools, heard)
+    return await best_of(questions, tools, heard, early)
 
 
 async def best_of(
-    questions: Sequence[Question], tools: Tools, heard: Callable[[str], None] = lambda _text: None
+    questions: Sequence[Question],
+    tools: Tools,
+    heard: Callable[[str], None] = lambda _text: None,
+    early: Callable[[Completion], None] | None = None,
 ) -> list[Completion]:
     """The completions that answer these questions, the best first (see `complete`)."""
     answers = tools.answers
     if answers is not None:
         answers.keep_late({question.key for question in questions})
-    first = asyncio.ensure_future(_answered(questions[0], tools, heard))
+    first = asyncio.ensure_future(_answered(questions[0], tools, heard, early))
     others = [asyncio.ensure_future(_answered(question, tools)) for question in questions[1:]]
     waited = {first, *others}
     try:
@@ -152,17 +162,31 @@ def _ranked(made: list[Completion]) -> list[Completion]:
 
 
 async def _answered(
-    question: Question, tools: Tools, heard: Callable[[str], None] = lambda _text: None
+    question: Question,
+    tools: Tools,
+    heard: Callable[[str], None] = lambda _text: None,
+    early: Callable[[Completion], None] | None = None,
 ) -> Completion | None:
     """The engine's answer as an edit that was checked, or None."""
     watch = question.watch.fork()
     looking = asyncio.ensure_future(look(question.document, question.offset, tools.parse))  # while the engine works
+    first = _First(question, looking, tools.settings.completion.deadline_ms, early) if early else None
+    if first is not None:
+        heard = first.listening(heard)
     try:
         answer, known = await _answer(question, tools, watch.first(heard))
         watch.lap("engine")
         judged = await judge(question, answer, looking, watch)
     finally:
         looking.cancel()
+        if first is not None:
+            first.stop()
+    return _completion(question, answer, judged, watch, reused="cache" if known else "")
+
+
+def _completion(
+    question: Question, answer: Answer, judged: Judged, watch: Watch, *, reused: str = ""
+) -> Completion | None:
     if judged.checked is None:
         return None
     prompt_tokens = answer.usage.prompt_tokens or sum(part.tokens for part in question.prompt.parts)
@@ -177,10 +201,61 @@ async def _answered(
         logprob=answer.logprob,
         document=question.document,
         snippets=question.snippets,
-        reused="cache" if known else "",
+        reused=reused,
         model=question.model,
         was_cut=judged.checked != judged.insertion,
     )
+
+
+class _First:
+    """Gives what there is of whole lines, once, when the deadline has passed; the generation goes on."""
+
+    def __init__(
+        self, question: Question, looking: asyncio.Future[Before], deadline_ms: int, give: Callable[[Completion], None]
+    ) -> None:
+        self._question, self._looking, self._give = question, looking, give
+        self._lines = ""
+        self._due = False
+        self._judging: asyncio.Task[None] | None = None
+        left = question.watch.began + deadline_ms / 1000 - time.perf_counter()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._pass) if deadline_ms else None
+
+    def listening(self, heard: Callable[[str], None]) -> Callable[[str], None]:
+        """`heard`, with the whole lines of what it gets kept here."""
+
+        def both(text: str) -> None:
+            lines = text.split("\n")[:-1]
+            while lines and opens_block(lines[-1], self._question.document.language_id):
+                lines.pop()  # a head without its block helps nobody
+            self._lines = "\n".join(lines)
+            heard(text)
+            self._try()
+
+        return both
+
+    def stop(self) -> None:
+        """The answer is whole, or not wanted any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._judging is not None:
+            self._judging.cancel()
+
+    def _pass(self) -> None:
+        self._due = True
+        self._try()
+
+    def _try(self) -> None:
+        if self._due and self._judging is None and self._lines.strip():
+            self._judging = asyncio.ensure_future(self._judge(self._lines))
+
+    async def _judge(self, lines: str) -> None:
+        question, watch = self._question, self._question.watch.fork()
+        text = lines[: stop_at(lines, question.gap, final=True)]
+        answer = Answer(text, "deadline", Usage(), 0.0)
+        judged = await judge(question, answer, asyncio.shield(self._looking), watch)
+        made = _completion(question, answer, judged, watch)
+        if made is not None:
+            self._give(made)
 
 
 async def _answer(question: Question, tools: Tools, heard: Callable[[str], None]) -> tuple[Answer, bool]:

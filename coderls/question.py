@@ -10,7 +10,7 @@ from typing import Protocol
 
 from coderls.answer import AnswerCache, Engine
 from coderls.document import Document, ParseFile, Snippet
-from coderls.engine.api import GenerationRequest, Health, Sampling
+from coderls.engine.api import GenerationRequest, Health, Priority, Sampling
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
@@ -51,7 +51,7 @@ class CompletionRequest:
     `alternatives`: so many completions are wanted; the first is the likeliest, the others are sampled. `path` names
     the document in the prompt, best relative to its workspace folder, and `repo_name` that folder. `drafts` are texts
     that the answer may repeat, such as what was shown near by: an engine that speculates is faster with them, and says
-    the same.
+    the same. `background`: nobody waits for it yet, so everything else goes first.
     """
 
     document: Document
@@ -61,6 +61,7 @@ class CompletionRequest:
     path: str = ""
     repo_name: str = ""
     drafts: tuple[str, ...] = ()
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)
+    if request.background:
+        asked = replace(asked, priority=Priority.BACKGROUND)
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     marks = marks_in(fim, document.text)
     return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks)

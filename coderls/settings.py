@@ -50,6 +50,8 @@ class CompletionSettings:
     alternatives: int = 3
     prefix_tokens: int = 0
     suffix_tokens: int = 0
+    ahead: str = "auto"
+    deadline_ms: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,16 @@ OPTIONS: tuple[Option, ...] = (
     Option("completion.exclude_languages", "languages in which nothing is ever completed: `markdown`", _texts),
     Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", _whole(0, 131072)),
     Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", _whole(0, 131072)),
+    Option(
+        "completion.deadline_ms",
+        "a longer answer shows its whole lines first, and the rest with the next key; 0: wait for all of it",
+        _whole(0, 60_000),
+    ),
+    Option(
+        "completion.ahead",
+        "`auto`: once a completion is shown, make ready what follows if it is accepted (not on battery); `off`",
+        _one_of("auto", "off"),
+    ),
     Option("context.enabled", "put definitions from other files of the repository into the prompt", _flag),
     Option("context.tokens", "tokens for them; 0: chosen for the engine", _whole(0, 131072)),
     Option(

@@ -442,3 +442,49 @@ async def test_typing_through_a_completion_goes_on_in_its_strings(fim: FimModel)
     assert left.text == "nana', 20)"
     switched_off, _ = parse_settings({"completion.enabled": False})
     assert await recall(CompletionRequest(document, offset), again, parse=parse_file, settings=switched_off) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("return 1\n    x = 2\n    y = ", "return 1\n    x = 2"),  # whole lines only
+        ("return 1 +", None),  # none is whole yet
+        ("if a:\n        b = (", None),  # and none that stands alone
+    ],
+)
+async def test_at_the_deadline_whole_lines_are_given_and_the_rest_follows(
+    said: str, shown: str | None, fim: FimModel
+) -> None:
+    document, offset = at_cursor("def f():\n    $0\n")
+    engine = ScriptedEngine(said, size=1, stall=True)
+    settings, problems = parse_settings({"completion.deadline_ms": 1})
+    assert problems == []
+    given: list[Completion] = []
+    arrived = asyncio.Event()
+
+    def early(completion: Completion) -> None:
+        given.append(completion)
+        arrived.set()
+
+    request = CompletionRequest(document, offset)
+    asked = asyncio.ensure_future(complete(request, Tools(engine, fim, parse_file, settings), early=early))
+    await engine.stalled.wait()
+    if shown is None:
+        await asyncio.wait([asked], timeout=0.05)
+        assert given == []
+    else:
+        await arrived.wait()
+        assert [(each.text, each.finish_reason) for each in given] == [(shown, "deadline")]
+        assert not asked.done()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert engine.closed.is_set()
+
+
+async def test_an_answer_in_time_comes_once(fim: FimModel) -> None:
+    document, offset = at_cursor("def f():\n    $0\n")
+    settings, _ = parse_settings({"completion.deadline_ms": 60_000})
+    tools = Tools(ScriptedEngine("a = 1\n    return a\n"), fim, parse_file, settings)
+    given: list[Completion] = []
+    [made] = await complete(CompletionRequest(document, offset), tools, early=given.append)
+    assert (made.text, given) == ("a = 1\n    return a", [])

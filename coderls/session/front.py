@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coderls.document import Document
-from coderls.errors import CoderlsError, EngineError, RequestRefused
-from coderls.fim.reuse import Memory, Place
+from coderls.fim.reuse import Place
 from coderls.fim.triggers import exclusion
 from coderls.records.folder import notice
-from coderls.session.engine_link import EngineLink, import_heavy
-from coderls.session.generations import Generations, Heard
+from coderls.session.engine_link import EngineLink
 from coderls.session.index_link import IndexLink
+from coderls.session.offering import Offering
 from coderls.session.repairs import Repairs
 from coderls.session.status import Pace, Status, status_of
 from coderls.session.tally import Tally
@@ -25,21 +24,9 @@ from coderls.session.ui import Client
 from coderls.settings import Problem, Settings, parse_settings
 
 if TYPE_CHECKING:
-    from coderls.answer import AnswerCache
     from coderls.completion import Completion
-    from coderls.engine.api import Health
-    from coderls.question import CompletionRequest, Tools
-    from coderls.records.recorder import Recorder
-    from coderls.session.heavy import Engine
 
 logger = logging.getLogger(__name__)
-
-#: Ghost text that comes later than this helps nobody; it also ends requests to an engine that stalls.
-LONGEST_S = 30.0
-#: So long a text that was dismissed is not offered again at the same place.
-_SULKS_S = 60.0
-#: So many of the texts shown last in a document are given to the engine as drafts.
-_DRAFTS = 4
 
 
 class Session:
@@ -60,15 +47,12 @@ class Session:
         self._pace = Pace()
         self._told: Status | None = None
         self._index = IndexLink(client, self.documents.values)
-        self._generations: Generations[list[Completion]] = Generations()
-        self._changed_at: dict[str, float] = {}
         self._last: dict[str, Completion] = {}
-        self._memory: Memory[Completion] = Memory()
-        self._answers: AnswerCache | None = None
-        self._answered_by: object = None
         self._tally = Tally(lambda uri: self.documents[uri].text if uri in self.documents else None)
         self._records = records
-        self._recorder: Recorder | None = None
+        self._offering = Offering(
+            self.documents, self._engine, self._index, self._tally.rhythm, records=records, answered=self._answered
+        )
         self._paused = False
         self._initial: Any = None
         self._shown: set[Problem] = set()
@@ -94,8 +78,7 @@ class Session:
 
     async def close(self) -> None:
         """Stop everything of this session; the engine process stays for others."""
-        self._generations.stop_all()
-        self._forget_answers()
+        self._offering.close()
         self._index.close()
         await self.repairs.close()
         await self._engine.close()
@@ -114,8 +97,7 @@ class Session:
         """The editor has a new version. Answers to questions about the old one are not wanted any more."""
         self.documents[document.uri] = document
         self.lost.discard(document.uri)
-        self._changed_at[document.uri] = time.monotonic()
-        self._generations.supersede(document.uri)
+        self._offering.changed(document)
         self._tally.changed(document)
         self._index.changed(document)
         self.repairs.changed(document)
@@ -127,7 +109,7 @@ class Session:
         """
         if uri in self.documents and uri not in self.lost:
             self.lost.add(uri)
-            self._generations.stop(uri)
+            self._offering.stop(uri)
             self.repairs.closed(uri)
             self._client.show(
                 "warning",
@@ -138,11 +120,9 @@ class Session:
     def shut(self, uri: str) -> None:
         """The editor has closed a document."""
         document = self.documents.pop(uri, None)
-        self._changed_at.pop(uri, None)
         self._last.pop(uri, None)
         self.lost.discard(uri)
-        self._generations.stop(uri)
-        self._memory.forget(uri)
+        self._offering.closed(uri)
         self._tally.closed(uri)
         self.repairs.closed(uri)
         if document is not None:
@@ -170,12 +150,10 @@ class Session:
     async def _read_options(self, pulled: Any) -> None:
         """Settings from what came with `initialize`, and over it what was pulled; each problem is shown once."""
         base, problems = parse_settings(_own_section(self._initial))
-        before = self.settings
         self.settings, more = parse_settings(_own_section(pulled), base)
         self._tally.enabled = self.settings.stats.enabled
         self.repairs.use(self.settings.repair)
-        if self.settings != before:
-            self._forget_answers()
+        self._offering.use(self.settings)
         for problem in [*problems, *more]:
             if problem not in self._shown:
                 self._shown.add(problem)
@@ -228,16 +206,12 @@ class Session:
         began = time.monotonic()
         if invoked:
             self._tally.rhythm.invoked()
-        place = Place(document, offset)
-        found = await self._recall(place, invoked)
-        if not found:
-            found = await self._generated(place, invoked)
-            if found and found[0].document is not document:  # it was on its way to this place, or seemed to be
-                found = await self._recall(place, invoked, from_start=True) or await self._generated(place, invoked)
+        found = await self._offering.at(Place(document, offset), invoked=invoked)
         if not found or self.documents.get(document.uri) is not document:
             return []
         milliseconds = (time.monotonic() - began) * 1000
         number = self._tally.showing(found, invoked=invoked, milliseconds=milliseconds)
+        self._offering.shown(found[0])
         self._last[document.uri] = found[0]
         return [replace(completion, offer=number) for completion in found]
 
@@ -248,131 +222,19 @@ class Session:
     def rejected(self, number: int) -> None:
         """The user dismissed it: the same text is not offered there again for a while."""
         for shown in self._tally.rejected(number):
-            self._memory.reject(shown, time.monotonic())
-
-    async def _generated(self, place: Place, invoked: bool) -> list[Completion]:
-        return await self._generations.run(place, lambda heard: self._make(place, invoked, heard)) or []
-
-    async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> list[Completion]:
-        """What is left of an earlier completion here: no model, and no waiting for the user's delay."""
-        again = self._memory.find(place, from_start=from_start)
-        if again is None:
-            return []
-        work = import_heavy()
-        request = work.CompletionRequest(place.document, place.offset, invoked)
-        found: Completion | None = await work.recall(request, again, parse=work.parse_file, settings=self.settings)
-        return [] if found is None else [found]
-
-    async def _make(self, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
-        """Completions by the model, and remembered."""
-        if not self.settings.completion.enabled:
-            return []
-        if not invoked and not await self._until_typing_rests(place.document.uri):
-            return []
-        engine = self._engine.wanted()
-        if engine is None:
-            return []
-        with self._index.quiet():
-            made = await self._ask(engine, place, invoked, heard)
-            if not made and (successor := await self._engine.successor(engine)) is not None:
-                made = await self._ask(successor, place, invoked, heard)
-        now = time.monotonic()
-        wanted = [each for each in made if invoked or not self._memory.rejected(each.shown, now, _SULKS_S)]
-        for completion in reversed(wanted):
-            self._memory.add(completion.shown)
-        return wanted
+            self._offering.rejected(shown)
 
     def explain(self, uri: str) -> dict[str, Any] | None:
         """What the last completion of an open document was made from (`Completion.explained`); None without one."""
         completion = self._last.get(uri)
         return None if completion is None else completion.explained()
 
-    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
-        work = import_heavy()
-        document = place.document
-        folder = self._index.folder_of(document)
-        if self._answers is not None and self._answered_by is not engine.client:
-            self._answers.keep_late(())
-            self._answers = None
-        if self._answers is None:
-            self._answers, self._answered_by = work.AnswerCache(), engine.client
-        try:
-            request = work.CompletionRequest(
-                document,
-                place.offset,
-                invoked,
-                alternatives=self.settings.completion.alternatives if invoked else 1,
-                path=_path_in(folder, document),
-                repo_name=folder.name if folder else "",
-                drafts=self._memory.texts(document.uri, _DRAFTS),
-            )
-            tools = work.Tools(
-                engine.client, engine.model, work.parse_file, self.settings, self._index.source, self._answers
-            )
-            made: list[Completion] = await asyncio.wait_for(
-                self._complete(request, tools, heard, engine.health), LONGEST_S
-            )
-        except asyncio.TimeoutError:
-            logger.warning("The engine took longer than %g s for a completion; it was given up.", LONGEST_S)
-            return []
-        except RequestRefused as error:
-            logger.warning("The engine refused a completion: %s", error)
-            return []
-        except EngineError as error:
-            self._engine.lost(engine, error)
-            return []
-        except CoderlsError as error:
-            logger.warning("No completion: %s", error)
-            return []
-        except Exception:
-            if self._engine.engine is engine:
-                raise
-            return []  # its connection was closed under this request: the options name another engine now
-        if made:
-            self._engine.worked(engine)
-            seconds = made[0].timings.total / 1000
-            self._tally.rhythm.responded(seconds)
-            if len(made) == 1 and not made[0].reused:
-                self._pace.answered(seconds)
-                self._tell_status()
-        return made
-
-    async def _complete(
-        self, request: CompletionRequest, tools: Tools, heard: Heard, health: Health
-    ) -> list[Completion]:
-        work = import_heavy()
-        if self._records is None:
-            found: list[Completion] = await work.complete(request, tools, heard)
-            return found
-        if self._recorder is None:
-            self._recorder = work.Recorder(self._records)
-        return await self._recorder.complete(request, tools, heard, health=health)
-
-    def _forget_answers(self) -> None:
-        """Another model, or other settings: what was answered before would not be answered now."""
-        self._memory.forget()
-        if self._answers is not None:
-            self._answers.keep_late(())
-        self._answers = None
-
-    async def _until_typing_rests(self, uri: str) -> bool:
-        """Wait for the rest of the delay after the last change; newer requests cancel this one meanwhile.
-
-        False: the user has had enough of answers for now. A delay that the user set is kept to, whatever they do.
-        """
-        now, fixed = time.monotonic(), self.settings.completion.debounce_ms
-        if fixed is None and self._tally.rhythm.rests(now):
-            return False
-        wait = self._tally.rhythm.delay(now) if fixed is None else fixed / 1000
-        await asyncio.sleep(max(0.0, self._changed_at.get(uri, float("-inf")) + wait - now))
-        return True
-
-
-def _path_in(folder: Path | None, document: Document) -> str:
-    """The document's name in prompts: its path in the workspace, or else its bare name."""
-    if document.path is None:
-        return document.uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
-    return document.path.relative_to(folder).as_posix() if folder else document.path.name
+    def _answered(self, made: list[Completion]) -> None:
+        seconds = made[0].timings.total / 1000
+        self._tally.rhythm.responded(seconds)
+        if len(made) == 1 and not made[0].reused:
+            self._pace.answered(seconds)
+            self._tell_status()
 
 
 def _without_trust(options: Any) -> tuple[Any, bool]:

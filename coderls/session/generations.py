@@ -51,12 +51,21 @@ class _Generation(Generic[T]):
     def wait_for(self, place: Place) -> asyncio.Future[tuple[bool, T | None]]:
         """Whether `place` still lies on its way when it ends, and its result. Who waited before gets None."""
         self._let_go()
-        if self._given_up is not None:
-            self._given_up.cancel()
-            self._given_up = None
+        self.keep()
         self._wanted = place
         self._answer = asyncio.get_running_loop().create_future()
         return self._answer
+
+    def keep(self) -> None:
+        """It is still wanted, though perhaps nobody waits for it."""
+        if self._given_up is not None:
+            self._given_up.cancel()
+            self._given_up = None
+
+    def answer(self, result: T) -> None:
+        """Who waits for this very place gets `result` now; it goes on."""
+        if self._wanted is self.place and self._answer is not None and not self._answer.done():
+            self._answer.set_result((True, result))
 
     def leave(self, answer: asyncio.Future[tuple[bool, T | None]]) -> None:
         """Who waited with `answer` does not want it any more; perhaps somebody has joined since."""
@@ -141,6 +150,18 @@ class Generations(Generic[T]):
         self._unfinished.discard(generation.task)
         if self._running.get(uri) is generation:
             del self._running[uri]
+
+    def answer(self, place: Place, result: T) -> None:
+        """Answer who waits for `place` with the first part of what is being made; it goes on, for whoever joins."""
+        running = self._running.get(place.document.uri)
+        if running is not None and running.place is place:
+            running.answer(result)
+
+    def keep(self, place: Place) -> None:
+        """Let what runs go on where it leads to `place`, whose request was answered without it."""
+        running = self._running.get(place.document.uri)
+        if running is not None and running.leads_to(place):
+            running.keep()
 
     def supersede(self, uri: str) -> None:
         """The document has changed: who waits is answered with None, and what runs stops unless it is joined."""

@@ -256,3 +256,38 @@ def test_paused_and_switched_on_again(shared: Any) -> None:
     assert text_of(shared.call("textDocument/inlineCompletion", invoked)) == "found"
     shared.call("workspace/executeCommand", {"command": "coderls.pause", "arguments": [False]})
     assert text_of(shared.call("textDocument/inlineCompletion", automatic)) == "found"
+
+
+def test_after_an_accept_the_next_answer_is_there(home: Any) -> None:
+    # The last tokens before the cursor are for the model to say again: the blank, and then "one".
+    script = FakeScript(rules=(FakeRule("first =", " one"), FakeRule("first = ", "one + two")))
+    front = home.started(script=script, options={"completion": {"debounce_ms": 0}}).ready()
+    uri, line, character = front.put("first = $0\n")
+    assert text_of(front.wait(front.inline_request(uri, line, character, invoked=False))) == "one"
+    engine = front.engine()
+    eventually(lambda: engine.metric("coderls_generations_total") >= 2, "the answer to what comes after it")
+    front.change(uri, 2, [{"range": span((line, character), (line, character)), "text": "one"}])
+    found = front.wait(front.inline_request(uri, line, character + 3, invoked=False))
+    assert text_of(found) == " + two"
+    explained = front.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
+    assert explained["reused"] == "ahead"
+
+
+def test_the_first_lines_come_by_the_deadline_and_the_rest_with_the_next_key(home: Any) -> None:
+    body = "one = 1\n    two = 2\n    three = 3\n    return one\n"
+    script = FakeScript(rules=(FakeRule("def f():\n    ", body),), token_ms=40)
+    options = {"completion": {"debounce_ms": 0, "deadline_ms": 700}}
+    front = home.started(script=script, options=options).ready()
+    uri, line, character = front.put("def f():\n    $0\n")
+    first = text_of(front.wait(front.inline_request(uri, line, character, invoked=False)))
+    assert first is not None
+    assert first.startswith("one = 1")
+    assert "return" not in first
+    front.change(uri, 2, [{"range": span((line, character), (line, character)), "text": "o"}])
+    whole = text_of(front.wait(front.inline_request(uri, line, character + 1, invoked=False)))
+    assert whole is not None
+    assert body.startswith("o" + whole)
+    eventually(lambda: not front.engine().working(), "the end of the generation")
+    front.change(uri, 3, [{"range": span((line, character + 1), (line, character + 1)), "text": "n"}])
+    rest = text_of(front.wait(front.inline_request(uri, line, character + 2, invoked=False)))
+    assert rest == body.rstrip()[2:]

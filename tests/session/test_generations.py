@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from coderls.fim.reuse import Place
-from coderls.session.generations import Generations, Heard
+from coderls.session.generations import GRACE_S, Generations, Heard
 from tests.marked_text import at_cursor
 
 
@@ -170,3 +170,33 @@ async def test_errors_reach_who_waits() -> None:
     played.result.set_exception(ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         await first
+
+
+async def test_a_first_part_answers_and_the_whole_goes_on() -> None:
+    generations: Generations[str] = Generations()
+    played = Played()
+    here = place("x = $0\n")
+    first = asyncio.ensure_future(generations.run(here, played.work))
+    await played.began.wait()
+    played.say("abc")
+    generations.answer(place("x = $0\n"), "of another request")
+    generations.answer(here, "part")
+    assert await first == "part"
+    generations.supersede(here.document.uri)
+    generations.keep(place("x = a$0\n"))  # answered from memory
+    await asyncio.sleep(2 * GRACE_S)
+    second = asyncio.ensure_future(generations.run(place("x = ab$0\n"), Played().work))
+    await asyncio.sleep(0)
+    played.result.set_result("whole")
+    assert await second == "whole"
+
+
+async def test_what_leads_elsewhere_is_not_kept() -> None:
+    generations: Generations[str] = Generations()
+    played = Played()
+    first = await begun(generations, "x = $0\n", played)
+    played.say("abc")
+    generations.supersede(place("x = $0\n").document.uri)
+    generations.keep(place("x = z$0\n"))
+    await asyncio.wait_for(played.ended.wait(), 10)
+    assert await first is None

@@ -1,0 +1,256 @@
+"""What is offered at a cursor: the rest of something earlier, what was made ahead, or what the model says now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coderls.document import Document
+from coderls.errors import CoderlsError, EngineError, RequestRefused
+from coderls.fim.reuse import Memory, Place, Shown
+from coderls.session.ahead import TOKENS, Ahead
+from coderls.session.engine_link import EngineLink, import_heavy
+from coderls.session.generations import Generations, Heard
+from coderls.session.index_link import IndexLink
+from coderls.session.power import Power
+from coderls.session.rhythm import Rhythm
+from coderls.settings import Settings
+
+if TYPE_CHECKING:
+    from coderls.answer import AnswerCache
+    from coderls.completion import Completion
+    from coderls.question import CompletionRequest, Tools
+    from coderls.records.recorder import Recorder
+    from coderls.session.heavy import Engine
+
+logger = logging.getLogger(__name__)
+
+#: Ghost text that comes later than this helps nobody; it also ends requests to an engine that stalls.
+LONGEST_S = 30.0
+#: So long a text that was dismissed is not offered again at the same place.
+_SULKS_S = 60.0
+#: So many of the texts shown last in a document are given to the engine as drafts.
+_DRAFTS = 4
+
+
+class Offering:
+    """One session's. `documents` are those that are open now; `answered` hears of each answer of the model.
+
+    Failures are logged, and shown where the user can do something.
+    """
+
+    def __init__(
+        self,
+        documents: Mapping[str, Document],
+        engine: EngineLink,
+        index: IndexLink,
+        rhythm: Rhythm,
+        *,
+        records: Path | None,
+        answered: Callable[[list[Completion]], None],
+    ) -> None:
+        self.settings = Settings()
+        self._documents = documents
+        self._engine = engine
+        self._index = index
+        self._rhythm = rhythm
+        self._records = records
+        self._recorder: Recorder | None = None
+        self._answered = answered
+        self._changed_at: dict[str, float] = {}
+        self._generations: Generations[list[Completion]] = Generations()
+        self._memory: Memory[Completion] = Memory()
+        self._answers: AnswerCache | None = None
+        self._answered_by: object = None
+        self._power = Power()
+        self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
+
+    def use(self, settings: Settings) -> None:
+        """With other settings, what was answered before would not be answered now."""
+        if settings != self.settings:
+            self.settings = settings
+            self._forget()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._generations.stop_all()
+        self._forget()
+
+    def changed(self, document: Document) -> None:
+        """A new version: answers to questions about the old one are not wanted any more."""
+        self._changed_at[document.uri] = time.monotonic()
+        self._generations.supersede(document.uri)
+        self._ahead.changed(document)
+
+    def stop(self, uri: str) -> None:
+        """Nothing is known of a document any more, not even its text."""
+        self._generations.stop(uri)
+
+    def closed(self, uri: str) -> None:
+        """A document is gone."""
+        self._changed_at.pop(uri, None)
+        self._generations.stop(uri)
+        self._memory.forget(uri)
+
+    def shown(self, completion: Completion) -> None:
+        """This goes to the editor: be ready for what comes after it. What comes after first lines is on its way."""
+        if completion.finish_reason != "deadline":
+            self._ahead.shown(completion.shown)
+
+    def rejected(self, shown: Shown[Completion]) -> None:
+        """The user dismissed it: the same text is not offered there again for a while."""
+        self._memory.reject(shown, time.monotonic())
+
+    async def at(self, place: Place, *, invoked: bool) -> list[Completion]:
+        """The completions at a place, the best first: one, or several where the user asked by a key."""
+        found = await self._recall(place, invoked)
+        if not found and not invoked:
+            found = self._remembered(await self._ahead.at(place) or [])
+        if found:
+            self._generations.keep(place)  # these may be the first lines of what is still being made
+            return found
+        self._ahead.stop()
+        found = await self._generated(place, invoked)
+        if found and found[0].document is not place.document:  # it was on its way to this place, or seemed to be
+            found = await self._recall(place, invoked, from_start=True) or await self._generated(place, invoked)
+        return found
+
+    async def _generated(self, place: Place, invoked: bool) -> list[Completion]:
+        return await self._generations.run(place, lambda heard: self._make(place, invoked, heard)) or []
+
+    async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> list[Completion]:
+        """What is left of an earlier completion here: no model, and no waiting for the user's delay."""
+        again = self._memory.find(place, from_start=from_start)
+        if again is None:
+            return []
+        work = import_heavy()
+        request = work.CompletionRequest(place.document, place.offset, invoked)
+        found: Completion | None = await work.recall(request, again, parse=work.parse_file, settings=self.settings)
+        return [] if found is None else [found]
+
+    async def _make(self, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
+        """Completions by the model, and remembered."""
+        if not self.settings.completion.enabled:
+            return []
+        if not invoked and not await self._until_typing_rests(place.document.uri):
+            return []
+        engine = self._engine.wanted()
+        if engine is None:
+            return []
+        with self._index.quiet():
+            made = await self._ask(engine, place, invoked, heard)
+            if not made and (successor := await self._engine.successor(engine)) is not None:
+                made = await self._ask(successor, place, invoked, heard)
+        return self._remembered(made, invoked)
+
+    def _remembered(self, made: list[Completion], invoked: bool = False) -> list[Completion]:
+        """Without what the user has rejected, where it comes unasked; and kept for later places."""
+        now = time.monotonic()
+        wanted = [each for each in made if invoked or not self._memory.rejected(each.shown, now, _SULKS_S)]
+        for completion in reversed(wanted):
+            self._memory.add(completion.shown)
+        return wanted
+
+    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
+        def early(completion: Completion) -> None:
+            self._generations.answer(place, self._remembered([completion], invoked))
+
+        request, tools = self._request(engine, place, invoked)
+        work = import_heavy()
+        try:
+            if self._records is None:
+                asked = work.complete(request, tools, heard, early)
+            else:
+                self._recorder = self._recorder or work.Recorder(self._records)
+                asked = self._recorder.complete(request, tools, heard, health=engine.health)
+            made: list[Completion] = await asyncio.wait_for(asked, LONGEST_S)
+        except asyncio.TimeoutError:
+            logger.warning("The engine took longer than %g s for a completion; it was given up.", LONGEST_S)
+            return []
+        except RequestRefused as error:
+            logger.warning("The engine refused a completion: %s", error)
+            return []
+        except EngineError as error:
+            self._engine.lost(engine, error)
+            return []
+        except CoderlsError as error:
+            logger.warning("No completion: %s", error)
+            return []
+        except Exception:
+            if self._engine.engine is engine:
+                raise
+            return []  # its connection was closed under this request: the options name another engine now
+        if made:
+            self._engine.worked(engine)
+            self._answered(made)
+        return made
+
+    def _request(self, engine: Engine, place: Place, invoked: bool) -> tuple[CompletionRequest, Tools]:
+        """What is asked at a place, and with what."""
+        work = import_heavy()
+        document = place.document
+        folder = self._index.folder_of(document)
+        if self._answers is not None and self._answered_by is not engine.client:
+            self._answers.keep_late(())
+            self._answers = None
+        if self._answers is None:
+            self._answers, self._answered_by = work.AnswerCache(), engine.client
+        request = work.CompletionRequest(
+            document,
+            place.offset,
+            invoked,
+            alternatives=self.settings.completion.alternatives if invoked else 1,
+            path=_path_in(folder, document),
+            repo_name=folder.name if folder else "",
+            drafts=self._memory.texts(document.uri, _DRAFTS),
+        )
+        source = self._index.source
+        tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
+        return request, tools
+
+    def _may_go_ahead(self) -> bool:
+        wanted = self.settings.completion.ahead == "auto" and self._records is None
+        return wanted and not self._power.on_battery()
+
+    async def _ask_ahead(self, place: Place) -> list[Completion]:
+        """What would be shown there: a few tokens, after everything that anybody waits for."""
+        engine = self._engine.engine
+        if engine is None or place.document.uri not in self._documents:
+            return []
+        request, tools = self._request(engine, place, invoked=False)
+        completion = self.settings.completion
+        few = replace(completion, max_tokens=min(TOKENS, completion.max_tokens))
+        tools = replace(tools, settings=replace(self.settings, completion=few))
+        made = await import_heavy().complete(replace(request, background=True), tools)
+        return [replace(each, reused="ahead") for each in made]
+
+    def _forget(self) -> None:
+        self._memory.forget()
+        self._ahead.stop()
+        if self._answers is not None:
+            self._answers.keep_late(())
+        self._answers = None
+
+    async def _until_typing_rests(self, uri: str) -> bool:
+        """Wait for the rest of the delay after the last change; newer requests cancel this one meanwhile.
+
+        False: the user has had enough of answers for now. A delay that the user set is kept to, whatever they do.
+        """
+        now, fixed = time.monotonic(), self.settings.completion.debounce_ms
+        if fixed is None and self._rhythm.rests(now):
+            return False
+        wait = self._rhythm.delay(now) if fixed is None else fixed / 1000
+        await asyncio.sleep(max(0.0, self._changed_at.get(uri, float("-inf")) + wait - now))
+        return True
+
+
+def _path_in(folder: Path | None, document: Document) -> str:
+    """The document's name in prompts: its path in the workspace, or else its bare name."""
+    if document.path is None:
+        return document.uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    return document.path.relative_to(folder).as_posix() if folder else document.path.name
