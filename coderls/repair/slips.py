@@ -145,7 +145,6 @@ def _alike(document: Document, diagnostic: Diagnostic, start: int, end: int, *, 
 
     ranked = sorted(known, key=lambda name: (-likeness(name), name))
     alike = [name for name in ranked[: MOST_NAMES // 2] if likeness(name) >= _ALIKE]
-    nearest = [
-        name for name in reversed(re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start])) if name in known
-    ]
+    above = everywhere if is_member else re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start])
+    nearest = [name for name in reversed(above) if name in known]
     return list(dict.fromkeys([*suggested, *alike, *nearest[:MOST_NAMES]]))

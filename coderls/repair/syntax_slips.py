@@ -7,15 +7,16 @@ where it stumbles; for other languages it tries brackets, quotes and semicolons 
 
 from __future__ import annotations
 
+import ast
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from coderls.document import Document, ParseFile
 from coderls.fim.brackets import balance
-from coderls.fim.python_syntax import first_fault
 from coderls.fim.stopping import indentation
 from coderls.repair.candidate import Candidate
 
@@ -60,7 +61,15 @@ _FOREIGN = (
     (r"===", "=="),
     (r"!==", "!="),
     (r"<>", "!="),
+    (r"\b\d+(?=[A-Za-z_]\w)", ""),
 )
+
+
+#: CPython's words for what its tokenizer stumbles over.
+_UNREADABLE = ("unterminated", "literal", "invalid character", "unmatched", "unindent", "inconsistent", "continuation")
+
+#: How far the parser of a text comes: the higher the better.
+Progress = tuple[bool, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ class _State:
     """A text on the way: what was done to it, and how far its parser comes (the higher the better)."""
 
     text: str
-    progress: tuple[int, int]
+    progress: Progress
     titles: tuple[str, ...]
 
 
@@ -96,7 +105,7 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
                 seen.add(changed)
                 progress = judge(changed)
                 if progress is None:
-                    found.append(_State(changed, (0, 0), (*state.titles, title)))
+                    found.append(_State(changed, (True, 0, 0), (*state.titles, title)))
                 elif progress > state.progress:
                     better.append(_State(changed, progress, (*state.titles, title)))
         if len(found) >= _ENOUGH or found or time.monotonic() > until:
@@ -110,25 +119,35 @@ def _candidate(document: Document, state: _State) -> Candidate:
     return Candidate.of_text(document.text, state.text, "rule", title)
 
 
-def _python_progress(text: str) -> tuple[int, int] | None:
-    """None when it parses; else the line at which the parser stumbles."""
-    fault = first_fault(text)
-    return None if fault is None else (fault.line, 0)
+def _python_progress(text: str) -> Progress | None:
+    """None when it parses; else whether its tokens can be read at all (that is looked at first, in the whole text),
+    brackets and quotes without partner, and the line at which the parser stumbles."""
+    try:
+        with warnings.catch_warnings():  # "\\d" in a user's file is not our business
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        readable = not any(word in (error.msg or "") for word in _UNREADABLE)
+        odd = sum(line.count(quote) % 2 for line in text.split("\n") for quote in "\"'")
+        return readable, -balance(text, "python").faults - odd, (error.lineno or 1) - 1
+    except (ValueError, RecursionError, MemoryError):  # a null byte, a lone surrogate; nested too deeply
+        return False, 0, 0
+    return None
 
 
-def _tree_progress(language_id: str, parse: ParseFile) -> Callable[[str], tuple[int, int] | None]:
-    def judge(text: str) -> tuple[int, int] | None:
+def _tree_progress(language_id: str, parse: ParseFile) -> Callable[[str], Progress | None]:
+    def judge(text: str) -> Progress | None:
         tree = parse(language_id, text)
         faults = tree.faults() if tree is not None else 0
-        return None if faults == 0 else (-faults, 0)
+        return None if faults == 0 else (True, -faults, 0)
 
     return judge
 
 
-def _python_places(text: str, progress: tuple[int, int]) -> list[int]:
+def _python_places(text: str, progress: Progress) -> list[int]:
     """The lines to try: where the parser stumbles, the one before, and the one where an open bracket stands."""
     lines = text.split("\n")
-    at = min(max(0, progress[0]), len(lines) - 1)
+    at = min(max(0, progress[2]), len(lines) - 1)
     above = next((line for line in range(at - 1, -1, -1) if lines[line].strip()), at)
     return list(dict.fromkeys([at, above, *_open_line(lines, at)]))
 
@@ -142,8 +161,8 @@ def _open_line(lines: list[str], at: int) -> Iterator[int]:
             return
 
 
-def _other_places(near: int | None) -> Callable[[str, tuple[int, int]], list[int]]:
-    def places(text: str, _progress: tuple[int, int]) -> list[int]:
+def _other_places(near: int | None) -> Callable[[str, Progress], list[int]]:
+    def places(text: str, _progress: Progress) -> list[int]:
         lines = text.split("\n")
         at = min(max(0, near or 0), len(lines) - 1)
         above = next((line for line in range(at - 1, -1, -1) if lines[line].strip()), at)

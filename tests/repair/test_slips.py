@@ -1,0 +1,110 @@
+"""What people get wrong most, mended without a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from coderls.document import Document
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.slips import mend_names, word_at
+from coderls.repair.syntax_slips import mend_syntax
+from coderls.repo_context.parse import parse_file
+
+
+def python(text: str, language_id: str = "python") -> Document:
+    return Document("file:///a", language_id, 1, text)
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ("def f(a)\n    return a\n", "def f(a):\n    return a\n"),
+        ("class A\n    x = 1\n", "class A:\n    x = 1\n"),
+        ("if a = b:\n    c()\n", "if a == b:\n    c()\n"),
+        ("x = foo(1, [2, 3]\ny = 1\n", "x = foo(1, [2, 3])\ny = 1\n"),
+        ("for j in range(i + 1, n)):\n    pass\n", "for j in range(i + 1, n):\n    pass\n"),
+        ("x = [1, 2)\n", "x = [1, 2]\n"),
+        ("x = 'abc\ny = 1\n", "x = 'abc'\ny = 1\n"),
+        ('x = a.split(",)\n', 'x = a.split(",")\n'),
+        ("if a:\nb()\n", "if a:\n    b()\n"),
+        ("def f():\n    a = 1\n      b = 2\n    return a\n", "def f():\n    a = 1\n    b = 2\n    return a\n"),
+        ("if a:\n    b()\nelse if c:\n    d()\n", "if a:\n    b()\nelif c:\n    d()\n"),
+        ("if a && b:\n    c()\n", "if a and b:\n    c()\n"),
+        ("i = 0\ni++\n", "i = 0\ni += 1\n"),
+        ("x = 1 // 2\n// a note of mine\n", "x = 1 // 2\n# a note of mine\n"),
+        ("def f(a, b\n    return a[0\n", "def f(a, b):\n    return a[0]\n"),
+        ("if a:\r\nb()\r\n", "if a:\r\n    b()\r\n"),
+    ],
+)
+def test_syntax(broken: str, mended: str) -> None:
+    assert mended in [one.text for one in mend_syntax(python(broken), parse_file)]
+
+
+def test_nothing_is_done_to_what_parses_and_nothing_invented_for_what_is_hopeless() -> None:
+    assert mend_syntax(python("x = 1\n"), parse_file) == []
+    assert mend_syntax(python("x = (((\n" * 400), parse_file) == []
+    assert mend_syntax(python("x = (\n" + "y = 1\n" * 50_000), parse_file) == []
+
+
+@pytest.mark.parametrize(
+    ("language_id", "broken", "mended"),
+    [
+        ("javascript", "function f(a {\n  return a\n}\n", "function f(a) {\n  return a\n}\n"),
+        ("go", "package a\n\nfunc f() int {\n\treturn g(1\n}\n", "package a\n\nfunc f() int {\n\treturn g(1)\n}\n"),
+        ("c", "int f(void) {\n  int a = 1\n  return a;\n}\n", "int f(void) {\n  int a = 1;\n  return a;\n}\n"),
+    ],
+)
+def test_syntax_of_other_languages(language_id: str, broken: str, mended: str) -> None:
+    text = broken.replace("\r\n", "\n")
+    line = next(n for n, (a, b) in enumerate(zip(text.split("\n"), mended.split("\n"), strict=False)) if a != b)
+    found = mend_syntax(python(broken, language_id), parse_file, near=line)
+    assert mended in [one.text for one in found]
+
+
+def names(marked: str, message: str = "", language_id: str = "python") -> list[str]:
+    """The texts that come of a complaint about the part between the two `$0`."""
+    before, word, after = marked.split("$0")
+    document = python(before + word + after, language_id)
+    complaint = Diagnostic(len(before), len(before) + len(word), message or f'"{word}" is not defined', rule="F821")
+    return [one.text for one in mend_names(document, complaint)]
+
+
+@pytest.mark.parametrize(
+    ("marked", "mended"),
+    [
+        ("total = 1\nprint($0totl$0)\n", "total = 1\nprint(total)\n"),
+        ("def f(nums):\n    return sorted($0no_nums$0)\n", "def f(nums):\n    return sorted(nums)\n"),
+        ("def f(a: $0undefinedList$0) -> List: ...\n", "def f(a: List) -> List: ...\n"),
+        ("class A:\n    def g(self): ...\n    def f(self):\n        $0g$0()\n",
+         "class A:\n    def g(self): ...\n    def f(self):\n        self.g()\n"),
+        ("def f(self, a):\n    return self.$0min$0(a)\n", "def f(self, a):\n    return min(a)\n"),
+        ("x = []\nx.$0add$0(1)\ny = []\ny.append(2)\n", "x = []\nx.append(1)\ny = []\ny.append(2)\n"),
+        ("a = node.next\nb = node.$0getNext$0()\n", "a = node.next\nb = node.next\n"),
+        ("print($0math$0.pi)\n", "import math\nprint(math.pi)\n"),
+        ('"""Docs."""\nimport os\n\nx: $0Optional$0 = os\n',
+         '"""Docs."""\nfrom typing import Optional\nimport os\n\nx: Optional = os\n'),
+        ("x = $0None_$0\ny = None\n", "x = None\ny = None\n"),
+    ],
+)  # fmt: skip
+def test_names(marked: str, mended: str) -> None:
+    if "None_" in marked:
+        assert all("$0" not in text for text in names(marked))
+    else:
+        assert mended in names(marked)
+
+
+def test_a_suggestion_of_the_checker_comes_first() -> None:
+    text = "colour = 1\ncolor = 2\nprint($0colr$0)\n"
+    assert names(text, '"colr" is not defined. Did you mean "colour"?')[0] == "colour = 1\ncolor = 2\nprint(colour)\n"
+
+
+def test_this_in_javascript() -> None:
+    marked = "class A {\n  f() { this.size = 1 }\n  g() { return $0size$0 }\n}\n"
+    assert marked.replace("$0size$0", "this.size") in names(marked, "Cannot find name 'size'.", "javascript")
+
+
+@pytest.mark.parametrize(("start", "end", "word"), [(4, 4, "foo"), (4, 7, "foo"), (0, 100, "foo"), (900, 900, None)])
+def test_the_word_that_is_meant(start: int, end: int, word: str | None) -> None:
+    document = python("x = foo + bar\n")
+    place = word_at(document, Diagnostic(start, end, "name 'foo' is not defined"))
+    assert (document.text[slice(*place)] if place else None) == word
