@@ -28,7 +28,7 @@ from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at, indentation, stop_at
 from coderls.repair.candidate import Candidate
-from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.diagnostic import Diagnostic, clamped
 from coderls.repair.slips import word_at
 
 #: Tokens around the span; a repair can wait a little longer than ghost text, and there are several prompts.
@@ -60,7 +60,7 @@ class Filler:
 
     engine: Engine
     fim: FimModel
-    samples: int = 4
+    samples: int = 3
     priority: Priority = Priority.REPAIR
     snippets: tuple[Snippet, ...] = ()
     names: Names = field(default_factory=Names)
@@ -78,6 +78,30 @@ class Filler:
             if known is None or (candidate.logprob or 0.0) > (known.logprob or 0.0):
                 best[candidate.text] = candidate
         return sorted(best.values(), key=lambda one: -(one.logprob or 0.0))
+
+    async def weighed(self, document: Document, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Candidates of one edit each, with the model's log-probability of just these words at their place.
+
+        As they were for an engine that cannot tell. Raises EngineError.
+        """
+        if "forced" not in self.fim.features or self.fim.tokenizer is None:
+            return list(candidates)
+        return list(await asyncio.gather(*(self._weigh(document, one) for one in candidates)))
+
+    async def _weigh(self, document: Document, candidate: Candidate) -> Candidate:
+        [edit] = candidate.edits
+        holed = document.apply(Edit(edit.start, edit.end, ""))
+        prompt = build_prompt(holed, edit.start, self.fim, _BUDGETS, names=self.names)
+        words = self.fim.encode(prompt.required_prefix + edit.new_text)
+        end = self.fim.template.stop_ids(self.fim.tokenizer)[:1] if self.fim.tokenizer else ()
+        request = GenerationRequest(
+            prompt=prompt.content, logprobs=0, priority=self.priority, forced=(*words, *end), max_tokens=len(words) + 1
+        )
+        total = 0.0
+        async with aclosing(self.engine.stream(request)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                total += sum(chunk.logprobs)
+        return replace(candidate, logprob=total)
 
     async def _filled(self, document: Document, span: Span) -> list[Candidate]:
         holed = document.apply(Edit(span.start, span.end, ""))
@@ -110,8 +134,15 @@ class Filler:
         )
 
 
-def spans_for(document: Document, diagnostic: Diagnostic) -> list[Span]:
-    """Stretches to fill anew for a complaint, the narrowest first; a place of no width gets a token's."""
+def spans_for(document: Document, diagnostic: Diagnostic) -> tuple[list[Span], list[Span]]:
+    """Stretches to fill anew for a complaint: of a part of its line, and wider ones."""
+    every = _spans(document, clamped(diagnostic, len(document.text)))
+    narrow = [span for span in every if span.kind in ("token", "rest")]
+    return narrow, [span for span in every if span not in narrow]
+
+
+def _spans(document: Document, diagnostic: Diagnostic) -> list[Span]:
+    """The narrowest first; a place of no width gets a token's."""
     first, last = document.line_of(diagnostic.start), document.line_of(max(diagnostic.start, diagnostic.end - 1))
     line_start, line_end = document.line_span(first)
     text = document.text[line_start:line_end]
@@ -133,7 +164,11 @@ def spans_for(document: Document, diagnostic: Diagnostic) -> list[Span]:
         spans.append(Span(end - len(document.text[start:end].lstrip()), end, "line"))
     if first == last and begin < line_end:
         spans.append(Span(begin, _nested_end(document, first), "block"))
-    return list(dict.fromkeys(span for span in spans if span.start <= span.end))[:_MOST_SPANS]
+    different: dict[tuple[int, int], Span] = {}
+    for span in spans:
+        if span.start <= span.end:
+            different.setdefault((span.start, span.end), span)
+    return list(different.values())[:_MOST_SPANS]
 
 
 def _token_at(document: Document, place: int, low: int, high: int) -> tuple[int, int] | None:

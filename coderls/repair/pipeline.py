@@ -174,8 +174,11 @@ async def _asked(source: Source, until: float) -> Found:
 
 async def _prove(work: _Work, name: str, candidates: Sequence[Candidate], pause: Pause, until: float) -> None:
     """Sieve a source's candidates by ever more costly checkers; what passes all is a repair."""
-    left = [one for one in candidates if one.text not in work.seen]
-    work.seen.update(one.text for one in left)
+    left: list[Candidate] = []
+    for one in candidates:
+        if one.text not in work.seen:
+            work.seen.add(one.text)
+            left.append(one)
     work.tried[name] += len(left)
     for step, most in ((Step.PARSE, _TO_PARSE), (Step.LINT, _TO_LINT)):
         passed: list[Candidate] = []

@@ -23,6 +23,8 @@ from coderls.repair.region import enclosing
 MOST_NAMES = 16
 #: Names less alike than this are not tried for being alike (difflib's ratio).
 _ALIKE = 0.5
+#: And names as alike as this are almost the same.
+_ALMOST = 0.8
 _WORD = re.compile(r"[^\W\d]\w*")
 _QUOTED = re.compile(r"[\"'`‘’“”]([^\W\d][\w.]*)[\"'`‘’“”]")
 _PYTHON_NAMES = frozenset(dir(builtins)) - {name for name in dir(builtins) if name.startswith("_")}
@@ -47,17 +49,21 @@ _IMPORTS = {
 }  # fmt: skip
 
 
-def mend_names(document: Document, diagnostic: Diagnostic) -> list[Candidate]:
-    """Other names for the one that a checker does not know: declared near by, alike, or known to the language."""
+def mend_names(document: Document, diagnostic: Diagnostic, *, sure: bool) -> list[Candidate]:
+    """Other names for the one that a checker does not know.
+
+    `sure`: those that the checker itself names, that are almost the same, or only lack an import or their object.
+    Otherwise those that are somewhat alike or near by: guesses, for a model to weigh.
+    """
     found: dict[str, Candidate] = {}
-    for edits, title in islice(_names(document, diagnostic), 4 * MOST_NAMES):
+    for edits, title in islice(_names(document, diagnostic, sure=sure), 4 * MOST_NAMES):
         candidate = Candidate(document.text, edits, "rule", title)
         if candidate.text != document.text:
             found.setdefault(candidate.text, candidate)
     return list(found.values())[:MOST_NAMES]
 
 
-def _names(document: Document, diagnostic: Diagnostic) -> Iterator[tuple[tuple[Edit, ...], str]]:
+def _names(document: Document, diagnostic: Diagnostic, *, sure: bool) -> Iterator[tuple[tuple[Edit, ...], str]]:
     place = word_at(document, diagnostic)
     if place is None:
         return
@@ -65,10 +71,12 @@ def _names(document: Document, diagnostic: Diagnostic) -> Iterator[tuple[tuple[E
     text = document.text
     word = text[start:end]
     is_member = text[:start].rstrip().endswith(".")
-    yield from _about_self(document, start, end, is_member=is_member)
-    if not is_member and document.language_id == "python":
+    if sure:
+        yield from _about_self(document, start, end, is_member=is_member)
+    if sure and not is_member and document.language_id == "python":
         yield from _imports(document, word)
-    for name in _alike(document, diagnostic, start, end, is_member=is_member):
+    near_by, others = _alike(document, diagnostic, start, end, is_member=is_member)
+    for name in near_by if sure else others:
         yield (Edit(start, end, name),), f"Change {word!r} to {name!r}"
         if is_member and text[end : end + 2] == "()" and (text[end - len(word) - 1] == "."):
             yield (Edit(start, end + 2, name),), f"Change {word + '()'!r} to {name!r}"
@@ -124,8 +132,11 @@ def _import_place(document: Document) -> int:
     return head.end() if head else 0
 
 
-def _alike(document: Document, diagnostic: Diagnostic, start: int, end: int, *, is_member: bool) -> list[str]:
-    """Names to try instead, the likeliest first: those that the message names, alike ones, and those near by."""
+def _alike(
+    document: Document, diagnostic: Diagnostic, start: int, end: int, *, is_member: bool
+) -> tuple[list[str], list[str]]:
+    """Names to try instead, the likeliest first: those that the message names or that are almost the same; and those
+    that are somewhat alike or near by."""
     text, word = document.text, document.text[start:end]
     region = enclosing(document, start, end)
     before = r"\.\s*" if is_member else r"(?<![.\w])"
@@ -147,4 +158,5 @@ def _alike(document: Document, diagnostic: Diagnostic, start: int, end: int, *, 
     alike = [name for name in ranked[: MOST_NAMES // 2] if likeness(name) >= _ALIKE]
     above = everywhere if is_member else re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start])
     nearest = [name for name in reversed(above) if name in known]
-    return list(dict.fromkeys([*suggested, *alike, *nearest[:MOST_NAMES]]))
+    sure = list(dict.fromkeys([*suggested, *(name for name in alike if likeness(name) >= _ALMOST)]))
+    return sure, [name for name in dict.fromkeys([*alike, *nearest[:MOST_NAMES]]) if name not in sure]

@@ -27,6 +27,8 @@ _DRAWN = 2
 #: Tokens of a chat's answer beyond the code itself, and the most in all.
 _ROOM, _MOST_TOKENS = 256, 4096
 _CHARACTERS_PER_TOKEN = 3
+#: Names that a model finds less likely than this (log-probability) are no candidates.
+_UNLIKELY = -12.0
 #: Complaints about syntax, by rule or message: looked for with the parser.
 _SYNTAX = ("syntax", "indent", "parse", "expected", "unclosed", "never closed", "unterminated", "invalid")
 
@@ -90,18 +92,34 @@ def of_slips(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> So
         about_syntax = any(word in said for word in _SYNTAX)
         near = document.line_of(diagnostic.start)
         found = mend_syntax(document, parse, near=near) if about_syntax else []
-        return Found(tuple(found or mend_names(document, diagnostic)))
+        return Found(tuple(found or mend_names(document, diagnostic, sure=True)))
 
     return Source("common slips", lambda: asyncio.to_thread(look))
 
 
-def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> Source:
-    """The damaged span filled anew by a FIM model."""
+def of_guesses(document: Document, diagnostic: Diagnostic) -> Source:
+    """Names that are somewhat alike, or near by: for want of a model that could weigh them."""
 
     async def find() -> Found:
-        return Found(tuple(await filler.fill(document, spans_for(document, diagnostic))))
+        return Found(tuple(await asyncio.to_thread(mend_names, document, diagnostic, sure=False)))
 
-    return Source("the completion model", find)
+    return Source("names near by", find)
+
+
+def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> list[Source]:
+    """The damaged part of the line filled anew by a FIM model, and weighed names; then the line and what is around."""
+    narrow, wide = spans_for(document, diagnostic)
+
+    async def near() -> Found:
+        guessed = await asyncio.to_thread(mend_names, document, diagnostic, sure=False)
+        weighed, filled = await asyncio.gather(filler.weighed(document, guessed), filler.fill(document, narrow))
+        likely = [one for one in weighed if one.logprob is not None and one.logprob > _UNLIKELY]
+        return Found((*filled, *sorted(likely, key=lambda one: -(one.logprob or 0.0))))
+
+    async def around() -> Found:
+        return Found(tuple(await filler.fill(document, wide)))
+
+    return [Source("the completion model", near), Source("the completion model, more lines", around)]
 
 
 def of_chat(chatter: Chatter, task: Task, *, again: bool = False) -> Source:

@@ -24,7 +24,7 @@ from coderls.repair.infill import Filler
 from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
 from coderls.repair.prompt import Task
 from coderls.repair.region import enclosing, region_of
-from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_infill, of_slips
+from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_guesses, of_infill, of_slips
 from coderls.repair.verify import Baseline, Rules, verify
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -184,15 +184,16 @@ class Workshop:
         document = job.document
         sources = [of_checkers(baseline, diagnostic, checkers), of_slips(document, diagnostic, parse_file)]
         priority = Priority.BACKGROUND if job.idle else Priority.REPAIR
+        infill: list[Source] = []
         if job.engine is not None:
             snippets = await self._snippets(job, diagnostic.start, _FIM_CONTEXT)
             repo = job.folder.name if job.folder else ""
             filler = Filler(
                 job.engine.client, job.engine.model, priority=priority, snippets=snippets, names=Names(job.name, repo)
             )
-            sources.append(of_infill(filler, document, diagnostic))
+            infill = of_infill(filler, document, diagnostic)
         if job.idle:
-            return sources  # a chat's answer takes long, and may cost somebody money
+            return [*sources, *infill[:1]]  # a chat's answer takes long, and may cost somebody money
         try:
             chatter = await self._chatter(job)
         except CoderlsError as error:
@@ -207,7 +208,7 @@ class Workshop:
             snippets = await self._snippets(job, diagnostic.start, _CHAT_CONTEXT)
             task = Task(document, region, diagnostic, others, path=job.name, snippets=snippets)
             sources += [of_chat(chatter, task), of_chat(chatter, task, again=True)]
-        return sources
+        return [*sources, *infill] if infill else [*sources, of_guesses(document, diagnostic)]
 
     async def _chatter(self, job: Job) -> Chatter | None:
         """The chat model to ask, or None. Raises EngineError or ModelError when the engine for it cannot be had."""
