@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from coderls.document import Document, Edit, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling
@@ -37,6 +37,9 @@ _MAX_TOKENS = {"token": 12, "rest": 48, "line": 56, "statement": 80, "block": 12
 _TEMPERATURE = 0.6
 _MOST_SPANS = 6
 _TOKEN = re.compile(r"[^\W\d][\w]*|\d[\w.]*|\"[^\"\n]*\"|'[^'\n]*'|\S")
+
+
+T = TypeVar("T")
 
 
 class Engine(Protocol):
@@ -86,7 +89,7 @@ class Filler:
         """
         if "forced" not in self.fim.features or self.fim.tokenizer is None:
             return list(candidates)
-        return list(await asyncio.gather(*(self._weigh(document, one) for one in candidates)))
+        return await together(self._weigh(document, one) for one in candidates)
 
     async def _weigh(self, document: Document, candidate: Candidate) -> Candidate:
         [edit] = candidate.edits
@@ -113,7 +116,7 @@ class Filler:
         asked = self._request(prompt, span)
         drawn = replace(asked, sampling=Sampling(_TEMPERATURE, 0.95, seed=1), n=max(1, self.samples - 1))
         requests = [asked] if self.samples < 2 else [asked, drawn]
-        answers = await asyncio.gather(*(_answers(self.engine, request, gap) for request in requests))
+        answers = await together(_answers(self.engine, request, gap) for request in requests)
         made = [
             _candidate(document, span, postprocess(said, holed, span.start, gap), logprob)
             for some in answers
@@ -169,6 +172,17 @@ def _spans(document: Document, diagnostic: Diagnostic) -> list[Span]:
         if span.start <= span.end:
             different.setdefault((span.start, span.end), span)
     return list(different.values())[:_MOST_SPANS]
+
+
+async def together(work: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of all, once all have ended: where one fails, the others are not left running."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    results: list[T] = []
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+        results.append(one)
+    return results
 
 
 def _token_at(document: Document, place: int, low: int, high: int) -> tuple[int, int] | None:

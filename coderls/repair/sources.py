@@ -15,7 +15,7 @@ from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.infill import Filler, spans_for
+from coderls.repair.infill import Filler, spans_for, together
 from coderls.repair.prompt import Task, form_for, messages
 from coderls.repair.slips import mend_names
 from coderls.repair.syntax_slips import mend_syntax
@@ -112,7 +112,7 @@ def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> lis
 
     async def near() -> Found:
         guessed = await asyncio.to_thread(mend_names, document, diagnostic, sure=False)
-        weighed, filled = await asyncio.gather(filler.weighed(document, guessed), filler.fill(document, narrow))
+        weighed, filled = await together([filler.weighed(document, guessed), filler.fill(document, narrow)])
         likely = [one for one in weighed if one.logprob is not None and one.logprob > _UNLIKELY]
         return Found((*filled, *sorted(likely, key=lambda one: -(one.logprob or 0.0))))
 

@@ -33,11 +33,11 @@ async def test_the_embedded_model_finds_the_name_that_is_meant(nano_dir: Path, t
     checkers = [checker for checker in found if checker.name in ("parse", "ruff")]
     baseline = Baseline(document)
     [complaint] = [one for checker in checkers for one in (await baseline.report(checker)).diagnostics]
-    client = await connect_or_start(EngineSettings(model=str(nano_dir), idle_exit_s=5))
+    client = await connect_or_start(EngineSettings(model=str(nano_dir), idle_exit_s=60))
     try:
         fim = load_fim_model(await client.health())
         sources = of_infill(Filler(client, fim), document, complaint)[:1]
-        outcome = await repair(document, complaint, checkers=checkers, sources=sources, baseline=baseline)
+        outcome = await repair(document, complaint, checkers=checkers, sources=sources, baseline=baseline, limit_s=240)
     finally:
         await client.aclose()
     best = outcome.repairs[0]

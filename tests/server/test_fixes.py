@@ -261,10 +261,10 @@ def test_without_a_chat_model_no_rewriting_is_offered(front: Any) -> None:
 
 
 def test_a_cancelled_resolve_is_answered_and_leaves_nothing_running(home: Any) -> None:
-    script = FakeScript(default="'" + "y" * 5000, token_ms=5.0)
+    script = FakeScript(default="yyyyyyyyyyyyyyyy", token_ms=500.0)
     front = started(home, script=script).ready()
-    uri = front.open(home.path / "work" / "a.py", "def f():\n    return (a b c d e f g h\n")
-    [action] = ask(front, uri, [{"range": span((1, 11), (1, 12)), "message": "broken"}])
+    uri = front.open(home.path / "work" / "a.py", "def f():\n    return zzzzz\n")
+    [action] = ask(front, uri, [{"range": span((1, 11), (1, 12)), "message": "Undefined name `zzzzz`"}])
     engine = front.engine()
     number = front.request("codeAction/resolve", action)
     eventually(engine.working, "a running generation")
