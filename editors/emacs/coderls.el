@@ -45,6 +45,7 @@
 (defvar-local coderls--command nil "Command to run once all of the text is taken.")
 (defvar-local coderls--items nil "All that was answered; the first is shown.")
 (defvar-local coderls--request nil "Id of the request whose answer is awaited.")
+(defvar-local coderls--round 0 "Counts requests: answers to older ones are not shown.")
 (defvar-local coderls--seen nil "Text and cursor that were looked at last.")
 (defvar-local coderls--visible nil "Whether there is ghost text: then its keys are in force.")
 
@@ -115,6 +116,7 @@
   "Let the server stop what nobody waits for any more."
   (when (and coderls--request (coderls--server))
     (jsonrpc-notify (coderls--server) :$/cancelRequest (list :id coderls--request)))
+  (cl-incf coderls--round)
   (setq coderls--request nil))
 
 (defun coderls--changed ()
@@ -133,15 +135,16 @@
     (eglot--signal-textDocument/didChange)
     (let* ((buffer (current-buffer))
            (place (coderls--place))
-           (mine nil)
+           (round coderls--round)
            (answered
             (lambda (result)
               (when (buffer-live-p buffer)
                 (with-current-buffer buffer
-                  (when (and mine (equal mine coderls--request))
+                  (when (= round coderls--round)
                     (setq coderls--request nil)
                     (when (equal place (coderls--place)) (coderls--show result)))))))
-           (sent (jsonrpc-async-request
+           ;; The public function of the same name does not tell the id, and there would be no way to cancel.
+           (sent (jsonrpc--async-request-1
                   server :textDocument/inlineCompletion
                   (list :textDocument (eglot--TextDocumentIdentifier)
                         :position (eglot--pos-to-lsp-position)
@@ -149,7 +152,7 @@
                   :success-fn answered
                   :error-fn #'ignore
                   :timeout-fn #'ignore)))
-      (setq mine (car sent) coderls--request mine))))
+      (setq coderls--request (car sent)))))
 
 (defun coderls-ask ()
   "Ask for ghost text now: also in comments, and for several alternatives."

@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
+from devtools.lsp_client import StdioClient
 from tests.server.conftest import Engine, engine_processes, engines, eventually
 
 T = TypeVar("T")
@@ -97,6 +98,15 @@ class Home:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
+
+    def warm(self) -> None:
+        """Have the engine run: for editors that ask once, and do not say when asking again would help."""
+        with StdioClient(SERVER, self.environment, cwd=self.work) as client:
+            client.initialize(self.work, initializationOptions=self.settings)
+            said = "The engine is ready"
+            client.wait_for(
+                lambda: any(said in note["message"] for note in client.notifications("window/logMessage")), 60, said
+            )
 
     def engines(self) -> list[Engine]:
         """The engines that answer."""

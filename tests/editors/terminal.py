@@ -80,6 +80,12 @@ class Terminal:
         """Wait until this is to be seen."""
         return until(lambda: words in (seen := self.text()) and seen, f"{words!r} on the screen", within_s, self.text)
 
+    def settled(self, *words: str, within_s: float = 5.0) -> str:
+        """Wait until one of these is to be seen, but not for ever; what is to be seen then."""
+        with suppress(AssertionError):
+            until(lambda: any(word in self.text() for word in words), "any of the words", within_s)
+        return self.text()
+
     def colour_of(self, words: str) -> str:
         """The colour of the first character of these words."""
         for row, line in enumerate(self.screen.display):
