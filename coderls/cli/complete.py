@@ -22,6 +22,7 @@ from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
 from coderls.fim.model import FimModel
 from coderls.fim.triggers import refusal
+from coderls.influence import Influence, influence
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
@@ -41,6 +42,7 @@ class Outcome:
     stages: dict[str, float]
     reason: str = ""
     index_whole: bool = True
+    influence: tuple[Influence, ...] = ()
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,6 +62,12 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="say on stderr what of other files was offered for the prompt: lines, retriever, score, tokens. A file "
         "that is not listed gave nothing (`coderls index --why FILE` says why)",
+    )
+    parser.add_argument(
+        "--influence",
+        action="store_true",
+        help="with --explain or --json: ask the engine, too, how much likelier each piece made the completion (natural "
+        "logarithm; the prompt is read once more for each)",
     )
     parser.add_argument(
         "--record",
@@ -86,13 +94,17 @@ def run(args: argparse.Namespace) -> int:
         raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
     with Progress() as progress:
         recorder = None if args.record_one is None else Recorder(args.record_one)
-        outcome = asyncio.run(complete_once(document, offset, settings, root, progress, recorder=recorder))
+        outcome = asyncio.run(
+            complete_once(document, offset, settings, root, progress, recorder=recorder, weigh=args.influence)
+        )
     if args.json:
         print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
     elif outcome.completion is not None:
         print(outcome.completion.text)
     if args.explain and outcome.completion is not None:
         print(provenance(outcome.completion.snippets), file=sys.stderr)
+        for each in outcome.influence:
+            print(f"{each.change:+8.3f}  {each.snippet.path} made the completion so much likelier", file=sys.stderr)
     if outcome.completion is None:
         print(f"coderls: no suggestion here: {outcome.reason}.", file=sys.stderr)
     if not outcome.index_whole:
@@ -115,6 +127,7 @@ async def complete_once(
     progress: Progress,
     *,
     recorder: Recorder | None = None,
+    weigh: bool = False,
 ) -> Outcome:
     """Find or start the engine, read the repository meanwhile, and complete. Raises CoderlsError."""
     enough = threading.Event()
@@ -138,6 +151,7 @@ async def complete_once(
                 found = await (
                     complete(request, tools) if recorder is None else recorder.complete(request, tools, health=health)
                 )
+                owed = await influence(found[0], client, fim, settings) if weigh and found else []
             finally:
                 if index is not None:
                     await asyncio.to_thread(index.close)
@@ -146,7 +160,7 @@ async def complete_once(
     finally:
         enough.set()
     if found:
-        return Outcome(found[0], fim, stages, index_whole=whole)
+        return Outcome(found[0], fim, stages, index_whole=whole, influence=tuple(owed))
     reason = refusal(document, offset, invoked=True, settings=settings.completion)
     return Outcome(None, fim, stages, reason or "the model has nothing that fits", whole)
 
@@ -189,6 +203,10 @@ def report(document: Document, outcome: Outcome) -> dict[str, Any]:
         return facts
     explained = completion.explained()
     explained["timings_ms"] = facts["timings_ms"] | explained["timings_ms"]
+    if outcome.influence:
+        explained["influence"] = [
+            {"path": each.snippet.path, "change": round(each.change, 4)} for each in outcome.influence
+        ]
     return facts | {
         "text": completion.text,
         "range": {"start": _position(document, completion.start), "end": _position(document, completion.end)},

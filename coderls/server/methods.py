@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 #: Commands of `workspace/executeCommand`: what the last completion of a document was made from (its URI); a completion
 #: was taken or dismissed (the number of its offer, as the item's own command has it); no automatic completions (true),
-#: or again (false); the session's state, and why nothing is completed in a document (its URI, or nothing).
-EXPLAIN, STATUS = "coderls.explain", "coderls.status"
+#: or again (false); how much each snippet mattered to that completion (a document's URI); the session's state, and why
+#: nothing is completed in a document (its URI, or nothing).
+EXPLAIN, STATUS, INFLUENCE = "coderls.explain", "coderls.status", "coderls.influence"
 ACCEPTED, REJECTED, PAUSE = lsp_convert.ACCEPTED, "coderls.rejected", "coderls.pause"
 
 Argument = TypeVar("Argument")
@@ -109,7 +110,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
         code_action_provider=fixes.PROVIDER,
         execute_command_provider=lsp.ExecuteCommandOptions(
-            [*fixes.COMMANDS, EXPLAIN, STATUS, ACCEPTED, REJECTED, PAUSE]
+            [*fixes.COMMANDS, EXPLAIN, INFLUENCE, STATUS, ACCEPTED, REJECTED, PAUSE]
         ),
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
@@ -218,6 +219,8 @@ async def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[
     given = params.arguments[0] if params.arguments else None
     if params.command == EXPLAIN:
         return ls.session.explain(_argument(params.command, given, str, "the URI of a document"))
+    if params.command == INFLUENCE:
+        return await ls.session.influence(_argument(params.command, given, str, "the URI of a document"))
     if params.command in (ACCEPTED, REJECTED):
         number = _argument(params.command, given, int, "the number of an offer")
         (ls.session.accepted if params.command == ACCEPTED else ls.session.rejected)(number)

@@ -14,7 +14,7 @@ from coderls.document import Document
 from coderls.fim.reuse import Place
 from coderls.fim.triggers import exclusion
 from coderls.records.folder import notice
-from coderls.session.engine_link import EngineLink
+from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.index_link import IndexLink
 from coderls.session.offering import Offering
 from coderls.session.repairs import Repairs
@@ -34,8 +34,7 @@ class Session:
 
     Order of calls: `initialize`, then `start`, then anything, at last `close`. Documents are swapped whole by
     `open` and `change`, so a document that was handed out stays as it was.
-    `records`: the folder into which completions are recorded, because the user started coderls so. It is no option: one
-    can come with a project.
+    `records`: the folder for records of completions. It is no option: those can come with a project.
     """
 
     def __init__(self, client: Client, records: Path | None = None) -> None:
@@ -235,6 +234,14 @@ class Session:
         if len(made) == 1 and not made[0].reused:
             self._pace.answered(seconds)
             self._tell_status()
+
+    async def influence(self, uri: str) -> dict[str, Any] | None:
+        """What its snippets were worth to the last completion of a document; None where nobody can say."""
+        completion, engine = self._last.get(uri), self._engine.engine
+        if completion is None or engine is None:
+            return None
+        found: dict[str, Any] | None = await import_heavy().influence_of(completion, engine, self.settings)
+        return found
 
 
 def _without_trust(options: Any) -> tuple[Any, bool]:

@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from coderls.answer import AnswerCache
 from coderls.completion import Completion, complete, recall
 from coderls.engine.api import Health
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import STARTING, WAITING, connect_or_start, log_file
-from coderls.errors import ModelError
+from coderls.errors import EngineError, ModelError
 from coderls.fim.model import FimModel
+from coderls.influence import influence
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
-from coderls.settings import EngineSettings
+from coderls.settings import EngineSettings, Settings
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "AnswerCache",
@@ -31,6 +36,7 @@ __all__ = [
     "Tools",
     "complete",
     "connect",
+    "influence_of",
     "load_fim_model",
     "log_of",
     "not_loading_yet",
@@ -71,3 +77,15 @@ def log_of(settings: EngineSettings) -> str:
 def not_loading_yet(detail: str) -> bool:
     """Whether what `connect` reports is about the way to the engine, not about its model."""
     return detail in (STARTING, WAITING)
+
+
+async def influence_of(completion: Completion, engine: Engine, settings: Settings) -> dict[str, Any] | None:
+    """How much likelier each snippet made a completion, as JSON; None where the engine fails. Every other request goes
+    first, so it may take a while.
+    """
+    try:
+        found = await influence(completion, engine.client, engine.model, settings)
+    except EngineError as error:
+        logger.warning("The influence of snippets cannot be told: %s", error)
+        return None
+    return {"snippets": [each.snippet.explained() | {"change": round(each.change, 4)} for each in found]}

@@ -33,6 +33,14 @@ def test_explain_lists_what_other_files_gave(coderls: Run, model: Path, project:
     assert "Nothing of other files was offered" in none.err
 
 
+def test_influence_says_what_each_file_was_worth(coderls: Run, model: Path, project: Path) -> None:
+    target = f"{project / 'app.py'}:3:9"
+    shown = coderls("complete", target, "--model", model, "--explain", "--influence")
+    assert "sums.py made the completion so much likelier" in shown.err
+    facts = coderls("complete", target, "--model", model, "--json", "--influence").json
+    assert facts["influence"] == [{"path": "sums.py", "change": 0.0}], "the scripted model finds all texts alike"
+
+
 def test_json_says_where_it_comes_from(coderls: Run, model: Path, project: Path) -> None:
     shown = coderls("complete", f"{project / 'app.py'}:3:9", "--model", model, "--json")
     facts = shown.json

@@ -201,6 +201,15 @@ def test_typing_through_a_shown_completion_needs_no_model(shared: Any) -> None:
     assert generations(engine) == before
 
 
+def test_what_each_snippet_was_worth_can_be_asked(shared: Any) -> None:
+    uri, line, character = shared.put("def add(a, b):\n    return $0\n", "worth.py")
+    ask = {"command": "coderls.influence", "arguments": [uri]}
+    assert shared.call("workspace/executeCommand", ask) is None, "there was no completion yet"
+    assert text_of(shared.wait(shared.inline_request(uri, line, character))) == "a + b"
+    found = shared.call("workspace/executeCommand", ask)
+    assert all(snippet["path"] and snippet["change"] == 0.0 for snippet in found["snippets"])
+
+
 def test_a_request_joins_the_generation_that_says_what_was_typed(shared: Any) -> None:
     """`forever` goes on for long: the same generation is at work after each key."""
     engine = shared.engine()
