@@ -13,7 +13,7 @@ from typing import Any
 
 from coderls.answer import Answer, ask
 from coderls.document import Document, ParseFile, Snippet
-from coderls.engine.api import Usage
+from coderls.engine.api import Priority, Usage
 from coderls.errors import EngineError
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Prompt
@@ -125,7 +125,7 @@ async def best_of(
 ) -> list[Completion]:
     """The completions that answer these questions, the best first (see `complete`)."""
     answers = tools.answers
-    if answers is not None:
+    if answers is not None and questions[0].asked.priority is not Priority.BACKGROUND:
         answers.keep_late({question.key for question in questions})
     first = asyncio.ensure_future(_answered(questions[0], tools, heard, early))
     others = [asyncio.ensure_future(_answered(question, tools)) for question in questions[1:]]

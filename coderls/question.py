@@ -51,7 +51,8 @@ class CompletionRequest:
     `alternatives`: so many completions are wanted; the first is the likeliest, the others are sampled. `path` names
     the document in the prompt, best relative to its workspace folder, and `repo_name` that folder. `drafts` are texts
     that the answer may repeat, such as what was shown near by: an engine that speculates is faster with them, and says
-    the same. `background`: nobody waits for it yet, so everything else goes first.
+    the same. `background`: nobody waits for it yet, so everything else goes first. `cells`: what stands in the earlier
+    cells of a notebook.
     """
 
     document: Document
@@ -62,6 +63,7 @@ class CompletionRequest:
     repo_name: str = ""
     drafts: tuple[str, ...] = ()
     background: bool = False
+    cells: tuple[Snippet, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
         return None
     watch = Watch()
     budget = budgets(fim, settings.completion, settings.context)
-    snippets = await _snippets(tools.context, document, offset, budget, fim)
+    snippets = [*await _snippets(tools.context, document, offset, budget, fim), *request.cells]
     watch.lap("context")
     names = Names(request.path, request.repo_name)
     prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=settings.context.layout, names=names)

@@ -22,7 +22,7 @@ from pygls.lsp.server import LanguageServer
 import coderls
 from coderls import lsp_convert
 from coderls.document import Document
-from coderls.server import fixes
+from coderls.server import fixes, notebooks
 from coderls.server.editor import SECTION, Editor
 from coderls.server.parent import is_alive, outlived
 from coderls.server.protocol import Protocol
@@ -106,6 +106,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
             change=lsp.TextDocumentSyncKind.Incremental,
             save=lsp.SaveOptions(include_text=False),
         ),
+        notebook_document_sync=notebooks.SYNC,
         inline_completion_provider=lsp.InlineCompletionOptions(),
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
         code_action_provider=fixes.PROVIDER,
@@ -273,4 +274,5 @@ METHODS: dict[str, Callable[..., Any]] = {
     lsp.TEXT_DOCUMENT_CODE_ACTION: fixes.code_action,
     lsp.CODE_ACTION_RESOLVE: fixes.resolve,
     lsp.WORKSPACE_EXECUTE_COMMAND: execute_command,
+    **notebooks.METHODS,
 }

@@ -16,6 +16,7 @@ from coderls.fim.triggers import exclusion
 from coderls.records.folder import notice
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.index_link import IndexLink
+from coderls.session.notebooks import Notebooks
 from coderls.session.offering import Offering
 from coderls.session.repairs import Repairs
 from coderls.session.status import Pace, Status, status_of
@@ -41,6 +42,7 @@ class Session:
         self.settings = Settings()
         self.documents: dict[str, Document] = {}
         self.lost: set[str] = set()  # documents whose text is not the editor's any more
+        self.notebooks = Notebooks()
         self._client = client
         self._engine = EngineLink(client, self._engine_changed)
         self._pace = Pace()
@@ -50,7 +52,13 @@ class Session:
         self._tally = Tally(lambda uri: self.documents[uri].text if uri in self.documents else None)
         self._records = records
         self._offering = Offering(
-            self.documents, self._engine, self._index, self._tally.rhythm, records=records, answered=self._answered
+            self.documents,
+            self._engine,
+            self._index,
+            self._tally.rhythm,
+            notebooks=self.notebooks,
+            records=records,
+            answered=self._answered,
         )
         self._paused = False
         self._initial: Any = None

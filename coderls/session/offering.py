@@ -17,6 +17,7 @@ from coderls.session.ahead import TOKENS, Ahead
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
+from coderls.session.notebooks import Notebooks
 from coderls.session.power import Power
 from coderls.session.rhythm import Rhythm
 from coderls.settings import Settings
@@ -51,6 +52,7 @@ class Offering:
         index: IndexLink,
         rhythm: Rhythm,
         *,
+        notebooks: Notebooks,
         records: Path | None,
         answered: Callable[[list[Completion]], None],
     ) -> None:
@@ -59,6 +61,7 @@ class Offering:
         self._engine = engine
         self._index = index
         self._rhythm = rhythm
+        self._notebooks = notebooks
         self._records = records
         self._recorder: Recorder | None = None
         self._answered = answered
@@ -205,9 +208,10 @@ class Offering:
             place.offset,
             invoked,
             alternatives=self.settings.completion.alternatives if invoked else 1,
-            path=_path_in(folder, document),
+            path=self._notebooks.name_of(document, folder),
             repo_name=folder.name if folder else "",
             drafts=self._memory.texts(document.uri, _DRAFTS),
+            cells=self._notebooks.before(document, self._documents),
         )
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
@@ -247,10 +251,3 @@ class Offering:
         wait = self._rhythm.delay(now) if fixed is None else fixed / 1000
         await asyncio.sleep(max(0.0, self._changed_at.get(uri, float("-inf")) + wait - now))
         return True
-
-
-def _path_in(folder: Path | None, document: Document) -> str:
-    """The document's name in prompts: its path in the workspace, or else its bare name."""
-    if document.path is None:
-        return document.uri.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
-    return document.path.relative_to(folder).as_posix() if folder else document.path.name
