@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 #: nothing is completed in a document (its URI, or nothing).
 EXPLAIN, STATUS, INFLUENCE = "coderls.explain", "coderls.status", "coderls.influence"
 ACCEPTED, REJECTED, PAUSE = lsp_convert.ACCEPTED, "coderls.rejected", "coderls.pause"
+PARTLY = "coderls.partly"  # so many characters of an offer were taken so far: its number, and how many
 
 Argument = TypeVar("Argument")
 
@@ -111,7 +112,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         completion_provider=lsp.CompletionOptions(trigger_characters=list(".(=, ")) if popup else None,
         code_action_provider=fixes.PROVIDER,
         execute_command_provider=lsp.ExecuteCommandOptions(
-            [*fixes.COMMANDS, EXPLAIN, INFLUENCE, STATUS, ACCEPTED, REJECTED, PAUSE]
+            [*fixes.COMMANDS, EXPLAIN, INFLUENCE, STATUS, ACCEPTED, PARTLY, REJECTED, PAUSE]
         ),
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
@@ -225,6 +226,12 @@ async def execute_command(ls: Server, params: lsp.ExecuteCommandParams) -> dict[
     if params.command in (ACCEPTED, REJECTED):
         number = _argument(params.command, given, int, "the number of an offer")
         (ls.session.accepted if params.command == ACCEPTED else ls.session.rejected)(number)
+    elif params.command == PARTLY:
+        length = params.arguments[1] if params.arguments and len(params.arguments) > 1 else None
+        ls.session.partly_accepted(
+            _argument(params.command, given, int, "the number of an offer"),
+            _argument(params.command, length, int, "the number of an offer, and the characters taken of it"),
+        )
     elif params.command == PAUSE:
         ls.session.pause(_argument(params.command, given, bool, "true or false"))
     elif params.command == STATUS:

@@ -226,6 +226,10 @@ class Session:
         """The user took the completion that was offer `number`."""
         self._tally.accepted(number)
 
+    def partly_accepted(self, number: int, characters: int) -> None:
+        """The user took the first `characters` (all that were taken so far) of offer `number`."""
+        self._tally.partly(number, characters)
+
     def rejected(self, number: int) -> None:
         """The user dismissed it: the same text is not offered there again for a while."""
         for shown in self._tally.rejected(number):

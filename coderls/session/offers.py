@@ -27,7 +27,7 @@ Kind = Literal["accepted", "partly", "rejected", "passed"]
 class Outcome:
     """What became of offer `number`. `characters` of it were taken so far; "passed": nobody can tell.
 
-    `text` is what of it stands in `document` at offset `start`, where that was seen.
+    `text` is what of it stands at offset `start`. `document` is the version at the end; None: it may go on.
     """
 
     number: int
@@ -46,6 +46,12 @@ class _Offer:
     before: Document  # the version that `typed` belongs to
     typed: int = 0  # characters of the text that are in the document
     taken: int = 0  # of these, the ones that came in one piece
+    told: int = 0  # characters that were taken so far, as the client says
+
+    @property
+    def accepted(self) -> int:
+        """Characters that were taken so far."""
+        return max(self.taken, self.told)
 
     @property
     def cursor(self) -> int:
@@ -87,7 +93,7 @@ class Offers:
         sizes = [_inserted(offer, variant, document) for variant in offer.variants]
         size = next((size for size in sizes if size is not None), None)
         if size is None:
-            self._end(document.uri, "passed")
+            self._end(document.uri, "passed", document)
             return
         new = document.text[offer.cursor : offer.cursor + size]
         fitting = [
@@ -99,14 +105,21 @@ class Offers:
             self._went_on(offer, fitting, size, document)
         else:
             seen = size > 0 and now - offer.at >= SEEN_S
-            self._end(document.uri, "rejected" if seen else "passed")
+            self._end(document.uri, "rejected" if seen else "passed", document)
 
     def accepted(self, number: int, document: Document | None = None) -> None:
         """The client says that an offer was taken."""
         for uri, offer in list(self._standing.items()):
             if offer.number == number:
-                offer.taken = len(offer.variants[0].text)
-                self._end(uri, "accepted", document)
+                offer.taken = offer.typed = len(offer.variants[0].text)
+                self._end(uri, "accepted", document or offer.before)
+
+    def partly(self, number: int, characters: int) -> None:
+        """The client says that the first `characters` of an offer were taken so far."""
+        for offer in self._standing.values():
+            if offer.number == number:
+                offer.told = max(offer.told, min(characters, len(offer.variants[0].text)))
+                self._told(_outcome(offer, "partly", None))
 
     def rejected(self, number: int) -> Sequence[Shown[Any]]:
         """The client says that an offer was dismissed; what it was, if it still stood."""
@@ -127,19 +140,21 @@ class Offers:
         if size > 1 or len(fitting[0].text) == 1:
             offer.taken += size
         if not all(offer.rest(variant) for variant in fitting):
-            self._end(document.uri, "accepted" if offer.taken else "passed", document)
+            self._end(document.uri, "accepted" if offer.accepted else "passed", document)
         elif size > 1:
-            self._told(_outcome(offer, "partly", document))
+            self._told(_outcome(offer, "partly", None))
 
     def _end(self, uri: str, kind: Kind, document: Document | None = None) -> None:
         offer = self._standing.pop(uri, None)
         if offer is not None:
+            if offer.accepted and kind != "accepted":
+                kind = "partly"  # and then the user went their own way
             self._told(_outcome(offer, kind, document))
 
 
 def _outcome(offer: _Offer, kind: Kind, document: Document | None) -> Outcome:
     first = offer.variants[0]
-    return Outcome(offer.number, kind, offer.taken, document, first.start, first.text[: offer.typed])
+    return Outcome(offer.number, kind, offer.accepted, document, first.start, first.text[: offer.typed])
 
 
 def _inserted(offer: _Offer, variant: Shown[Any], now: Document) -> int | None:

@@ -77,6 +77,10 @@ class Tally:
         """The editor says that an offer was taken."""
         self._offers.accepted(number)
 
+    def partly(self, number: int, characters: int) -> None:
+        """The editor says that so much of an offer was taken so far."""
+        self._offers.partly(number, characters)
+
     def rejected(self, number: int) -> Sequence[Shown[Completion]]:
         """The editor says that an offer was dismissed; what it was, if it still stood."""
         return self._offers.rejected(number)
@@ -98,13 +102,14 @@ class Tally:
 
     def _ended(self, outcome: Outcome) -> None:
         now = time.monotonic()
-        if outcome.kind in ("accepted", "partly"):
+        goes_on = outcome.document is None
+        if outcome.kind == "accepted" or (outcome.kind == "partly" and goes_on):
             self.rhythm.accepted(now)
         elif outcome.kind == "rejected":
             self.rhythm.rejected(now)
         kind, characters = outcome.kind, outcome.characters
         self._write_to(outcome.number, lambda stats, row: stats.ended(row, kind, characters))
-        if kind == "accepted" and outcome.document is not None:
+        if kind in ("accepted", "partly") and outcome.document is not None:
             self._look_later(replace(outcome, document=None), outcome.document.uri)
 
     def _look_later(self, outcome: Outcome, uri: str) -> None:

@@ -342,6 +342,10 @@ def test_what_a_completion_was_made_from_can_be_asked_for(shared: Any) -> None:
     assert made["timings_ms"]["engine"] > 0
     assert code_of(shared, "workspace/executeCommand", {"command": "rm"}) == INVALID_PARAMS
     assert code_of(shared, "workspace/executeCommand", {"command": "coderls.explain"}) == INVALID_PARAMS
+    assert (
+        code_of(shared, "workspace/executeCommand", {"command": "coderls.partly", "arguments": [1]}) == INVALID_PARAMS
+    )
+    assert shared.call("workspace/executeCommand", {"command": "coderls.partly", "arguments": [999_999, 3]}) is None
 
 
 def test_span_and_position_are_what_lsp_calls_them() -> None:

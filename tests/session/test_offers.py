@@ -84,3 +84,35 @@ def test_one_of_several_is_taken() -> None:
     offers.changed(at_cursor("x = f$0\n")[0], 1.0)
     offers.changed(at_cursor("x = fine$0\n")[0], 1.0)
     assert [(outcome.kind, outcome.characters, outcome.text) for outcome in outcomes] == [("accepted", 3, "fine")]
+
+
+def test_what_was_taken_in_part_stays_so_when_the_user_goes_on_alone() -> None:
+    assert check("x = $0\n", "foo(a)", "x = foo$0\n", "x = foo[$0\n") == [("partly", 3), ("partly", 3)]
+    assert check("x = $0\n", "foo(a)", "x = foo$0\n", "y\nx = foo$0\n") == [("partly", 3), ("partly", 3)]
+
+
+def test_the_client_says_how_much_was_taken_so_far() -> None:
+    outcomes: list[Outcome] = []
+    offers = Offers(outcomes.append)
+    document, offset = at_cursor("x = $0\n")
+    number = offers.show([Shown(document, offset, offset, "foo(a)", None)], 0.0)
+    offers.partly(number + 1, 2)
+    offers.partly(number, 3)
+    offers.changed(at_cursor("x = foo$0\n")[0], 1.0)  # the same three
+    offers.partly(number, 99)
+    offers.changed(at_cursor("x = foo(a)$0\n")[0], 2.0)
+    assert [(outcome.kind, outcome.characters) for outcome in outcomes] == [
+        ("partly", 3),
+        ("partly", 3),
+        ("partly", 6),
+        ("accepted", 6),
+    ]
+
+
+def test_what_was_kept_can_be_looked_at_also_where_only_the_client_said_that_it_was_taken() -> None:
+    outcomes: list[Outcome] = []
+    offers = Offers(outcomes.append)
+    document, offset = at_cursor("x = $0\n")
+    offers.accepted(offers.show([Shown(document, offset, offset, "foo(a)", None)], 0.0))
+    [outcome] = outcomes
+    assert (outcome.kind, outcome.text, outcome.start, outcome.document) == ("accepted", "foo(a)", 4, document)
