@@ -30,6 +30,10 @@ from training import checkpoint, delta, network, weights
 from training.network import LowRank, Network
 from training.shards import Shards
 
+#: Marks and the end token. With the suffix first nothing tells a prompt's text from its middle: were the end token in
+#: the likelihood of text, each line of text would teach that there is none. (It was once: the model then stopped by
+#: itself less often than before.)
+CONTROL = LowRank().rows
 STATE = "state"
 LOG = "log.jsonl"
 
@@ -156,12 +160,13 @@ def losses(
     hidden = net.hidden(ids.to(device)).reshape(len(flat), -1)
     nothing = hidden.new_zeros((), dtype=torch.float32)
 
-    def summed(places: list[int]) -> Tensor:
+    def summed(places: list[int], without: Sequence[int] = ()) -> Tensor:
         if not places:
             return nothing
-        return network.loss_of(net, hidden, places, flat[[place + 1 for place in places]].to(device))
+        return network.loss_of(net, hidden, places, flat[[place + 1 for place in places]].to(device), without)
 
-    middle, text = summed(middle_places), summed(text_places)
+    text_places = [place for place in text_places if int(flat[place + 1]) not in CONTROL]
+    middle, text = summed(middle_places), summed(text_places, CONTROL)
     counts = Losses(middle.item(), len(middle_places), text.item(), len(text_places), sum(map(len, parts)))
     return middle, text, counts
 

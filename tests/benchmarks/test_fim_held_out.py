@@ -111,7 +111,10 @@ def test_a_run_and_its_comparison(corpus: Path, tmp_path: Path, capsys: pytest.C
     assert "| line | yes | 3 | 2/3" in printed
     assert "| block | no | 1 | 1/1" in printed
     assert fim_quality.main(["--compare", str(out), str(out)]) == 0
-    assert "| all with context | 4 | 3/4" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "| all with context, exact | 4 | 3/4" in table
+    assert "| all with context, stops by itself | 4 |" in table
+    assert "likelier by the first 0 times, by the second 0" in table
     assert fim_quality.main([*command, "--layout", "prefix-only"]) == 1, "rows of another variant"
 
 
