@@ -5,7 +5,8 @@
 RESULTS are files of `benchmarks.fim_quality CORPUS` (held-out lines and blocks; rows that were offered count). A
 logistic regression says the chance of an exact match; each row's own chance, for the plot and its figures, comes from
 a fit on the other four fifths. WORTH.json holds the coefficients and, for chances of 5, 10 and 20 percent and for
-lengths, the least mean log-probability (natural, of the generated tokens) that reaches them:
+lengths, the least mean log-probability (natural, of the generated tokens) that reaches them. A length that is not named
+is never so likely. `kinds` says what was measured: thresholds of lines say nothing of blocks.
 
     {"logistic": {"bias": 1.2, "logprob": 2.0, "log_tokens": -0.5}, "thresholds":
       {"0.1": [{"most_tokens": 4, "least_logprob": -1.3}, ...]}, ...}
@@ -49,11 +50,12 @@ class Logistic:
         return np.asarray(1 / (1 + np.exp(-np.clip(score, -40, 40))))
 
     def least_logprob(self, chance: float, tokens: int) -> float | None:
-        """The least mean log-probability with this chance at this length; None where more is no better."""
+        """The least mean log-probability with this chance at this length; None where none has it."""
         if self.logprob <= 0:
             return None
         wanted = np.log(chance / (1 - chance)) - self.bias - self.log_tokens * np.log(max(tokens, 1))
-        return min(0.0, round(float(wanted / self.logprob), 4))
+        least = round(float(wanted / self.logprob), 4)
+        return least if least <= 0 else None
 
 
 def fit(logprob: Numbers, tokens: Numbers, exact: Numbers, ridge: float = 0.5) -> Logistic:
@@ -139,6 +141,7 @@ def calibrated(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[tup
     facts = {
         "logistic": {"bias": found.bias, "logprob": found.logprob, "log_tokens": found.log_tokens},
         "thresholds": thresholds,
+        "kinds": sorted({str(row["kind"]) for row in rows}),
         "held_out": {
             "rows": len(rows), "exact": int(exact.sum()), "ranking": round(ranking(chances, exact), 4), "shown": shown,
         },

@@ -19,7 +19,7 @@ from coderls.errors import ModelBroken
 CONVERSION_VERSION = 1
 
 DELTA = "delta.safetensors"
-_NOT_COPIED = {"source.json", "README.md", DELTA}
+_NOT_COPIED = {"source.json", "worth.json", "README.md", DELTA}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ def rows(count: int) -> list[dict[str, Any]]:
     for _ in range(count):
         logprob, tokens = -chooser.expovariate(1.5), chooser.randint(1, 40)
         chance = 1 / (1 + math.exp(-(1.5 + 2.5 * logprob - 0.6 * math.log(tokens))))
-        made.append({"offered": True, "logprob": logprob, "tokens": tokens, "exact": chooser.random() < chance})
+        made.append(
+            {"offered": True, "logprob": logprob, "tokens": tokens, "kind": "line", "exact": chooser.random() < chance}
+        )
     return made
 
 
@@ -47,6 +49,7 @@ def test_thresholds_are_where_the_chance_is_reached() -> None:
             least = rule.least_logprob(chance, tokens)
             assert least is not None
             assert rule.chance(np.array([least]), np.array([tokens]))[0] == pytest.approx(chance, abs=1e-3)
+    assert Logistic(0.0, 2.0, -3.0).least_logprob(0.2, 32) is None, "not even a certain one"
     assert Logistic(3.0, 0.0, 0.0).least_logprob(0.1, 4) is None
     longer = [rule.least_logprob(0.1, tokens) for tokens in (2, 8, 32)]
     assert longer == sorted(longer, key=lambda value: value or 0.0), "the longer, the surer it has to be"
@@ -70,7 +73,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert calibrate.main([str(results), str(out), str(chart)]) == 0
     written = json.loads(out.read_text("utf-8"))
     assert written["held_out"]["rows"] == 200
-    assert [entry["most_tokens"] for entry in written["thresholds"]["0.1"]] == list(calibrate.LENGTHS)
+    lengths = [entry["most_tokens"] for entry in written["thresholds"]["0.1"]]
+    assert lengths == list(calibrate.LENGTHS)[: len(lengths)]
+    assert len(lengths) > 3
+    assert written["kinds"] == ["line"]
     assert written["measured"][0]["variant"] == {"model": "nano 123"}
     assert ET.fromstring(chart.read_text("utf-8")).tag.endswith("svg")
     capsys.readouterr()
