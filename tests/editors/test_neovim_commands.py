@@ -97,3 +97,25 @@ def test_ghost_text_has_a_colour_in_a_terminal_of_256(nvim: Neovim) -> None:
             assert nvim.lua("return vim.api.nvim_get_hl(0, { name = ..., link = false }).ctermfg", name)
     nvim.api.command("colorscheme habamax")
     assert nvim.lua("return vim.api.nvim_get_hl(0, { name = 'CoderlsGhost', link = false }).ctermfg")
+
+
+def test_rewrite_hands_lines_and_words_to_the_server(nvim: Neovim) -> None:
+    nvim.open("é = 1\nb = 2\n")
+    nvim.lua(
+        "rewritten = nil; local c = require('coderls').client();"
+        " table.insert(c.server_capabilities.executeCommandProvider.commands, 'coderls.rewrite');"
+        " local request = c.request; c.request = function(self, method, params, ...)"
+        " if params.command == 'coderls.rewrite' then rewritten = params.arguments return true end"
+        " return request(self, method, params, ...) end"
+    )
+    nvim.api.command("1,2Coderls rewrite use a constant")
+    target, instruction = nvim.lua("return rewritten")
+    assert instruction == "use a constant"
+    assert target["uri"].endswith(".py")
+    assert target["range"] == {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 5}}
+    nvim.lua("vim.ui.input = function(_, done) done('by a key') end")
+    nvim.lua(
+        "vim.lsp.get_clients({ name = 'coderls' })[1]:exec_cmd({ command = 'coderls.rewrite', title = '',"
+        " arguments = { { uri = 'u', range = {} } } })"
+    )
+    assert nvim.lua("return rewritten[2]") == "by a key"

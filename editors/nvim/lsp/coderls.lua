@@ -13,6 +13,13 @@ return {
   on_exit = function(code, signal, client_id)
     require('coderls.client').on_exit(code, signal, client_id)
   end,
+  commands = {
+    -- The code action "Rewrite by an instruction" leaves it to the editor to ask for the instruction.
+    ['coderls.rewrite'] = function(command, ctx)
+      local target, instruction = unpack(command.arguments or {})
+      require('coderls.commands').rewrite(ctx.bufnr, target, instruction)
+    end,
+  },
   handlers = {
     ['coderls/status'] = function(_, result, ctx)
       require('coderls.status').told(ctx.client_id, result)

@@ -70,7 +70,8 @@ function M.on_exit(code, signal, client_id)
     table.insert(deaths, now)
     if #deaths > config.options.restarts then
       vim.notify(
-        'coderls: the server stopped again and again, and is not started any more. :Coderls doctor may say why; :Coderls restart tries again.',
+        'coderls: the server stopped again and again, and is not started any more. '
+          .. ':Coderls doctor may say why; :Coderls restart tries again.',
         vim.log.levels.ERROR
       )
       return

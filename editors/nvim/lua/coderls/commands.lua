@@ -63,7 +63,8 @@ local function explain()
     for name, value in vim.spairs(made.timings_ms or {}) do
       table.insert(ms, ('%s %.0f'):format(name, value))
     end
-    table.insert(lines, ('tokens: %s in the prompt, %s of them known before, %s new'):format(tokens.prompt, tokens.cached, tokens.completion))
+    local counts = 'tokens: %s in the prompt, %s of them known before, %s new'
+    table.insert(lines, counts:format(tokens.prompt, tokens.cached, tokens.completion))
     table.insert(lines, 'milliseconds: ' .. table.concat(ms, ', '))
     show('explain', lines)
   end)
@@ -75,7 +76,8 @@ end
 local function doctor()
   local command = client_of.command()
   if command == nil or vim.fn.executable(command[1]) == 0 then
-    return say('there is no command ' .. (command and command[1] or 'coderls') .. '. :checkhealth coderls says more.', vim.log.levels.ERROR)
+    local name = command and command[1] or 'coderls'
+    return say(('there is no command %s. :checkhealth coderls says more.'):format(name), vim.log.levels.ERROR)
   end
   local words = vim.list_extend(vim.deepcopy(command), { 'doctor' })
   local bufnr = show('doctor', { 'coderls doctor is looking …' })
@@ -124,17 +126,22 @@ local function rewrite(arguments, args)
     start = { line = first - 1, character = 0 },
     ['end'] = { line = last - 1, character = vim.str_utfindex(line, encoding, #line, false) },
   }
-  local function ask(words)
-    if words == nil or words == '' then
-      return
-    end
-    client_of.execute(bufnr, 'coderls.rewrite', { vim.uri_from_bufnr(bufnr), range, words }, function() end)
+  M.rewrite(bufnr, { uri = vim.uri_from_bufnr(bufnr), range = range }, instruction)
+end
+
+--- Rewrite a part of a document (`target`: uri and range). Without an instruction the user is asked for one.
+---@param bufnr integer
+---@param target table
+---@param instruction? string
+function M.rewrite(bufnr, target, instruction)
+  if instruction == nil or instruction == '' then
+    return vim.ui.input({ prompt = 'Rewrite so that: ' }, function(words)
+      if words ~= nil and words ~= '' then
+        M.rewrite(bufnr, target, words)
+      end
+    end)
   end
-  if instruction ~= '' then
-    ask(instruction)
-  else
-    vim.ui.input({ prompt = 'Rewrite so that: ' }, ask)
-  end
+  client_of.execute(bufnr, 'coderls.rewrite', { target, instruction })
 end
 
 local COMMANDS = {
