@@ -78,10 +78,10 @@ class EngineLink:
             self._connect()
         return self.engine
 
-    async def ready(self) -> Engine | None:
-        """As `wanted`, but waits while the engine is being found or started."""
+    async def ready(self, longest_s: float) -> Engine | None:
+        """As `wanted`, but waits for a while when the engine is just being found or started."""
         if self.wanted() is None and self._connecting is not None:
-            await asyncio.wait([self._connecting])
+            await asyncio.wait([self._connecting], timeout=longest_s)
         return self.engine
 
     def worked(self, engine: Engine) -> None:

@@ -40,6 +40,8 @@ _MOST_COMPLAINTS = 12
 _REST_S, _WHEN_IDLE = 1.5, 3
 #: A completion that runs is waited for, but not for ever (seconds).
 _LONGEST_PAUSE_S = 10.0
+#: Much can be mended without a model: one that is still being loaded, or even fetched, is not waited for (seconds).
+_ENGINE_S = 15.0
 _STALE = "The document has changed since this was offered. Ask for actions again."
 _LATER = "The document has changed meanwhile."
 
@@ -130,8 +132,8 @@ class Repairs:
         offered: list[Offer] = []
         for one in every:
             offered += self._offered.about(known, one, told=told, unverified=self._settings.unverified)
-        if any(one not in known.outcomes for one in every):
-            self._plan(document)
+        if any(one not in known.outcomes for one in every) and (self._idle is None or self._idle.done()):
+            self._plan(document)  # not again and again while it is planned: editors ask at each move of the cursor
         unique = {(offer.edits, offer.about if offer.edits is None else ()): offer for offer in reversed(offered)}
         return sorted(unique.values(), key=lambda offer: (offer.edits is None, not offer.verified, offer.number))
 
@@ -286,7 +288,7 @@ class Repairs:
         name = document.path.name if document.path else document.uri.rsplit("/", 1)[-1]
         if folder is not None and document.path is not None:
             name = document.path.relative_to(folder).as_posix()
-        engine = self._engine.wanted() if idle else await self._engine.ready()
+        engine = self._engine.wanted() if idle else await self._engine.ready(_ENGINE_S)
         work = importlib.import_module("coderls.session.workshop")
         job: Job = work.Job(document, folder, name, engine, self._index.source, idle)
         return job
