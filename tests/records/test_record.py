@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coderls.engine.api import Chunk
@@ -163,6 +163,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
         read_record(tmp_path / "missing.json")
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_damage_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Any value in the place of any other."""
