@@ -1,12 +1,16 @@
 """Repairs on DebugBench: does the verifier know right from wrong, and how much is repaired?
 
-    python -m benchmarks.repair debugbench_python_dev.json.gz [--limit N] [--json FILE]
+    python -m benchmarks.repair debugbench_python_dev.json.gz [--every N] [--with rules|model] [--json FILE]
 
 The file has items with a `buggy` and a right form (`oracle`) of a small Python program, and the settings of pyright
 under which the buggy form has errors and the right one none. The complaint to mend is pyright's first error.
 
 The verifier alone gets, for each item, the right form (with and without the guards about nearness and deletion), the
 text as it is, the text without the complained line, with that line commented out, and with two kinds of suppression.
+
+`--with rules` looks for repairs by checkers' fixes and common slips, `--with model` asks the embedded model as well. A
+program is repaired when all of pyright's errors are gone by proved repairs, one after the other; what comes out is
+checked by pyright once more, in a process that has not seen it before. Equal means equal to the right form by tokens.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import argparse
 import asyncio
 import gzip
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -29,16 +34,26 @@ from tqdm import tqdm
 
 from benchmarks.machine import describe
 from coderls.document import Document
+from coderls.errors import CheckerFailed
+from coderls.question import load_fim_model
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, find_checkers, of_language
+from coderls.repair.checkers.pyright import Pyright
 from coderls.repair.diagnostic import Diagnostic, Severity
 from coderls.repair.guards import Rules, objection
+from coderls.repair.infill import Filler
+from coderls.repair.pipeline import repair
+from coderls.repair.sources import of_checkers, of_guesses, of_infill, of_slips
 from coderls.repair.verify import Baseline, verify
 from coderls.repo_context.parse import parse_file
+from coderls.session.heavy import connect
+from coderls.settings import EngineSettings
 
 #: Rules about style that right forms of this data break; star imports are how its programs get their names.
 RUFF = 'lint.select = ["E9", "F"]\nlint.ignore = ["F401", "F403", "F405"]\n'
 RIGHT = "right form"
+#: Repairs of one program, at most.
+MOST_ACTIONS = 8
 USED = ("parse", "ruff", "pyright")
 
 
@@ -78,12 +93,12 @@ class Tally:
         return {"accepted": self.accepted, "of": self.all, "share": round(share, 4), "refused": dict(self.refused)}
 
 
-def load(path: Path, limit: int) -> tuple[list[Item], str]:
+def load(path: Path, every: int) -> tuple[list[Item], str]:
     """The items, and the settings for pyright that the file names."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         data = json.load(file)
     head = data["preamble"]
-    rows = data["items"][: limit or None]
+    rows = data["items"][::every]
     items = [Item(row["id"], head + row["buggy"], head + row["oracle"].rstrip() + "\n", len(head)) for row in rows]
     return items, json.dumps(data["pyright"])
 
@@ -145,8 +160,8 @@ async def judge_items(items: Sequence[Item], checkers: Sequence[Checker], folder
 
 
 def kind_of(reason: str) -> str:
-    """The reason without the names in it."""
-    return reason.partition(":")[0]
+    """The reason without the names and numbers in it."""
+    return re.sub(r"\d+", "N", reason.partition(":")[0])
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
@@ -166,14 +181,111 @@ def prepared(place: Path, pyright: str) -> Path:
     return folder
 
 
+@dataclass
+class Attempt:
+    """What became of one program."""
+
+    actions: list[float] = field(default_factory=list)
+    repaired_first: bool = False
+    tried: Counter[str] = field(default_factory=Counter)
+    text: str = ""
+    errors_left: int = -1
+
+
+async def repair_items(
+    items: Sequence[Item], checkers: Sequence[Checker], folder: Path, sources: str
+) -> dict[str, Any]:
+    """Repairs of whole programs, complaint by complaint."""
+    *_, types = checkers
+    filler: Filler | None = None
+    client = None
+    if sources == "model":
+        client, health = await connect(EngineSettings(threads=2), lambda _text, _fraction: None)
+        filler = Filler(client, load_fim_model(health))
+    try:
+        attempts = [(item, await attempt(item, checkers, folder, filler)) for item in tqdm(items, file=sys.stderr)]
+    finally:
+        if client is not None:
+            await client.aclose()
+    fresh = Pyright(types.program, types.surroundings) if isinstance(types, Pyright) else types
+    wrong: list[str] = []
+    try:
+        for item, one in attempts:
+            left = await errors_of(item, one.text, fresh, folder)
+            before = await errors_of(item, item.buggy, fresh, folder)
+            if one.text != item.buggy and not len(left) < len(before):
+                wrong.append(item.name)
+    finally:
+        await fresh.aclose()
+    return summary(attempts, wrong)
+
+
+def summary(attempts: Sequence[tuple[Item, Attempt]], wrong: Sequence[str]) -> dict[str, Any]:
+    """The numbers."""
+    actions = [seconds for _, one in attempts for seconds in one.actions]
+    firsts = [one.actions[0] for _, one in attempts if one.actions]
+    whole = [(item, one) for item, one in attempts if one.errors_left == 0]
+    tried: Counter[str] = Counter()
+    for _, one in attempts:
+        tried.update(one.tried)
+    return {
+        "programs": len(attempts),
+        "first complaint repaired": sum(one.repaired_first for _, one in attempts),
+        "all complaints repaired": len(whole),
+        "equal to the right form": sum(item.oracle.split() == one.text.split() for item, one in whole),
+        "offered as verified, but not so by a fresh pyright": list(wrong),
+        "candidates tried": dict(tried),
+        "an action, ms": spread(actions),
+        "the first action of a program, ms": spread(firsts),
+    }
+
+
+async def attempt(item: Item, checkers: Sequence[Checker], folder: Path, filler: Filler | None) -> Attempt:
+    """Repair one complaint after the other, until none is left or one cannot be repaired."""
+    one = Attempt(text=item.buggy)
+    *_, types = checkers
+    for number in range(MOST_ACTIONS):
+        errors = await errors_of(item, one.text, types, folder)
+        one.errors_left = len(errors)
+        if not errors:
+            break
+        document = Document((folder / "item.py").as_uri(), "python", 1, one.text, folder / "item.py")
+        baseline, target = Baseline(document), errors[0]
+        some = [of_checkers(baseline, target, checkers), of_slips(document, target, parse_file)]
+        some += of_infill(filler, document, target) if filler is not None else [of_guesses(document, target)]
+        began = time.perf_counter()
+        outcome = await repair(document, target, checkers=checkers, sources=some, baseline=baseline)
+        one.actions.append(time.perf_counter() - began)
+        one.tried.update(dict(outcome.tried))
+        if not outcome.repairs:
+            break
+        one.repaired_first = one.repaired_first or number == 0
+        one.text = outcome.repairs[0].candidate.text
+    return one
+
+
+async def errors_of(item: Item, text: str, types: Checker, folder: Path) -> list[Diagnostic]:
+    """Pyright's errors in the program, the first one first."""
+    path = folder / "item.py"
+    report = await types.check(Document(path.as_uri(), "python", 1, text, path))
+    if report.failed:
+        raise CheckerFailed(report.failed)
+    errors = [each for each in report.diagnostics if each.severity is Severity.ERROR and each.start >= item.start]
+    return sorted(errors, key=lambda each: each.start)
+
+
 async def measure(args: argparse.Namespace) -> dict[str, Any]:
     """All that was asked for."""
-    items, pyright = load(args.file, args.limit)
+    items, pyright = load(args.file, args.every)
     with tempfile.TemporaryDirectory(prefix="coderls-repair-") as place:
         folder = prepared(Path(place), pyright)
         found = of_language(find_checkers(folder, trusted=False, parse=parse_file), "python")
         checkers = [checker for checker in found if checker.name in USED]
+        if len(checkers) != len(USED):
+            raise CheckerFailed(f"Needed on PATH: {', '.join(USED)}.", "Run python -m devtools.checker_tools.")
         try:
+            if args.sources:
+                return await repair_items(items, checkers, folder, args.sources)
             return await judge_items(items, checkers, folder)
         finally:
             for checker in found:
@@ -184,7 +296,8 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--limit", type=int, default=0, help="only the first N items")
+    parser.add_argument("--every", type=int, default=1, help="only each Nth item")
+    parser.add_argument("--with", dest="sources", choices=("rules", "model"), help="look for repairs, too")
     parser.add_argument("--json", type=Path, help="write the numbers to this file as well")
     args = parser.parse_args()
     report = {"machine": str(describe(("coderls", "ruff"))), **asyncio.run(measure(args))}

@@ -72,6 +72,7 @@ class RepairSettings:
     diagnostics: str = "off"
     when_idle: bool = True
     unverified: bool = False
+    test_command: str = ""
     chat: str = "auto"
     url: str = ""
     token: str = ""
@@ -293,6 +294,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("repair.when_idle", "look for fixes before they are asked for, while you rest", _flag),
     Option("repair.unverified", "offer what could not be verified, too, and say so", _flag),
+    Option(
+        "repair.test_command",
+        "command that runs a test, `{test}` is the nearest test file: `python -m pytest {test}`; trusted folders only",
+        _text,
+    ),
     Option(
         "repair.chat",
         "`auto`: ask the model in its chat form if its name says instruct or chat; `on`: always; `off`: never",

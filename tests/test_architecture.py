@@ -122,6 +122,13 @@ def test_readme_says_what_fits_where() -> None:
     assert fits_table() in readme, "run `python -m devtools.readme` to bring the table up to date"
 
 
+def test_readme_lists_every_checker() -> None:
+    from devtools.readme import checkers_table
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert checkers_table() in readme, "run `python -m devtools.readme` to bring the table up to date"
+
+
 def test_every_setting_is_an_option() -> None:
     from devtools.readme import unlisted
 

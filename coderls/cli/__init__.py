@@ -21,6 +21,7 @@ from coderls.errors import CoderlsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "complete": ("coderls.cli.complete", "print the completion at FILE:LINE:COLUMN"),
     "replay": ("coderls.cli.replay", "make recorded completions again, and say whether the same comes of them"),
+    "repair": ("coderls.cli.repair", "find verified fixes for what checkers complain about, or report on a whole tree"),
     "models": ("coderls.cli.models", "list, fetch, build, recommend or remove models"),
     "engine": ("coderls.cli.engine", "run the engine process (editors start it by themselves)"),
     "index": ("coderls.cli.index", "read a repository into the index, and say what is left out and why"),

@@ -97,6 +97,11 @@ def objection(document: Document, target: Diagnostic, candidate: Candidate, rule
     return f"It deletes the statement: {gone}" if gone else far
 
 
+def is_superfluous(diagnostic: Diagnostic) -> bool:
+    """Whether the complaint says that something is not needed: what a slip elsewhere made unused, for one."""
+    return _SUPERFLUOUS.search(diagnostic.message) is not None
+
+
 def code_of(text: str, language_id: str) -> str:
     """`text` without its comments; strings stay."""
     pattern = _HASH if language_id in _HASH_COMMENTS else _SLASHES
@@ -113,10 +118,13 @@ def _without_imports(text: str) -> str:
 
 def _only_comments(document: Document, target: Diagnostic, old: str, new: str) -> bool:
     language = document.language_id
-    code = code_of(new, language)
-    if code_of(old, language).split() != code.split() or code == new:
-        return False  # where only white space changed, indentation may be all that was wrong
+    if _indented(code_of(old, language)) != _indented(code_of(new, language)) or code_of(new, language) == new:
+        return False  # where white space changed, indentation may be all that was wrong
     return not _in_comment(document, target)
+
+
+def _indented(code: str) -> list[str]:
+    return [line.rstrip() for line in code.splitlines() if line.strip()]
 
 
 def _in_comment(document: Document, target: Diagnostic) -> bool:
@@ -129,7 +137,7 @@ def _in_comment(document: Document, target: Diagnostic) -> bool:
 
 def _gone(document: Document, target: Diagnostic, candidate: Candidate) -> str:
     """The line of code at the complaint that has no successor; "" if each has one, or none is needed."""
-    if _SUPERFLUOUS.search(target.message):
+    if is_superfluous(target):
         return ""
     language = document.language_id
     if language == "python" and _loose_strings(candidate.text) > _loose_strings(document.text) >= 0:

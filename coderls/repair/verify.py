@@ -65,7 +65,7 @@ async def verify(
     checkers: Sequence[Checker],
     *,
     rules: Rules | None = None,
-    upto: Step = Step.TYPES,
+    upto: Step = Step.TESTS,
 ) -> Verdict:
     """Whether `candidate` mends `diagnostic` in the baseline's document and breaks nothing.
 
@@ -81,7 +81,7 @@ async def verify(
     if not reason:
         some = sorted((one for one in checkers if one.step <= upto), key=lambda one: one.step)
         verdict = await _ask_all(baseline, target, candidate, some)
-    if verdict.accepted and upto is Step.TYPES and not _is_gone(verdict):
+    if verdict.accepted and upto >= Step.TYPES and not _is_gone(verdict):
         verdict = await _by_place(verdict, baseline, target, candidate, checkers)
     return replace(verdict, took_s=time.perf_counter() - began)
 
@@ -218,14 +218,23 @@ def _agree(one: Diagnostic, other: Diagnostic) -> bool:
 def _was_hidden(one: Diagnostic, candidate: Candidate) -> bool:
     """Whether a complaint was there before, as far as can be told, and a syntax error kept the checker from seeing it.
 
-    It is about lines that the repair did not touch, and names nothing that the repair took away or brought.
+    The repair has neither taken away nor brought a name that the complaint is about; of lines that it touched only
+    complaints about names are judged so.
     """
+    old = " ".join(candidate.original[edit.start : edit.end] for edit in candidate.smallest)
+    new = " ".join(edit.new_text for edit in candidate.smallest)
+    before, after = Counter(_WORD.findall(old)), Counter(_WORD.findall(new))
+    names = [name for quoted in _QUOTED.findall(one.message) for name in _WORD.findall(quoted)]
+    if any(before[name] != after[name] for name in names):
+        return False
+    return bool(names) or not _is_in_new_text(one, candidate)
+
+
+def _is_in_new_text(one: Diagnostic, candidate: Candidate) -> bool:
     moved = 0
     for edit in candidate.smallest:
         start = edit.start + moved
         if one.start < start + len(edit.new_text) and start < max(one.end, one.start + 1):
-            return False
+            return True
         moved += len(edit.new_text) - (edit.end - edit.start)
-    changed = " ".join(candidate.original[edit.start : edit.end] + edit.new_text for edit in candidate.smallest)
-    words = set(_WORD.findall(changed))
-    return not any(words.issuperset(_WORD.findall(name)) for name in _QUOTED.findall(one.message))
+    return False

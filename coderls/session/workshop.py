@@ -81,12 +81,20 @@ class Workshop:
         """What the checkers say of the document, each complaint once; of an idle job the cheap ones' word."""
         baseline, line_of = self._baseline(job.document), job.document.line_of
         found: dict[tuple[int, int, object], Diagnostic] = {}
-        for checker in reversed(await self._checkers_of(job)):
+        asked = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]  # those prove, later
+        for checker in reversed(asked):
             errors = {line_of(one.start) for one in found.values() if one.severity is Severity.ERROR}
             for one in (await baseline.report(checker)).diagnostics:
                 if checker.step > Step.PARSE or line_of(one.start) not in errors:  # linters report syntax errors too
                     found.setdefault((one.start, one.end, one.key), one)
         return tuple(sorted(found.values(), key=lambda one: (one.start, one.end)))
+
+    async def silent(self, job: Job) -> tuple[str, ...]:
+        """Who could say nothing of the document, and why, as sentences."""
+        baseline = self._baseline(job.document)
+        some = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]
+        reports = [await baseline.report(checker) for checker in some]
+        return tuple(f"{report.checker}: {report.failed}" for report in reports if report.failed)
 
     async def repair(self, job: Job, diagnostic: Diagnostic, progress: Progress, pause: Pause) -> Outcome:
         """Proved repairs of one complaint. Raises nothing but what cancelling raises."""
@@ -165,7 +173,11 @@ class Workshop:
             if job.folder not in self._checkers:
                 trusted = self._trusted and job.folder is not None
                 self._checkers[job.folder] = await asyncio.to_thread(
-                    find_checkers, job.folder, trusted=trusted, parse=parse_file
+                    find_checkers,
+                    job.folder,
+                    trusted=trusted,
+                    parse=parse_file,
+                    test_command=self._settings.test_command,
                 )
         wanted = self._settings.checkers
         every = tuple(

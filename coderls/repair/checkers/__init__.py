@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coderls.document import ParseFile
 from coderls.repair.checkers.checker import Checker, Fix, Report, Step
+from coderls.repair.checkers.nearest_test import NearestTest
 from coderls.repair.checkers.parse import ParseChecker
 from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repair.checkers.table import TABLE
@@ -22,12 +23,15 @@ PARSED = frozenset(
 )
 
 
-def find_checkers(folder: Path | None, *, trusted: bool, parse: ParseFile) -> tuple[Checker, ...]:
+def find_checkers(
+    folder: Path | None, *, trusted: bool, parse: ParseFile, test_command: str = ""
+) -> tuple[Checker, ...]:
     """The checkers that can be used for files of a workspace folder, cheapest first.
 
     In a trusted folder the project's own environment is looked into first. In an untrusted one, and for a file
     outside of any folder (`folder` None), only programs that lie elsewhere are used, and none that would run code of
     the project. Looks at the disk and starts nothing; a checker starts its program when it is first asked.
+    `test_command` is the user's; in an untrusted folder it is not used.
     """
     surroundings = Surroundings.of(folder, trusted=trusted)
     found: list[Checker] = [ParseChecker(parse, PARSED)]
@@ -37,9 +41,12 @@ def find_checkers(folder: Path | None, *, trusted: bool, parse: ParseFile) -> tu
             continue
         if row.wanted(folder, frozenset(one.name for one in found)):
             found.append(row.kind(program, surroundings))
+    if test_command and folder is not None and surroundings.trusted:
+        found.append(NearestTest(test_command, surroundings))
     return tuple(found)
 
 
 def of_language(checkers: Sequence[Checker], language_id: str) -> tuple[Checker, ...]:
-    """Those that check this language, cheapest first."""
-    return tuple(sorted((one for one in checkers if language_id in one.languages), key=lambda one: one.step))
+    """Those that check this language, cheapest first; tests are of any language."""
+    some = (one for one in checkers if language_id in one.languages or one.step is Step.TESTS)
+    return tuple(sorted(some, key=lambda one: one.step))

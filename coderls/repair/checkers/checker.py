@@ -16,6 +16,7 @@ class Step(IntEnum):
     PARSE = 0
     LINT = 1
     TYPES = 2
+    TESTS = 3
 
 
 @dataclass(frozen=True, slots=True)

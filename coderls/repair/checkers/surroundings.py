@@ -24,6 +24,13 @@ _KEPT = frozenset(
         *("INCLUDE", "LIB", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "DEVELOPER_DIR", "PYENV_ROOT"),
     }
 )
+#: Wrappers that would download what they wrap at their first start find no way out: nobody listens on that port.
+_NOWHERE = "http://127.0.0.1:9"
+_OFFLINE = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), _NOWHERE),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1"),
+    "npm_config_offline": "true",
+}
 _BIN = "Scripts" if os.name == "nt" else "bin"
 
 
@@ -83,7 +90,8 @@ class Surroundings:
         if not self.trusted:
             kept = {name: value for name, value in kept.items() if not self._leads_inside(value)}
         path = os.pathsep.join(str(place) for place in self.path)
-        return kept | {"PATH": path, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "PYTHONSAFEPATH": "1"} | more
+        own = {"PATH": path, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "PYTHONSAFEPATH": "1"}
+        return kept | _OFFLINE | own | more
 
     def _leads_inside(self, value: str) -> bool:
         pieces = value.split(os.pathsep)

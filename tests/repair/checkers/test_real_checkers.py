@@ -127,6 +127,7 @@ FIXED = (
         Case("cc", "a.c", "c", "int printf(const char *, ...);\nint f(void) { return prinf(0); }\n", "prinf", "", ""),
         "printf(0)",
     ),
+    (Case("tsc", "a.ts", "typescript", 'export const n = "é😀".lenght;\n', "lenght", "", ""), '"é😀".length'),
     (Case("cargo check", "src/main.rs", "rust", "use std::fmt;\nfn main() {}\n", "use", "", ""), "fn main() {}\n"),
 )
 

@@ -1,0 +1,272 @@
+"""`coderls repair FILE`: what the checkers complain about, and a verified fix for each complaint; `--check` for trees.
+
+Exit codes: 0 nothing to repair is left, 1 it failed and said why, 2 wrong usage, 3 complaints are left and some have a
+verified fix, 4 complaints are left and none has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from coderls.cli.options import add_engine_options, settings_of
+from coderls.cli.progress import Progress
+from coderls.cli.repair_report import FileReport, Finding, as_json, as_lines
+from coderls.cli.target import language_id_of, read_document, workspace_of
+from coderls.cli.write_back import refuse_read_only, write_back
+from coderls.document import Document
+from coderls.errors import CoderlsError, DocumentError
+from coderls.question import load_fim_model
+from coderls.repair.candidate import Candidate
+from coderls.repair.diagnostic import Diagnostic, Severity, shifted
+from coderls.repair.guards import is_superfluous
+from coderls.repair.pipeline import no_pause
+from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.workspace import Workspace
+from coderls.session.heavy import Engine, connect
+from coderls.session.workshop import Job, Workshop
+from coderls.settings import Settings
+
+CLEAN, SOME_FIXED, NONE_FIXED = 0, 3, 4
+#: Rounds of "apply one, check again" in one file.
+_MOST_ROUNDS = 200
+#: A tree with more files is checked in parts.
+MOST_FILES = 20_000
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command `repair`."""
+    parser = subparsers.add_parser(
+        "repair",
+        help="find verified fixes for what checkers complain about, or report on a whole tree",
+        description="Run the checkers that are there for FILE, and look for a fix of each complaint. A fix is shown "
+        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Exit code 0: "
+        "nothing to repair is left; 3: complaints are left, and some have a verified fix; 4: none has.",
+    )
+    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="with --check also folders, or several")
+    parser.add_argument("--check", action="store_true", help="report on files and whole folders (default: this one)")
+    parser.add_argument("--line", type=_line, metavar="N", help="only what is complained about in line N")
+    parser.add_argument("--apply", action="store_true", help="write verified fixes to the file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--unverified", action="store_true", help="show what could not be verified, too; it says so")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="use the checkers of the project's own environment, and those that run its code (cargo, eslint, tests)",
+    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
+    parser.add_argument("--errors-only", action="store_true", help="leave warnings alone")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--no-model", action="store_true", help="only fixes that need no model")
+    model.add_argument("--with-model", action="store_true", help="with --check: ask the model, too")
+    add_engine_options(parser)
+
+
+def _line(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no line: lines count from 1")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look for repairs and print them; returns the exit code. Raises CoderlsError."""
+    settings = settings_of(args)
+    files, root = _files(args)
+    if args.line is not None and (args.check or len(files) != 1):
+        raise DocumentError("--line goes with one FILE.", "Leave out --check, and name one file.")
+    with Progress() as progress:
+        reports = asyncio.run(_repair_all(files, root, settings, args, progress))
+    if args.json:
+        print(json.dumps(as_json(reports, unverified=args.unverified), indent=2, ensure_ascii=False))
+    else:
+        print(*as_lines(reports, unverified=args.unverified), sep="\n")
+    for sentence in dict.fromkeys(said for report in reports for said in report.silent):
+        print(f"coderls: not asked: {sentence}", file=sys.stderr)
+    return _exit_code(reports)
+
+
+def _exit_code(reports: Sequence[FileReport]) -> int:
+    if any(report.error for report in reports):
+        return 1
+    left = [finding for report in reports for finding in report.findings if not finding.applied]
+    if not left:
+        return CLEAN
+    return SOME_FIXED if any(finding.repair is not None for finding in left) else NONE_FIXED
+
+
+def _files(args: argparse.Namespace) -> tuple[list[Path], Path]:
+    """The files to look at, and the project's folder. Raises DocumentError."""
+    paths: list[Path] = args.paths or ([Path()] if args.check else [])
+    if not paths:
+        raise DocumentError("There is no FILE to repair.", "Name one, or use --check for a whole folder.")
+    if not args.check and (len(paths) > 1 or paths[0].is_dir()):
+        raise DocumentError("Several files or a folder are only checked.", "Add --check.")
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise DocumentError(f"There is no file {missing}.", "Check the path.")
+    first = paths[0].absolute()
+    root = (args.root or (first if first.is_dir() else workspace_of(first))).absolute()
+    if not root.is_dir():
+        raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
+    files: dict[Path, None] = {}
+    for path in paths:
+        files.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
+    if len(files) > MOST_FILES:
+        raise DocumentError(f"{len(files)} files are too many for one run.", "Check one folder at a time.")
+    return list(files), root
+
+
+def _below(folder: Path) -> list[Path]:
+    """The sources of a folder: what git lists, without secrets and generated files."""
+    return [folder / name for name in Workspace([folder.absolute()]).list_files(0)]
+
+
+async def _repair_all(
+    files: Sequence[Path], root: Path, settings: Settings, args: argparse.Namespace, progress: Progress
+) -> list[FileReport]:
+    reports: list[FileReport] = []
+    async with AsyncExitStack() as stack:
+        workshop = Workshop(settings.repair, trusted=args.trust)
+        stack.push_async_callback(workshop.aclose)
+        models = _Models(
+            settings, root, progress, stack, wanted=not args.no_model and (args.with_model or not args.check)
+        )
+        desk = _Desk(workshop, models, root, args, progress)
+        for number, path in enumerate(files):
+            if len(files) > 1:
+                progress(f"checking {path}", number / len(files))
+            report = FileReport(path)
+            try:
+                await desk.work_on(report)
+            except DocumentError as error:
+                if not args.check:
+                    raise
+                report.error = "" if language_id_of(path) == "plaintext" else str(error)
+            reports.append(report)
+        progress.close()
+    return reports
+
+
+@dataclass
+class _Models:
+    """The engine and the index, started when the first complaint needs them."""
+
+    settings: Settings
+    root: Path
+    progress: Progress
+    stack: AsyncExitStack
+    wanted: bool
+    engine: Engine | None = None
+    index: RepositoryIndex | None = None
+
+    async def get(self) -> tuple[Engine | None, RepositoryIndex | None]:
+        """Both, or None for those that are not wanted or cannot be had; the latter is said once."""
+        if self.wanted and self.engine is None:
+            self.wanted = False
+            try:
+                client, health = await connect(self.settings.engine, self.progress)
+            except CoderlsError as error:
+                print(f"coderls: without a model: {error}", file=sys.stderr)
+                return None, None
+            self.stack.push_async_callback(client.aclose)
+            self.engine = Engine(client, health, await asyncio.to_thread(load_fim_model, health))
+            if self.settings.context.enabled:
+                self.progress("reading the repository", 0.0)
+                self.index = RepositoryIndex([self.root])
+                await asyncio.to_thread(self.index.build)
+                self.stack.callback(self.index.close)
+        return self.engine, self.index
+
+
+@dataclass
+class _Desk:
+    """Works on one file after another."""
+
+    workshop: Workshop
+    models: _Models
+    root: Path
+    args: argparse.Namespace
+    progress: Progress
+    tried: set[tuple[str, str, str]] = field(default_factory=set)
+
+    async def work_on(self, report: FileReport) -> None:
+        """Fill in the report, and write what was repaired if that was asked for. Raises DocumentError."""
+        document = read_document(report.path)
+        if self.args.apply:
+            refuse_read_only(report.path)
+        original = document.text
+        anchor = self._anchor(document)
+        self.tried = set()
+        for _ in range(_MOST_ROUNDS):
+            job = self._job(document)
+            complaints = await self._complaints(job, anchor)
+            report.silent = await self.workshop.silent(job)
+            applied = await self._next_repair(job, complaints, report)
+            if applied is None:
+                break
+            anchor = shifted(anchor, applied.edits) if anchor is not None else None
+            document = replace(document, text=applied.text, version=document.version + 1)
+        if document.text != original:
+            write_back(report.path, original, document.text)
+
+    async def _next_repair(self, job: Job, complaints: Sequence[Diagnostic], report: FileReport) -> Candidate | None:
+        """Look for repairs of new complaints; with --apply the first that is found ends the round."""
+        for number, complaint in enumerate(complaints):
+            mark = _mark(job.document, complaint)
+            if mark in self.tried and self.args.apply:
+                continue
+            self.tried.add(mark)
+            say = self._say(f"{report.path}: complaint {number + 1} of {len(complaints)}")
+            outcome = await self.workshop.repair(job, complaint, say, no_pause)
+            if not outcome.repairs and not outcome.reason:  # only now is a model needed
+                engine, index = await self.models.get()
+                if engine is not None:
+                    job_with_model = replace(job, engine=engine, index=index)
+                    outcome = await self.workshop.repair(job_with_model, complaint, say, no_pause)
+            finding = Finding(job.document, complaint, outcome)
+            if self.args.apply and finding.repair is not None:
+                report.findings.append(replace(finding, applied=True))
+                return finding.repair.candidate
+            report.findings.append(finding)
+        return None
+
+    async def _complaints(self, job: Job, anchor: int | None) -> list[Diagnostic]:
+        """Errors and warnings, each place once: several checkers may have words for the same fault."""
+        worst = Severity.ERROR if self.args.errors_only else Severity.WARNING
+        line = None if anchor is None else job.document.line_of(anchor)
+        found: dict[int, Diagnostic] = {}
+        for one in await self.workshop.diagnostics(job):
+            lines = range(job.document.line_of(one.start), job.document.line_of(one.end) + 1)
+            if one.severity <= worst and (line is None or line in lines):
+                known = found.get(one.start)
+                if known is None or one.severity < known.severity:
+                    found[one.start] = one
+        # A slip can make something unused: it is mended first, or what it meant would be removed.
+        last = is_superfluous if self.args.apply else (lambda _one: False)
+        return sorted(found.values(), key=lambda one: (last(one), one.start))
+
+    def _anchor(self, document: Document) -> int | None:
+        """Where the line that was asked for begins. Raises DocumentError past the end."""
+        return None if self.args.line is None else document.line_span(self.args.line - 1)[0]
+
+    def _job(self, document: Document) -> Job:
+        path = document.path
+        inside = path is not None and path.is_relative_to(self.root)
+        name = path.relative_to(self.root).as_posix() if path is not None and inside else path.name if path else ""
+        return Job(document, self.root if inside else None, name, None, None)
+
+    def _say(self, what: str) -> Callable[[str, float], None]:
+        """Progress of one complaint, under one name: where nobody watches a bar, a line is enough for it."""
+        return lambda _step, fraction: self.progress(what, fraction)
+
+
+def _mark(document: Document, complaint: Diagnostic) -> tuple[str, str, str]:
+    start, end = document.line_span(document.line_of(complaint.start))
+    return complaint.rule, complaint.key.message, document.text[start:end].strip()

@@ -1,0 +1,164 @@
+"""What `coderls repair` found, as lines for people and as JSON for scripts. Lines and columns count from 1."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coderls.document import Document
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.pipeline import Outcome, Repair
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One complaint of a version of a file, and the best repair of it, or why there is none."""
+
+    document: Document
+    diagnostic: Diagnostic
+    outcome: Outcome | None
+    applied: bool = False
+
+    @property
+    def repair(self) -> Repair | None:
+        """The best of the verified ones."""
+        return self.outcome.repairs[0] if self.outcome is not None and self.outcome.repairs else None
+
+
+@dataclass
+class FileReport:
+    """What was found in one file. `silent` are sentences about checkers that could not say anything."""
+
+    path: Path
+    findings: list[Finding] = field(default_factory=list)
+    silent: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def repaired(self) -> int:
+        """Complaints with a verified repair."""
+        return sum(finding.repair is not None for finding in self.findings)
+
+    @property
+    def applied(self) -> int:
+        """Complaints whose repair was written to the file."""
+        return sum(finding.applied for finding in self.findings)
+
+
+def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any]:
+    """All of it."""
+    return {
+        "files": [
+            {
+                "path": str(report.path),
+                "complaints": [_finding_json(finding, unverified) for finding in report.findings],
+                "silent": list(report.silent),
+                "error": report.error or None,
+            }
+            for report in reports
+        ],
+        "complaints": sum(len(report.findings) for report in reports),
+        "repaired": sum(report.repaired for report in reports),
+        "applied": sum(report.applied for report in reports),
+    }
+
+
+def as_lines(reports: Sequence[FileReport], *, unverified: bool) -> Iterator[str]:
+    """For a terminal."""
+    for report in reports:
+        if report.error:
+            yield f"{report.path}: {report.error}"
+        for finding in report.findings:
+            yield from _finding_lines(report.path, finding, unverified)
+    yield summary(reports)
+
+
+def summary(reports: Sequence[FileReport]) -> str:
+    """The last line."""
+    complaints = sum(len(report.findings) for report in reports)
+    if not complaints:
+        return f"No complaints in {_count(len(reports), 'file')}."
+    repaired, applied = sum(report.repaired for report in reports), sum(report.applied for report in reports)
+    end = f"{applied} applied" if applied else "nothing was changed (--apply writes them)" if repaired else ""
+    found = f"{_count(complaints, 'complaint')} in {_count(len(reports), 'file')}, {repaired} with a verified fix"
+    return f"{found}; {end}." if end else f"{found}."
+
+
+def _finding_lines(path: Path, finding: Finding, unverified: bool) -> Iterator[str]:
+    line, column = _position(finding.document, finding.diagnostic.start)
+    said = " ".join(finding.diagnostic.message.split())
+    name = f"{finding.diagnostic.source} {finding.diagnostic.rule}".strip()
+    yield f"{path}:{line}:{column}: {said} ({name})"
+    repair = finding.repair
+    if repair is not None:
+        yield f"    {'applied' if finding.applied else 'fix'}: {repair.title}, verified by {repair.proved_by}"
+        yield from (f"      {line}" for line in _changes(repair.candidate.original, repair.candidate.text))
+        yield from (f"      {sentence}" for sentence in repair.evidence)
+    elif finding.outcome is not None:
+        yield f"    {finding.outcome.sentence()}"
+        for candidate, reason in finding.outcome.unverified if unverified else ():
+            yield f"    UNVERIFIED: {candidate.title} ({reason})"
+            yield from (f"      {line}" for line in _changes(candidate.original, candidate.text))
+
+
+def _finding_json(finding: Finding, unverified: bool) -> dict[str, Any]:
+    document, diagnostic, repair = finding.document, finding.diagnostic, finding.repair
+    line, column = _position(document, diagnostic.start)
+    end_line, end_column = _position(document, diagnostic.end)
+    facts: dict[str, Any] = {
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+        "message": diagnostic.message,
+        "severity": diagnostic.severity.name.lower(),
+        "source": diagnostic.source,
+        "rule": diagnostic.rule,
+        "repair": None,
+        "why_not": None,
+        "applied": finding.applied,
+    }
+    if repair is not None:
+        facts["repair"] = {
+            "title": repair.title,
+            "origin": repair.candidate.origin,
+            "checked_by": list(repair.verdict.checked_by),
+            "evidence": list(repair.evidence),
+            "tokens_changed": repair.candidate.tokens_changed,
+            "edits": [_edit_json(document, edit.start, edit.end, edit.new_text) for edit in repair.candidate.edits],
+        }
+    elif finding.outcome is not None:
+        facts["why_not"] = finding.outcome.sentence()
+        if unverified:
+            facts["unverified"] = [
+                {
+                    "title": candidate.title,
+                    "reason": reason,
+                    "edits": [_edit_json(document, edit.start, edit.end, edit.new_text) for edit in candidate.edits],
+                }
+                for candidate, reason in finding.outcome.unverified
+            ]
+    return facts
+
+
+def _edit_json(document: Document, start: int, end: int, new_text: str) -> dict[str, Any]:
+    (line, column), (end_line, end_column) = _position(document, start), _position(document, end)
+    return {"line": line, "column": column, "end_line": end_line, "end_column": end_column, "new_text": new_text}
+
+
+def _changes(before: str, after: str) -> Iterator[str]:
+    """The changed lines, old ones with a minus and new ones with a plus."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return (line for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+def _position(document: Document, offset: int) -> tuple[int, int]:
+    line = document.line_of(offset)
+    return line + 1, offset - document.line_starts[line] + 1
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,153 @@
+"""`coderls repair`, with ruff for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coderls.cli.repair import CLEAN, NONE_FIXED, SOME_FIXED
+from coderls.cli.write_back import write_back
+from coderls.errors import DocumentError
+
+from .conftest import Shown
+
+Run = Callable[..., Shown]
+#: Two complaints of ruff: one that it mends itself, one that a slip's correction mends.
+TEXT = "import os\n\n\ndef total(items):\n    result = len(items)\n    print(result)\n    return reslt\n"
+MENDED = "def total(items):\n    result = len(items)\n    print(result)\n    return result\n"
+
+
+@pytest.fixture
+def repair(coderls: Run) -> Run:
+    """The command without a model, with the checkers that are quick."""
+
+    def run(*words: object, checkers: str = "parse,ruff") -> Shown:
+        names = json.dumps(checkers.split(","))
+        return coderls("repair", *words, "--no-model", "--set", f"repair.checkers={names}")
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "work" / "a.py"
+    path.parent.mkdir()
+    path.write_bytes(TEXT.encode())
+    (path.parent / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["E9", "F"]\n', encoding="utf-8")
+    return path
+
+
+def test_each_complaint_gets_its_fix_and_the_file_stays(repair: Run, file: Path) -> None:
+    shown = repair(file)
+    assert shown.code == SOME_FIXED
+    assert f"{file}:1:8: `os` imported but unused (ruff F401)" in shown.out
+    assert "Remove unused import: `os`, verified by parse, ruff" in shown.out
+    assert "+    return result" in shown.out
+    assert "ruff: F821 is gone, nothing new" in shown.out
+    assert shown.out.splitlines()[-1].endswith("nothing was changed (--apply writes them).")
+    assert file.read_text(encoding="utf-8") == TEXT
+
+
+def test_apply_writes_what_was_verified(repair: Run, file: Path) -> None:
+    shown = repair(file, "--apply")
+    assert shown.code == CLEAN
+    assert file.read_text(encoding="utf-8").strip() == MENDED.strip()
+    again = repair(file)
+    assert (again.code, again.out) == (CLEAN, "No complaints in 1 file.\n")
+
+
+def test_one_line_only(repair: Run, file: Path) -> None:
+    facts = repair(file, "--line", 7, "--json").json
+    assert [(one["line"], one["rule"]) for one in facts["files"][0]["complaints"]] == [(7, "F821")]
+    shown = repair(file, "--line", 7, "--apply")
+    assert shown.code == CLEAN
+    assert file.read_text(encoding="utf-8") == TEXT.replace("reslt", "result")
+    assert repair(file, "--line", 99).code == 1
+
+
+def test_json_tells_scripts_everything(repair: Run, file: Path) -> None:
+    facts: dict[str, Any] = repair(file, "--json").json
+    assert (facts["complaints"], facts["repaired"], facts["applied"]) == (2, 2, 0)
+    first, second = facts["files"][0]["complaints"]
+    assert first["repair"]["edits"] == [{"line": 1, "column": 1, "end_line": 2, "end_column": 1, "new_text": ""}]
+    assert first["repair"]["checked_by"] == ["parse", "ruff"]
+    assert (second["message"], second["severity"], second["why_not"]) == ("Undefined name `reslt`", "warning", None)
+
+
+def test_a_tree_is_checked(repair: Run, file: Path) -> None:
+    (file.parent / "good.py").write_text("x = 1\n", encoding="utf-8")
+    (file.parent / "bad.py").write_text("x = entirely_unknown_thing\n", encoding="utf-8")
+    (file.parent / "notes.txt").write_text("no code", encoding="utf-8")
+    (file.parent / ".env").write_text("TOKEN=x\n", encoding="utf-8")
+    facts = repair("--check", file.parent, "--json").json
+    assert {Path(one["path"]).name: len(one["complaints"]) for one in facts["files"] if one["complaints"]} == {
+        "a.py": 2,
+        "bad.py": 1,
+    }
+    assert not any(".env" in one["path"] for one in facts["files"])
+
+
+def test_exit_codes(repair: Run, file: Path) -> None:
+    hopeless = file.parent / "hopeless.py"
+    hopeless.write_text("x = qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq\n", encoding="utf-8")
+    shown = repair(hopeless)
+    assert shown.code == NONE_FIXED
+    assert "No verified fix" in shown.out
+    assert repair("--check", file, hopeless).code == SOME_FIXED
+    assert repair(file.parent / "nowhere.py").code == 1
+    assert repair(file.parent).code == 1
+    assert repair().code == 1
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_and_byte_order_mark_stay(repair: Run, file: Path, mark: bytes) -> None:
+    file.write_bytes(mark + TEXT.replace("\n", "\r\n").encode())
+    assert repair(file, "--line", 7, "--apply").code == CLEAN
+    assert file.read_bytes() == mark + TEXT.replace("reslt", "result").replace("\n", "\r\n").encode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are others there")
+def test_permissions_stay_and_read_only_is_respected(repair: Run, file: Path) -> None:
+    file.chmod(0o755)
+    assert repair(file, "--apply").code == CLEAN
+    assert stat.S_IMODE(file.stat().st_mode) == 0o755
+    file.write_bytes(TEXT.encode())
+    file.chmod(0o444)
+    shown = repair(file, "--apply")
+    assert shown.code == 1
+    assert "read-only" in shown.err
+    assert file.read_bytes() == TEXT.encode()
+    assert repair(file).code == SOME_FIXED
+
+
+def test_a_file_that_changed_meanwhile_is_left_alone(file: Path) -> None:
+    with pytest.raises(DocumentError, match="has changed meanwhile"):
+        write_back(file, "something else", "new")
+    assert file.read_bytes() == TEXT.encode()
+    assert [path.name for path in file.parent.iterdir() if "a.py" in path.name] == ["a.py"]
+
+
+def test_a_checker_that_cannot_be_asked_is_named(repair: Run, file: Path) -> None:
+    (file.parent / "pyproject.toml").unlink()
+    (file.parent / "ruff.toml").write_text("no toml at all [", encoding="utf-8")
+    shown = repair(file)
+    assert "not asked: ruff: ruff ended with code 2" in shown.err
+    assert shown.code == CLEAN
+
+
+def test_a_file_without_a_checker_has_no_complaints(repair: Run, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no code", encoding="utf-8")
+    assert repair(path).code == CLEAN
+
+
+def test_a_slip_is_mended_before_what_it_made_unused_is_removed(repair: Run, file: Path) -> None:
+    file.write_text("def total(items):\n    result = len(items)\n    return reslt\n", encoding="utf-8")
+    assert repair(file, "--apply").code == CLEAN
+    assert file.read_text(encoding="utf-8") == "def total(items):\n    result = len(items)\n    return result\n"
