@@ -11,7 +11,7 @@ BIN         := $(VENV)/bin
 STAMP       := $(VENV)/.installed
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench clean vscode
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test   every test (a few minutes on two cores)"
 	@echo "make check  ruff, mypy --strict and the import contracts"
 	@echo "make bench  the benchmarks of BENCHMARKS.md (HUMANEVAL=FILE for the FIM scores)"
+	@echo "make vscode the VS Code extension: types, lint, unit tests, and coderls.vsix (needs npm)"
 	@echo "make clean  remove .venv and what was built or fetched here"
 
 # Made once, and again when the versions change; after that nothing here asks the network.
@@ -46,6 +47,11 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.keystroke
 	$(BIN)/python -m benchmarks.engine
 	@$(if $(HUMANEVAL),$(BIN)/python -m benchmarks.fim_quality $(HUMANEVAL),echo "fim_quality: not run; make bench HUMANEVAL=HumanEval-SingleLineInfilling.jsonl.gz")
+
+# npm asks its registry once for what the lock file names; then nothing here asks a network.
+vscode: $(STAMP)
+	test -d editors/vscode/node_modules || (cd editors/vscode && npm ci --silent)
+	cd editors/vscode && npm run --silent check && npm test --silent && npm run --silent package
 
 clean:
 	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

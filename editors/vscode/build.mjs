@@ -18,7 +18,7 @@ const shared = {
   metafile: true,
 };
 
-fs.rmSync(path.join(here, "dist"), { recursive: true, force: true });
+for (const file of ["extension.js", "extension.js.map"]) fs.rmSync(path.join(here, "dist", file), { force: true });
 const made = await build({
   ...shared,
   entryPoints: ["src/extension.ts"],

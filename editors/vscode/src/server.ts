@@ -4,11 +4,13 @@ import * as vscode from "vscode";
 import {
   CloseAction,
   ErrorAction,
+  ExecuteCommandRequest,
   LanguageClient,
   RevealOutputChannelOn,
   State,
   type ErrorHandler,
   type LanguageClientOptions,
+  type LSPAny,
 } from "vscode-languageclient/node";
 import { Crashes } from "./crashes";
 import type { Server } from "./locate";
@@ -100,7 +102,7 @@ export class RunningServer implements vscode.Disposable {
 
   /** The same, when it is known that the server has the command; it can be cancelled. */
   async request(command: string, args: unknown[], token?: vscode.CancellationToken): Promise<unknown> {
-    return this.client.sendRequest("workspace/executeCommand", { command, arguments: args }, token);
+    return this.client.sendRequest(ExecuteCommandRequest.type, { command, arguments: args as LSPAny[] }, token);
   }
 
   uriOf(document: vscode.TextDocument): string {

@@ -1,19 +1,56 @@
-// Ghost text: it appears, Tab takes it, typing through keeps it, Escape dismisses it, a word and another one can be taken.
+// Ghost text: Tab takes it, typing through keeps it, Escape dismisses it, a word and another one can be taken; and
+// where there is none, Tab is what it always was.
 
-import { given, holds, same, scenario } from "./harness.mjs";
+import { holds, scenario } from "./harness.mjs";
 
 await scenario(async (code) => {
-  await code.open("add.py");
+  await code.open("ghost.py");
   await code.status(/coderls: fake on cpu/);
   await code.picture("ready");
   await code.end();
 
-  await code.type("def add(a, b):\n");
-  await code.type("return ");
+  await code.type("def add(a, b):\nreturn ");
   await code.ghost("a + b");
   await code.picture("ghost");
   await code.press("Tab");
   await code.drawn("return a + b");
-  await code.ghost("");
-  await code.press("Enter", "Enter");
+
+  // A word of it can be taken, and typing through it keeps the rest.
+  await code.fresh("def add(a, b):\nreturn ");
+  await code.ghost("a + b");
+  await code.press("Control+ArrowRight");
+  await code.ghost("+ b");
+  await code.type(" +");
+  await code.ghost("b");
+  await code.press("Tab");
+  await code.noGhost();
+  await code.drawn("return a + b");
+
+  // Escape dismisses it, and Tab indents then.
+  await code.fresh("def add(a, b):\nreturn ");
+  await code.ghost("a + b");
+  await code.press("Escape");
+  await code.noGhost();
+  await code.press("Home", "Tab");
+  await code.drawn("        return ");
+  holds(!(await code.lines()).some((line) => line.includes("a + b")), "a dismissed completion was taken");
+
+  // Asked by a key there are several, and keys to go from one to the next.
+  await code.fresh("one = ");
+  await code.press("Escape");
+  await code.press("Alt+Backslash");
+  await code.ghost("'first'");
+  await code.press("Alt+BracketRight");
+  await code.ghost("'second'");
+  await code.press("Alt+BracketLeft");
+  await code.ghost("'first'");
+  await code.picture("alternatives");
+
+  // The list of suggestions keeps its Tab.
+  await code.fresh("import string\nstring_one = 1\nstring_two = 2\nstri");
+  await code.press("Control+Space");
+  await code.page.locator(".suggest-widget.visible .monaco-list-row", { hasText: "string_one" }).waitFor();
+  await code.press("Tab");
+  await code.page.locator(".suggest-widget.visible").waitFor({ state: "hidden" });
+  holds((await code.lines()).filter((line) => line.trim().startsWith("string")).length >= 3, "Tab did not take what the list offered");
 });

@@ -51,6 +51,8 @@ export async function scenario(run) {
 }
 
 export class Code {
+  patience = PATIENCE;
+
   constructor(page, context) {
     this.page = page;
     this.context = context;
@@ -59,9 +61,14 @@ export class Code {
   /** Open the folder of the test, and a file in it if one is named. */
   async open(file, folder = given.work) {
     const payload = file === undefined ? [] : [["openFile", `vscode-remote://127.0.0.1:${given.port}${path.join(folder, file)}`]];
+    await this.visit(folder, payload);
+    if (file !== undefined) await this.editor();
+  }
+
+  /** Load VS Code with a folder (null: none). */
+  async visit(folder, payload) {
     const where = folder === null ? "ew=true" : `folder=${encodeURIComponent(folder)}`;
     await this.page.goto(`http://127.0.0.1:${given.port}/?${where}&payload=${encodeURIComponent(JSON.stringify(payload))}`);
-    if (file !== undefined) await this.editor();
   }
 
   /** Wait for a text editor. */
@@ -80,6 +87,14 @@ export class Code {
   async end() {
     await this.page.locator(".monaco-editor .view-lines").first().click();
     await this.page.keyboard.press("Control+End");
+  }
+
+  /** Replace the whole text, and leave the cursor at its end. */
+  async fresh(text) {
+    await this.page.locator(".monaco-editor .view-lines").first().click();
+    await this.press("Escape", "Control+a", "Delete");
+    await this.noGhost();
+    await this.type(text);
   }
 
   async type(text) {
@@ -110,13 +125,30 @@ export class Code {
     );
   }
 
-  /** Wait until the ghost text is this; "" for none. */
+  /** Wait until the ghost text is this. */
   async ghost(text) {
     await this.page.waitForFunction((text) => {
-      const parts = [...document.querySelectorAll(".ghost-text-decoration, .ghost-text-decoration-preview, .ghost-text")];
-      const all = parts.map((part) => part.textContent.replaceAll("\u00a0", " "));
-      return text === "" ? all.length === 0 : all.join("").includes(text);
+      const parts = [...document.querySelectorAll(".ghost-text-decoration")];
+      return parts.map((part) => part.textContent.replaceAll("\u00a0", " ")).join("").trim() === text;
     }, text);
+  }
+
+  /** Wait until there is none. */
+  async noGhost() {
+    await this.page.waitForFunction(() => document.querySelectorAll(".ghost-text-decoration").length === 0);
+  }
+
+  /** Wait until something outside of the page is so. */
+  async until(condition, what) {
+    for (const end = Date.now() + PATIENCE; !condition(); await this.page.waitForTimeout(50)) {
+      if (Date.now() > end) throw new Error(`it did not come to this: ${what}`);
+    }
+  }
+
+  /** Open the menu of the status bar. */
+  async menu() {
+    await this.page.locator(".statusbar-item", { hasText: /coderls/ }).first().click();
+    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: "Run doctor" }).first().waitFor();
   }
 
   /** Run a command by its title. */

@@ -1,0 +1,36 @@
+// Two windows on one folder, a window without a folder, a file without a name; and the walkthrough of a first start.
+
+import { Code, given, scenario } from "./harness.mjs";
+
+await scenario(async (code) => {
+  const other = new Code(await code.context.newPage(), code.context);
+  other.page.setDefaultTimeout(code.patience);
+  await code.open("two.py");
+  await other.open("two.py");
+  for (const window of [code, other]) {
+    await window.page.bringToFront();
+    await window.status(/coderls: fake on cpu/);
+    await window.end();
+    await window.type("def add(a, b):\nreturn ");
+    await window.ghost("a + b");
+    await window.press("Escape");
+  }
+
+  await other.open(undefined, null);
+  await other.status(/coderls: fake on cpu/);
+  await other.command("New Untitled Text File");
+  await other.editor();
+  await other.command("Change Language Mode");
+  await other.page.locator(".quick-input-widget input").fill("Python");
+  await other.choose("Python");
+  await other.end();
+  await other.type("def add(a, b):\nreturn ");
+  await other.ghost("a + b");
+  await other.picture("untitled");
+  await other.press("Tab");
+  await other.drawn("return a + b");
+
+  await other.command("coderls: Get Started");
+  await other.page.locator(".getStartedContainer", { hasText: "Install the server" }).waitFor();
+  await other.picture("walkthrough");
+});
