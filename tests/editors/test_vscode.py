@@ -10,7 +10,7 @@ import pytest
 from tests.editors.code_server import CodeServer, settings_for
 from tests.editors.home import SERVER, Home
 
-pytestmark = [pytest.mark.editors, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.editors, pytest.mark.timeout(450)]
 
 
 @pytest.fixture(scope="module")
@@ -49,5 +49,5 @@ def test_two_windows_untitled_files_and_no_folder(code: CodeServer) -> None:
     assert len(code.home.engines()) == 1
 
 
-def test_the_extension_inside_of_its_host(code: CodeServer) -> None:
+def test_tests_in_the_extensions_host(code: CodeServer) -> None:
     code.run("host", tests=str(Path(code.folder)))

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import * as fs from "node:fs";
 import * as path from "node:path";
 
-const PATIENCE = Number(process.env.PATIENCE ?? 30_000);
+const PATIENCE = Number(process.env.PATIENCE ?? 90_000);
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -44,8 +44,10 @@ export async function scenario(run) {
   } catch (error) {
     process.exitCode = 1;
     console.error(error.stack ?? String(error));
-    await code.picture("failed").catch(() => undefined);
-    console.error(`on the screen: ${await page.evaluate(() => document.body.innerText).catch(String)}`);
+    for (const [number, each] of context.pages().entries()) {
+      await new Code(each, context).picture(`failed-${number}`).catch(() => undefined);
+      console.error(`on screen ${number}: ${await each.evaluate(() => document.body.innerText).catch(String)}`);
+    }
   }
   await browser.close();
 }
@@ -167,9 +169,13 @@ export class Code {
 
   /** Wait for a notification, and take one of its buttons if one is named. */
   async notified(pattern, button) {
-    const toast = this.page.locator(".notification-list-item", { hasText: pattern }).first();
-    await toast.waitFor();
-    if (button !== undefined) await toast.locator(".monaco-button", { hasText: button }).click();
+    // Toasts are off while tests drive VS Code; what they would say is behind the bell.
+    await this.page.locator('.statusbar-item[id="status.notifications"] .codicon-bell-dot').waitFor();
+    await this.page.locator('.statusbar-item[id="status.notifications"]').click();
+    const note = this.page.locator(".notification-list-item", { hasText: pattern }).first();
+    await note.waitFor();
+    if (button !== undefined) await note.locator(".monaco-button", { hasText: button }).click();
+    else await this.press("Escape");
   }
 
   /** The document inside of a webview that shows this text. */

@@ -17,6 +17,6 @@ await scenario(async (code) => {
   await code.visit(given.work, payload);
   const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the tests did not end")), 4 * code.patience));
   const status = await Promise.race([end, late]).catch((error) => String(error));
-  console.log(said.join("\n"));
-  if (status !== 0) throw new Error(`the tests in the host ended with ${status}:\n${said.join("\n")}`);
+  const errors = said.filter((line) => line.startsWith("error") && !line.includes("bindings file")).slice(-10);
+  if (status !== 0) throw new Error(`the tests in the host ended with ${status}:\n${errors.join("\n")}`);
 });

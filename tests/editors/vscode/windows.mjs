@@ -31,6 +31,6 @@ await scenario(async (code) => {
   await other.drawn("return a + b");
 
   await other.command("coderls: Get Started");
-  await other.page.locator(".getStartedContainer", { hasText: "Install the server" }).waitFor();
+  await other.page.getByText("Code completion and repair from a model on your own machine.").first().waitFor();
   await other.picture("walkthrough");
 });

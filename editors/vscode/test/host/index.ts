@@ -1,11 +1,14 @@
 // Runs inside of VS Code's extension host. What fails throws, and ends the run.
 
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
 import * as vscode from "vscode";
 import type { Api } from "../../src/extension";
 
 const ID = "coderls.coderls";
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = 90_000;
 
 export async function run(): Promise<void> {
   const extension = vscode.extensions.getExtension<Api>(ID);
@@ -64,13 +67,15 @@ async function otherSchemesAreLeftAlone(): Promise<void> {
 }
 
 async function aThousandFilesAreOpened(api: Api): Promise<void> {
-  const documents: vscode.TextDocument[] = [];
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "coderls-many-"));
   for (let number = 0; number < 1000; number++) {
-    documents.push(await vscode.workspace.openTextDocument({ language: "python", content: `value_${String(number)} = ${String(number)}\n` }));
+    const file = path.join(folder, `value_${String(number)}.py`);
+    fs.writeFileSync(file, `value = ${String(number)}\n`);
+    await vscode.workspace.openTextDocument(file);
   }
-  assert.equal(new Set(documents.map((document) => document.uri.toString())).size, 1000);
   await ghostTextIsProvided();
   assert.equal(api.shown().kind, "ready");
+  fs.rmSync(folder, { recursive: true });
 }
 
 async function aRestartWorksEachTime(api: Api): Promise<void> {
