@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 
-from coderls.engine.fake import FakeScript
 from tests.editors.home import EDITORS, ROOT, SERVER, Home, installed
 from tests.server.conftest import eventually
 
@@ -47,10 +46,14 @@ def browser() -> str:
 
 
 class CodeServer:
-    """A running code-server with folders of its own. `home.work` is what it opens."""
+    """A running code-server with folders of its own. `home.work` is what it opens.
 
-    def __init__(self, home: Home, settings: dict[str, Any]) -> None:
+    `cache`: where models are, if not in `home`.
+    """
+
+    def __init__(self, home: Home, settings: dict[str, Any], cache: Path | None = None) -> None:
         self.home = home
+        self.cache = cache
         self.node = installed("vscode", "node/bin/node")
         self.folder = self.node.parents[2]
         self.data = home.path / "vscode"
@@ -83,8 +86,9 @@ class CodeServer:
     @property
     def environment(self) -> dict[str, str]:
         # What Node asks first is the folder of its own; nobody's settings of npm or git are wanted.
+        cache = {} if self.cache is None else {"CODERLS_CACHE": str(self.cache)}
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return {**keep, **self.home.quiet, "EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
+        return {**keep, **self.home.quiet, **cache, "EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
 
     def answers(self) -> bool:
         assert self.process.poll() is None, (self.home.path / "code-server.log").read_text()
@@ -136,7 +140,7 @@ class CodeServer:
         (self.data / place / "settings.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
-def settings_for(home: Home, script: FakeScript | None = None) -> dict[str, Any]:
+def settings_for(home: Home) -> dict[str, Any]:
     """Settings of the machine: the server of this checkout with the model of `home`."""
     flat = {
         f"coderls.{section}.{key}": value

@@ -16,7 +16,12 @@ pytestmark = [pytest.mark.editors, pytest.mark.timeout(450)]
 @pytest.fixture(scope="module")
 def code(home: Home) -> Iterator[CodeServer]:
     """VS Code with the fake engine."""
-    made = CodeServer(home, settings_for(home))
+    repairs = {
+        "coderls.repair.diagnostics": "onSave",
+        "coderls.repair.checkers": ["parse"],
+        "coderls.repair.when_idle": False,
+    }
+    made = CodeServer(home, {**settings_for(home), **repairs})
     yield made
     made.close()
 
@@ -51,3 +56,23 @@ def test_two_windows_untitled_files_and_no_folder(code: CodeServer) -> None:
 
 def test_tests_in_the_extensions_host(code: CodeServer) -> None:
     code.run("host", tests=str(Path(code.folder)))
+
+
+def test_a_diagnostic_is_repaired(code: CodeServer) -> None:
+    code.home.file("repair.py", "def f(a)\n    return a\n")
+    code.run("repair")
+
+
+@pytest.mark.nano
+def test_the_embedded_model(nano_dir: Path) -> None:
+    home = Home()
+    try:
+        settings = {**settings_for(home), "coderls.engine.model": "nano"}
+        code = CodeServer(home, settings, cache=nano_dir.parents[1])
+        try:
+            home.file("embedded.py", "def area(width, height):\n")
+            code.run("embedded")
+        finally:
+            code.close()
+    finally:
+        home.close()

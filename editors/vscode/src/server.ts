@@ -35,6 +35,7 @@ export class RunningServer implements vscode.Disposable {
   private readonly words: string[] = [];
   private readonly crashes = new Crashes();
   private stopped = false;
+  private ran = false;
 
   /** `told` is called each time that there is something else to show. */
   constructor(
@@ -62,6 +63,7 @@ export class RunningServer implements vscode.Disposable {
     });
     this.client.onDidChangeState(({ newState }) => {
       if (newState === State.Starting) this.status = undefined;
+      if (newState === State.Running) this.ran = true;
     });
   }
 
@@ -161,7 +163,8 @@ export class RunningServer implements vscode.Disposable {
     return {
       error: () => ({ action: ErrorAction.Continue, handled: true }),
       closed: async () => {
-        if (this.isStopped()) return { action: CloseAction.DoNotRestart, handled: true };
+        // What never came up is told by `start`, and would not come up the next time either.
+        if (this.isStopped() || !this.ran) return { action: CloseAction.DoNotRestart, handled: true };
         const wait = this.crashes.next(Date.now());
         if (wait === undefined) {
           this.failed("the server keeps stopping", "It was started again several times.");

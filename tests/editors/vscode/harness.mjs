@@ -140,9 +140,9 @@ export class Code {
     await this.page.waitForFunction(() => document.querySelectorAll(".ghost-text-decoration").length === 0);
   }
 
-  /** Wait until something outside of the page is so. */
+  /** Wait until something is so that the page does not tell of itself. */
   async until(condition, what) {
-    for (const end = Date.now() + PATIENCE; !condition(); await this.page.waitForTimeout(50)) {
+    for (const end = Date.now() + PATIENCE; !(await condition()); await this.page.waitForTimeout(50)) {
       if (Date.now() > end) throw new Error(`it did not come to this: ${what}`);
     }
   }

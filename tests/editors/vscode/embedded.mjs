@@ -1,0 +1,16 @@
+// The model that comes with coderls: it loads, completes, and Tab takes what it says.
+
+import { holds, scenario } from "./harness.mjs";
+
+await scenario(async (code) => {
+  await code.open("embedded.py");
+  await code.status(/coderls: nano on cpu/);
+  await code.end();
+  await code.type("    return width ");
+  await code.page.locator(".ghost-text-decoration").first().waitFor();
+  await code.picture("ghost");
+  const said = await code.page.evaluate(() => [...document.querySelectorAll(".ghost-text-decoration")].map((part) => part.textContent).join(""));
+  holds(said.trim() !== "", "the ghost text is empty");
+  await code.press("Tab");
+  await code.drawn(`return width ${said.replaceAll("\u00a0", " ").trim()}`);
+});
