@@ -11,6 +11,7 @@ from typing import Protocol
 from coderls.answer import AnswerCache, Engine
 from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import GenerationRequest, Health, Priority, Sampling
+from coderls.fim.anchor import Anchor
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
@@ -52,7 +53,7 @@ class CompletionRequest:
     the document in the prompt, best relative to its workspace folder, and `repo_name` that folder. `drafts` are texts
     that the answer may repeat, such as what was shown near by: an engine that speculates is faster with them, and says
     the same. `background`: nobody waits for it yet, so everything else goes first. `cells`: what stands in the earlier
-    cells of a notebook.
+    cells of a notebook. `anchor`: see `fim.anchor`; it is used where the settings and the template want it.
     """
 
     document: Document
@@ -64,6 +65,7 @@ class CompletionRequest:
     drafts: tuple[str, ...] = ()
     background: bool = False
     cells: tuple[Snippet, ...] = ()
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,10 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     snippets = [*await _snippets(tools.context, document, offset, budget, fim), *request.cells]
     watch.lap("context")
     names = Names(request.path, request.repo_name)
-    prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=settings.context.layout, names=names)
+    wanted = settings.completion.anchored
+    anchor = request.anchor if wanted == "on" or (wanted == "auto" and fim.template.anchored) else None
+    layout = settings.context.layout
+    prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=layout, names=names, anchor=anchor)
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)

@@ -52,6 +52,7 @@ class CompletionSettings:
     suffix_tokens: int = 0
     ahead: str = "auto"
     deadline_ms: int = 1_000
+    anchored: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("completion.exclude_languages", "languages in which nothing is ever completed: `markdown`", _texts),
     Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", _whole(0, 131072)),
     Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", _whole(0, 131072)),
+    Option(
+        "completion.anchored",
+        "what is typed goes after the middle mark, and a key moves no suffix: `auto` (by the model), `on`, `off`",
+        _one_of("auto", "on", "off"),
+    ),
     Option(
         "completion.deadline_ms",
         "a longer answer shows its whole lines first, and the rest with the next key; 0: wait for all of it",

@@ -3,6 +3,7 @@
     python -m benchmarks.keystroke [latency]    milliseconds at drawn places, through LSP
     python -m benchmarks.keystroke typed        real lines typed key by key, through LSP
     python -m benchmarks.keystroke judged       completions in five languages, judged by their own parsers
+    python -m benchmarks.keystroke anchored     tokens that a key costs a prompt, plain and anchored
 
 Each has its own `--help`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-COMMANDS = ("latency", "typed", "judged")
+COMMANDS = ("latency", "typed", "judged", "anchored")
 
 
 def main(words: list[str]) -> int:

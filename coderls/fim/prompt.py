@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from coderls.document import Document, Snippet
+from coderls.fim.anchor import Anchor
 from coderls.fim.languages import comment
 from coderls.fim.model import Budgets, FimModel
 from coderls.fim.templates import FimTemplate
@@ -22,7 +23,7 @@ _MOST_HEALED = 4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where text of a prompt came from. `kind`: "prefix", "suffix", or the `source` of a snippet.
+    """Where text of a prompt came from. `kind`: "prefix", "suffix", "typed" (since an anchor), or a snippet's `source`.
 
     Lines count from 0; `end_line` is the first line not included. `tokens` is an estimate without a tokenizer.
     """
@@ -94,12 +95,19 @@ def build_prompt(
     snippets: Sequence[Snippet] = (),
     layout: str = "before",
     names: Names | None = None,
+    anchor: Anchor | None = None,
 ) -> Prompt:
-    """The prompt for `offset`. `snippets` stay in their order; `layout` is that of `ContextSettings`."""
+    """The prompt for `offset`. `snippets` stay in their order; `layout` is that of `ContextSettings`.
+
+    With an `anchor`, and a template whose suffix stands behind its prefix, what was typed since goes after the middle.
+    """
     name = document.path.name if document.path else document.uri.rsplit("/", 1)[-1]
     names = names or Names(name)
-    prefix, suffix = _around(document, offset, model, budget, names.path or name)
     template = model.template
+    around = None
+    if anchor is not None and template.layout == "prefix-suffix-middle":
+        around = _around_anchor(anchor, document, offset, model=model, budget=budget, path=names.path or name)
+    prefix, suffix, typed = around or (*_around(document, offset, model, budget, names.path or name), Text(""))
     shown = [] if template.repository == "none" else _within(snippets, budget.context, model)
     if not shown:
         ordered = _middle(template, [prefix], [suffix])
@@ -112,7 +120,7 @@ def build_prompt(
         else:
             here = Text(comment(document.language_id, names.path or name))
             ordered = _middle(template, [*comments, here, prefix], [suffix])
-    ordered = [Control(template.begin), *ordered]
+    ordered = [Control(template.begin), *ordered, *([typed] if typed.text else [])]
     segments = tuple(_merged(ordered))
     parts = tuple(item.part for item in ordered if isinstance(item, Text) and item.part and item.text)
     if model.tokenizer is None:
@@ -132,6 +140,28 @@ def _around(document: Document, offset: int, model: FimModel, budget: Budgets, p
 
     first, last = document.line_of(view.start), document.line_of(max(view.end - 1, offset))
     return text("prefix", view.start, offset, (first, line + 1)), text("suffix", offset, view.end, (line, last + 1))
+
+
+def _around_anchor(
+    anchor: Anchor, document: Document, offset: int, *, model: FimModel, budget: Budgets, path: str
+) -> tuple[Text, Text, Text] | None:
+    """The text before an anchor, the text after the cursor, and what was typed between; None where it does not fit."""
+    typed = anchor.typed(document, offset)
+    view = window(anchor.document.text, anchor.cursor, budget.prefix, budget.suffix, model.count)
+    if typed is None or view.start > anchor.start:
+        return None
+    old, line = anchor.document, anchor.document.line_of(anchor.cursor)
+
+    def text(kind: str, plain: str, lines: tuple[int, int], *, cursor: bool = False) -> Text:
+        plain = _unix_lines(plain)
+        return Text(plain, Part(kind, path, *lines, model.count(plain)), cursor=cursor)
+
+    first, last = old.line_of(view.start), old.line_of(max(view.end - 1, anchor.cursor))
+    return (
+        text("prefix", old.text[view.start : anchor.start], (first, line)),
+        text("suffix", old.text[anchor.cursor : view.end], (line, last + 1)),
+        text("typed", typed, (line, document.line_of(offset) + 1), cursor=True),
+    )
 
 
 def _within(snippets: Sequence[Snippet], budget: int, model: FimModel) -> list[Snippet]:

@@ -18,6 +18,7 @@ A model directory may hold a `fim.json`, which wins over the table below. Its fi
       "prefix_tokens": 600,                 default budgets in tokens
       "suffix_tokens": 250,
       "context_tokens": 200,
+      "anchored": false,                    prefix first only: what is typed goes after the middle mark (see anchor.py)
       "note": ""                            a sentence for the user, where the template is a makeshift
     }
 
@@ -71,6 +72,7 @@ class FimTemplate:
     prefix_tokens: int = 1500
     suffix_tokens: int = 500
     context_tokens: int = 2000
+    anchored: bool = False
     note: str = ""
 
     @property
@@ -277,6 +279,10 @@ def _value(key: str, value: Any) -> Any:
     if key in ("context_length", "prefix_tokens", "suffix_tokens", "context_tokens"):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{key} must be a whole number, 0 or more")
+        return value
+    if key == "anchored":
+        if not isinstance(value, bool):
+            raise ValueError("anchored must be true or false")
         return value
     if not isinstance(value, str):
         raise ValueError(f"{key} must be a string")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from coderls.document import Document
 from coderls.errors import CoderlsError, EngineError, RequestRefused
+from coderls.fim.anchor import Anchors
 from coderls.fim.reuse import Memory, Place, Shown
 from coderls.session.ahead import TOKENS, Ahead
 from coderls.session.engine_link import EngineLink, import_heavy
@@ -70,6 +71,7 @@ class Offering:
         self._memory: Memory[Completion] = Memory()
         self._answers: AnswerCache | None = None
         self._answered_by: object = None
+        self._anchors = Anchors()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
 
@@ -213,6 +215,9 @@ class Offering:
             drafts=self._memory.texts(document.uri, _DRAFTS),
             cells=self._notebooks.before(document, self._documents),
         )
+        if self.settings.completion.anchored != "off" and self._records is None:  # a record stands for itself
+            anchor = self._anchors.at(document, place.offset, time.monotonic(), engine.model.count)
+            request = replace(request, anchor=anchor)
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
         return request, tools
