@@ -199,19 +199,17 @@ def load(folder: Path, low: LowRank | None, dtype: torch.dtype, device: str = "c
         raise ModelBroken(f"{folder} lacks the tensor {error}.") from error
 
 
-def loss_of(
-    network: Network, hidden: Tensor, places: Sequence[int], targets: Tensor, without: Sequence[int] = ()
-) -> Tensor:
+def loss_of(network: Network, hidden: Tensor, places: Tensor, targets: Tensor, without: Sequence[int] = ()) -> Tensor:
     """Sum of negative log-likelihoods. `hidden`: [tokens, hidden]; `places` in it predict `targets`.
 
     Tokens in `without` have no share in the likelihood, and learn nothing from it. Many places go in parts, each
     computed again on the way back: the scores of a vocabulary are the largest tensor of all.
     """
     if len(places) <= _AT_ONCE:
-        return _part_loss(network, hidden[list(places)], targets, without)
+        return _part_loss(network, hidden[places], targets, without)
     total = hidden.new_zeros((), dtype=torch.float32)
     for start in range(0, len(places), _AT_ONCE):
-        part, wanted = hidden[list(places[start : start + _AT_ONCE])], targets[start : start + _AT_ONCE]
+        part, wanted = hidden[places[start : start + _AT_ONCE]], targets[start : start + _AT_ONCE]
         total = total + checkpoint(_part_loss, network, part, wanted, without, use_reentrant=False)
     return total
 

@@ -160,14 +160,15 @@ def losses(
     hidden = net.hidden(ids.to(device)).reshape(len(flat), -1)
     nothing = hidden.new_zeros((), dtype=torch.float32)
 
-    def summed(places: list[int], without: Sequence[int] = ()) -> Tensor:
-        if not places:
+    def summed(places: Tensor, without: Sequence[int] = ()) -> Tensor:
+        if not len(places):
             return nothing
-        return network.loss_of(net, hidden, places, flat[[place + 1 for place in places]].to(device), without)
+        return network.loss_of(net, hidden, places.to(device), flat[places + 1].to(device), without)
 
-    text_places = [place for place in text_places if int(flat[place + 1]) not in CONTROL]
-    middle, text = summed(middle_places), summed(text_places, CONTROL)
-    counts = Losses(middle.item(), len(middle_places), text.item(), len(text_places), sum(map(len, parts)))
+    of_middle, of_text = (torch.tensor(places, dtype=torch.int64) for places in (middle_places, text_places))
+    of_text = of_text[~torch.isin(flat[of_text + 1], torch.tensor(CONTROL))]
+    middle, text = summed(of_middle), summed(of_text, CONTROL)
+    counts = Losses(middle.item(), len(of_middle), text.item(), len(of_text), sum(map(len, parts)))
     return middle, text, counts
 
 

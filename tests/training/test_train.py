@@ -112,10 +112,10 @@ def test_text_teaches_nothing_about_the_end(model: Path) -> None:
 def test_a_loss_in_parts_is_the_whole(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = small(model)
     hidden, targets = torch.randn(30, 32, requires_grad=True), torch.randint(0, 64, (30,))
-    whole = network.loss_of(net, hidden, range(30), targets)
+    whole = network.loss_of(net, hidden, torch.arange(30), targets)
     [one] = torch.autograd.grad(whole, hidden)
     monkeypatch.setattr(network, "_AT_ONCE", 7)
-    parts = network.loss_of(net, hidden, range(30), targets)
+    parts = network.loss_of(net, hidden, torch.arange(30), targets)
     [other] = torch.autograd.grad(parts, hidden)
     assert torch.isclose(whole, parts)
     assert torch.allclose(one, other)
