@@ -32,6 +32,7 @@ class EngineSettings:
     gpu_memory_gb: float = 0.0
     speculation: str = "auto"
     draft_model: str = ""
+    battery: str = "auto"
     idle_exit_s: float = 900.0
 
 
@@ -222,6 +223,7 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 WEIGHTS = ("auto", "bfloat16", "int8", "int4")
 NATIVE = ("auto", "off")
 SPECULATION = ("auto", "off")
+BATTERY = ("auto", "off")
 
 OPTIONS: tuple[Option, ...] = (
     Option("engine.model", "model name (`coderls models list`) or directory", _text),
@@ -252,6 +254,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "engine.draft_model", "smaller model of the same family that guesses too (0.5B for 7B, say); empty: none", _text
+    ),
+    Option(
+        "engine.battery",
+        "`auto`: on battery half the threads for prompts, no guessed tokens, and no work that nobody waits for; `off`",
+        _one_of(*BATTERY),
     ),
     Option("engine.idle_exit_s", "the engine leaves after so many seconds without a request; 0: never", _seconds),
     Option("completion.enabled", "offer completions at all", _flag),

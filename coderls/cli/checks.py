@@ -216,6 +216,7 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
     facts |= {
         "memory": dict(health.memory),
+        "resident_bytes": health.resident_bytes,
         "ways": list(health.ways),
         "weights": health.weights,
         "context_length": health.context_length,
@@ -237,7 +238,9 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
 def _memory(health: Health) -> str:
     """What the engine planned its memory for."""
     parts = ", ".join(f"{name} {amount / _GB:.1f}" for name, amount in health.memory.items() if amount >= 0.05 * _GB)
-    return f"{sum(health.memory.values()) / _GB:.1f} GB planned ({parts})" if parts else ""
+    taken = f", its process has {health.resident_bytes / _GB:.2f} GB of memory" if health.resident_bytes else ""
+    planned = f"{sum(health.memory.values()) / _GB:.1f} GB planned ({parts})" if parts else ""
+    return (planned + taken).removeprefix(", ")
 
 
 def check_grammars() -> Finding:

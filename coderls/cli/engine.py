@@ -15,7 +15,7 @@ from coderls.engine import guest, launch, loading, running, serve
 from coderls.engine.running import Running
 from coderls.errors import CoderlsError, SettingsError
 from coderls.models import store
-from coderls.settings import DEVICES, DTYPES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
+from coderls.settings import BATTERY, DEVICES, DTYPES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
 
 
 def add_parser(subparsers: Any) -> None:
@@ -72,6 +72,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--draft-model", default=defaults.draft_model, metavar="NAME|DIR", help="a smaller model that drafts"
     )
+    parser.add_argument("--battery", default=defaults.battery, choices=BATTERY, help="auto: spare a battery")
     parser.add_argument(
         "--background", action="store_true", help="with a lower priority than other programs, as editors start it"
     )

@@ -131,6 +131,7 @@ class FakeRunner:
         self._memory: list[list[int]] = [[] for _ in script.slots]
         self.runs = 0
         self.copies = 0
+        self.gently = False
 
     @classmethod
     def from_file(cls, folder: Path, name: str = "fake") -> FakeRunner:
@@ -153,6 +154,10 @@ class FakeRunner:
         """As `Runner.copy`."""
         self.copies += 1
         self._memory[target] = self._memory[source][:length]
+
+    def go_gently(self, gently: bool) -> None:
+        """As `Runner.go_gently`; `gently` says what was asked for last."""
+        self.gently = gently
 
     def close(self) -> None:
         """As `Runner.close`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.fake import SCRIPT_FILE, FakeRunner
+from coderls.engine.power import Power
 from coderls.engine.runner import ModelInfo, Runner
 from coderls.engine.worker import Loaded, Report
 from coderls.errors import EngineStartFailed, ModelBroken
@@ -20,12 +21,12 @@ DRAFT_CONTEXT = 8192
 
 
 def loader(
-    model: str, *, speculation: str = "auto", draft_model: str = "", **options: Any
+    model: str, *, speculation: str = "auto", draft_model: str = "", battery: str = "auto", **options: Any
 ) -> Callable[[Report], Loaded]:
     """What the worker calls to get the model `model` (a name or a directory).
 
     `speculation`: "auto" or "off"; `draft_model`: a smaller model of the same vocabulary that drafts, if any.
-    `options`: those of `load_runner`.
+    `battery`: "auto" or "off", see `Power`. `options`: those of `load_runner`.
     """
 
     def load(report: Report) -> Loaded:
@@ -39,7 +40,8 @@ def loader(
             rest = _beside(drafting.info, options)
         report("loading", f"loading {found.name}", 0.0)
         runner, speculates = _runner(found, rest, report)
-        return Loaded(runner, tokenizer, found.path, speculates and speculation != "off", drafting)
+        speculates = speculates and speculation != "off"
+        return Loaded(runner, tokenizer, found.path, speculates, drafting, Power(battery))
 
     return load
 

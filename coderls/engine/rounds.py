@@ -22,6 +22,7 @@ from coderls.engine.jobs import Candidate, Job, agreed
 from coderls.engine.kv_slots import KvSlots
 from coderls.engine.metrics import Metrics
 from coderls.engine.output import OutputText, Piece
+from coderls.engine.power import Power
 from coderls.engine.runner import Result, Runner, Sample, SampleSpec, Work
 from coderls.engine.scheduler import FIRST_CHUNK, SHORT, Generation, Pace, Round, Scheduler, Step
 from coderls.engine.speculate import MODEL, Draft, Speculation
@@ -40,7 +41,7 @@ MEASURE_SECONDS = 0.8
 class Rounds:
     """Jobs, and the model that they run on. `ended` is called at the end of each; `disturbed` says whether there is
     something that a long run should be given up for. `speculates`: drafted tokens are verified where that pays;
-    `draft_model` drafts too.
+    `draft_model` drafts too. `power`: where it says so, nothing is drafted and the runner goes gently.
     """
 
     def __init__(
@@ -53,8 +54,11 @@ class Rounds:
         disturbed: Callable[[], bool],
         speculates: bool = True,
         draft_model: DraftModel | None = None,
+        power: Power | None = None,
     ) -> None:
         info = runner.info
+        self._power = power or Power("off")
+        self._saves = False
         self._runner = runner
         self._info = info
         self._tokenizer = tokenizer
@@ -163,6 +167,10 @@ class Rounds:
     def step(self) -> None:
         """Run one round. Raises only what ends the card."""
         self._drop_cancelled()
+        if self._saves != self._power.saves():
+            self._saves = not self._saves
+            log.info("On battery: going gently" if self._saves else "Not on battery any more")
+            self._runner.go_gently(self._saves)
         run = self.scheduler.next()
         if run is None:
             return
@@ -196,8 +204,9 @@ class Rounds:
         """What the runner is to do for each step, with the drafted tokens that are verified along with it."""
         sampling = [step for step in run.steps if step.last and step.generation.samples]
         tokens = sum(len(step.tokens) for step in run.steps)
-        drafts = [self._candidates[step.generation].propose(LONGEST_DRAFT) for step in sampling]
-        plain = not any(step.generation.exact or step.generation.spares for step in sampling)
+        most = 0 if self._saves else LONGEST_DRAFT
+        drafts = [self._candidates[step.generation].propose(most) for step in sampling]
+        plain = not self._saves and not any(step.generation.exact or step.generation.spares for step in sampling)
         if self._draft_model is not None and sampling and plain and tokens <= SHORT * len(sampling):
             drafts = self._by_model(self._draft_model, sampling, tokens, drafts)
         chosen = self._speculation.chosen(tokens, drafts)

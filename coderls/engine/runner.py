@@ -103,5 +103,8 @@ class Runner(Protocol):
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the KV of the first `length` tokens from one slot to another."""
 
+    def go_gently(self, gently: bool) -> None:
+        """Use less power from now on at the cost of speed, or no longer. Never changes what is computed."""
+
     def close(self) -> None:
         """Give the memory back."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,6 +18,7 @@ from coderls.engine.api import LEAVING, PROTOCOL_VERSION, Health
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
+from coderls.engine.power import Power
 from coderls.engine.rounds import Rounds
 from coderls.engine.runner import Runner
 from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
@@ -36,7 +37,7 @@ class Loaded:
     """A model that is ready to run, its tokenizer and its directory.
 
     `speculates`: drafted tokens are verified where that pays (see `speculate.py`). `draft_model`: a smaller model of
-    the same vocabulary that drafts.
+    the same vocabulary that drafts. `power`: whether a battery is to be spared.
     """
 
     runner: Runner
@@ -44,6 +45,7 @@ class Loaded:
     path: Path
     speculates: bool = True
     draft_model: DraftModel | None = None
+    power: Power = field(default_factory=lambda: Power("off"))
 
 
 class Worker:
@@ -190,6 +192,7 @@ class Worker:
             disturbed=lambda: self._stopping or not self._inbox.empty(),
             speculates=loaded.speculates,
             draft_model=loaded.draft_model,
+            power=loaded.power,
         )
         self._report("loading", "measuring the speed", 0.95)
         rounds.measure()
@@ -203,7 +206,7 @@ class Worker:
                 attention=info.attention,
                 ways=info.ways,
                 numerics=info.numerics,
-                memory=info.memory,
+                memory=_memory(loaded),
                 context_length=min(info.context_length, rounds.scheduler.slots.longest),
             )
         self._report("ready", "", 1.0)
@@ -249,3 +252,9 @@ class Worker:
             except Exception:  # a card that is lost refuses this too; the end of the process gives all back
                 log.exception("The model's memory could not be given back")
         self.on_end()
+
+
+def _memory(loaded: Loaded) -> Mapping[str, int]:
+    """What is taken on the device, with all of the draft model's as one part."""
+    drafting = loaded.draft_model.info.memory if loaded.draft_model is not None else {}
+    return {**loaded.runner.info.memory, **({"draft model": sum(drafting.values())} if drafting else {})}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coderls.models.footprint import engine_bytes
+
 APACHE = "Apache-2.0"
 QWEN_RESEARCH = "Qwen Research License"
 
@@ -54,9 +56,11 @@ class Checkpoint:
         """Memory of one token in the KV cache."""
         return 2 * self.layers * self.kv_heads * self.head_size * (4 if dtype == "float32" else 2)
 
-    def memory_bytes(self, tokens: int = 8192, dtype: str = "bfloat16") -> int:
-        """Weights and the KV cache of `tokens`; what a run takes beside them is the engine's to know."""
-        return self.weight_bytes(dtype) + tokens * self.kv_bytes_per_token(dtype)
+    def memory_bytes(self, tokens: int = 8192, *, processor: bool) -> int:
+        """What an engine takes in all with a context of `tokens`, on a processor or on a card."""
+        table = self.vocabulary * self.hidden
+        per_token = self.kv_bytes_per_token()
+        return engine_bytes(self.parameters, table, per_token, tokens, tied=self.tied, processor=processor)
 
 
 def _qwen(

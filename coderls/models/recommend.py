@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from coderls.models.catalogue import APACHE, CHECKPOINTS, Checkpoint
+from coderls.models.footprint import engine_bytes
 
 #: GB/s from the makers' data sheets, the longer names first; other cards are taken for the slowest of them.
 _CARDS = (
@@ -35,9 +36,8 @@ _FAST_ENOUGH = 60.0
 
 _SPEEDS = ((200, "very fast"), (_FAST_ENOUGH, "fast"), (20, "slow"))
 
-#: nano: 134,515,008 weights and KV for its whole context of 8,192 tokens, in bfloat16.
-_NANO_WEIGHT_BYTES = 134_515_008 * 2
-_NANO_BYTES = _NANO_WEIGHT_BYTES + 8192 * 2 * 30 * 3 * 64 * 2
+#: nano: 134,515,008 weights, of which the table has 49,152 x 576; KV of 30 layers with 3 heads of 64, in bfloat16.
+_NANO_WEIGHTS, _NANO_TABLE, _NANO_KV = 134_515_008, 49_152 * 576, 2 * 30 * 3 * 64 * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,9 @@ def advise(machine: Machine) -> list[Advice]:
     Recommended is the largest that fits, is fast enough for ghost text and may be used for any purpose;
     the model that comes with coderls where there is none.
     """
-    nano = _advice(machine, name="nano", size=_NANO_WEIGHT_BYTES, memory=_NANO_BYTES, licence=APACHE, commercial=True)
+    processor = machine.device == "cpu"
+    taken = engine_bytes(_NANO_WEIGHTS, _NANO_TABLE, _NANO_KV, _CONTEXT, tied=True, processor=processor)
+    nano = _advice(machine, name="nano", size=2 * _NANO_WEIGHTS, memory=taken, licence=APACHE, commercial=True)
     known = [_of(checkpoint, machine) for checkpoint in CHECKPOINTS if not checkpoint.instruct]
     everything = [nano, *known]
     good = [one for one in known if one.fits and one.commercial and one.tokens_per_s >= _FAST_ENOUGH]
@@ -91,7 +93,7 @@ def _of(checkpoint: Checkpoint, machine: Machine) -> Advice:
         machine,
         name=checkpoint.name,
         size=checkpoint.weight_bytes(),
-        memory=checkpoint.memory_bytes(_CONTEXT),
+        memory=checkpoint.memory_bytes(_CONTEXT, processor=machine.device == "cpu"),
         licence=checkpoint.licence,
         commercial=checkpoint.commercial,
     )

@@ -16,6 +16,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from coderls.engine.power import Power
 from coderls.errors import CoderlsError, EngineError, EngineLeaving, EngineUnreachable, ModelUnavailable
 from coderls.session.status import EngineState
 from coderls.session.ui import Client, Progress
@@ -53,6 +54,7 @@ class EngineLink:
         self._client = client
         self._on_state = on_state
         self._settings: EngineSettings | None = None
+        self._power = Power("off")
         self._connecting: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._failures = 0
@@ -68,9 +70,14 @@ class EngineLink:
         if settings == self._settings:
             return
         self._settings = settings
+        self._power = Power(settings.battery)
         self._failures, self._retry_at, self._told = 0, 0.0, False
         self._leave()
         self._connect()
+
+    async def spares_battery(self) -> bool:
+        """Whether nothing shall be computed now that nobody waits for."""
+        return await asyncio.to_thread(self._power.saves)
 
     def wanted(self) -> Engine | None:
         """The engine for one request. Without one: None, and a try to get it is made if one is due."""

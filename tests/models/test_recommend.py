@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coderls.models import catalogue, recommend
+from coderls.models import catalogue, footprint, recommend
 from coderls.models.recommend import Machine
 
 
@@ -27,7 +27,9 @@ def test_sizes_follow_from_the_shapes(name: str, parameters: int, kv_bytes: int)
     assert known.weight_bytes() == 2 * parameters
     assert known.weight_bytes("float32") == 4 * parameters
     assert known.kv_bytes_per_token() == kv_bytes
-    assert known.memory_bytes(1000) == 2 * parameters + 1000 * kv_bytes
+    slots = 8192 + 7 * 2048
+    assert known.memory_bytes(8192, processor=False) == 2 * parameters + slots * kv_bytes + footprint.PROGRAM_BYTES
+    assert known.memory_bytes(8192, processor=True) > known.memory_bytes(8192, processor=False) + parameters // 2
 
 
 def test_the_count_of_parameters_is_that_of_transformers() -> None:

@@ -71,6 +71,7 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        self.shape = weight.shape
         self.bias = bias
         self.nbytes = weight.nbytes
 
@@ -114,6 +115,10 @@ class QuantizedLinear:
         else:
             y = F.linear(x, self.weight.dequantize(x.dtype), self.bias)
         return y if add is None else y.add_(add)
+
+    def beside(self, wide: Linear) -> QuantizedLinear:
+        """The same with another form at full width."""
+        return type(self)(self.weight, self.bias, wide=wide, product=self._product, few_rows=self.few_rows)
 
     @property
     def nbytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from dataclasses import dataclass
@@ -11,10 +12,8 @@ import torch
 
 from coderls.engine.model.config import ModelConfig
 from coderls.errors import EngineStartFailed
+from coderls.models.footprint import LEAST_SHORT_TOKENS, SHORT_SLOTS, short_slot
 
-#: Shorter slots beside the one of full length: other files, other windows, forks of one prompt.
-_SHORT_SLOTS = 5
-_SHORT_TOKENS = 8192
 #: Below this a slot holds no useful prompt.
 _LEAST_TOKENS = 512
 
@@ -135,7 +134,8 @@ def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: flo
 def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tuple[int, ...]:
     """Lengths of the KV slots in tokens: one of `context_length`, then shorter ones while they fit.
 
-    `budget` in bytes. The shorter ones together take at most half of what the first leaves.
+    `budget` in bytes. The shorter ones, as many as fill a batch, together take at most half of what the first leaves:
+    where that is little they are shorter still, and then fewer.
     Raises EngineStartFailed when the first does not fit.
     """
     largest = largest_context(bytes_per_token, budget)
@@ -148,9 +148,12 @@ def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tupl
             if largest >= _LEAST_TOKENS
             else "No useful context fits: close other programs, or choose a smaller model.",
         )
-    short = min(context_length, _SHORT_TOKENS, max(2048, context_length // 4))
     left = (budget - context_length * bytes_per_token) / 2
-    return (context_length, *[short] * min(_SHORT_SLOTS, int(left // (short * bytes_per_token))))
+    short = short_slot(context_length)
+    if left < SHORT_SLOTS * short * bytes_per_token:  # many short ones are of more use than a few long ones
+        fitting = int(left // (SHORT_SLOTS * bytes_per_token)) // 256 * 256
+        short = min(short, max(fitting, LEAST_SHORT_TOKENS))
+    return (context_length, *[short] * min(SHORT_SLOTS, int(left // (short * bytes_per_token))))
 
 
 def largest_context(bytes_per_token: int, budget: float) -> int:
@@ -186,11 +189,16 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def free_cached_memory(device: torch.device) -> None:
-    """Give back what torch keeps for later on a card; on a CPU it keeps nothing."""
+    """Give back what torch keeps for later on a card, or the C library (glibc) on a CPU."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    elif sys.platform == "linux":
+        # Weights that were read and given up again stay with the process otherwise: 130 MB of the embedded model.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
 
 
 def _available() -> int | None:
@@ -212,8 +220,6 @@ def _available() -> int | None:
 
 def _windows_available() -> int | None:
     """ullAvailPhys of GlobalMemoryStatusEx (its struct is 64 bytes, the value is its third 8-byte word)."""
-    import ctypes  # noqa: PLC0415 - only there
-
     status = (ctypes.c_uint64 * 8)()
     ctypes.cast(status, ctypes.POINTER(ctypes.c_uint32))[0] = 64
     windll = getattr(ctypes, "windll", None)

@@ -28,6 +28,7 @@ from coderls.engine.model.native.step import make_native_step
 from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose_all
+from coderls.engine.model.slim import without_copies
 from coderls.engine.model.weights import load_qwen2
 from coderls.engine.runner import ModelInfo, Result, Sample, SampleSpec, Work
 from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
@@ -136,7 +137,10 @@ def _load(
         runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93), native=native)
         runner.record_steps(_part(progress, 0.93, 0.97))
         if steps_natively:
-            runner.add_forward(lambda model, cache: make_native_step(model, cache, _part(progress, 0.93, 0.97)))
+            runner.step_natively(_part(progress, 0.93, 0.97))
+        del model  # the runner may have given up parts of it
+        gc.collect()
+        free_cached_memory(device)
         runner.describe(plan.parts())
         runner.warm_up(_part(progress, 0.97, 1.0))
     except (RuntimeError, MemoryError) as error:
@@ -175,6 +179,8 @@ class TorchRunner:
         self._attention = chosen.attention
         self._eager = EagerForward(model, self._cache, chosen.attention)
         self._forwards: list[Forward] = [self._eager]
+        self._native_bytes = 0
+        self._threads = torch.get_num_threads()
         self._info = ModelInfo(
             name=name,
             context_length=self._slot_lengths[0],
@@ -265,9 +271,30 @@ class TorchRunner:
         """Record CUDA graphs where there is a card for them, and use those that agree with the eager pass."""
         self.add_forward(lambda model, cache: capture_graphs(model, cache, self._attention, self._eager, progress))
 
+    def step_natively(self, progress: Callable[[str, float], None] | None = None) -> None:
+        """Run steps by the compiled form where it can be made; what only it reads from then on is held once."""
+        step = make_native_step(self._model, self._cache, progress)
+        if step is None:
+            return
+        self._model = without_copies(self._model)
+        self._eager = EagerForward(self._model, self._cache, self._attention)
+        self._forwards = [step, *self._forwards[:-1], self._eager]
+        self._native_bytes = step.nbytes
+
     def describe(self, memory: Mapping[str, int]) -> None:
-        """Say in `info` how steps run, and what the memory is for."""
-        self._info = replace(self._info, ways=tuple(way.name for way in self._forwards), memory=memory)
+        """Say in `info` how steps run, and what the memory is for; of the weights, what they really take."""
+        held = self._model.weight_bytes + self._native_bytes
+        self._info = replace(
+            self._info,
+            ways=tuple(way.name for way in self._forwards),
+            weight_bytes=held,
+            memory={**memory, "weights": held},
+        )
+
+    def go_gently(self, gently: bool) -> None:
+        """See `Runner.go_gently`: on a processor prompts run on half of the threads. A card manages itself."""
+        if self._device.type == "cpu":
+            torch.set_num_threads(max(1, self._threads // 2) if gently else self._threads)
 
     def close(self) -> None:
         """Give the memory back. The runner cannot be used afterwards."""

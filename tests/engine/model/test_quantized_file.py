@@ -18,8 +18,8 @@ from coderls.engine.model.config import ModelConfig, read_config
 from coderls.engine.model.forms import PLAIN, WeightForm, choose_form, form_bytes, native_bytes
 from coderls.engine.model.kv import allocate
 from coderls.engine.model.linear import QuantizedLinear
-from coderls.engine.model.native.pack import packed_bytes
-from coderls.engine.model.native.step import _weights
+from coderls.engine.model.native.pack import pack
+from coderls.engine.model.native.step import _weights, copy_bytes
 from coderls.engine.model.quantize import Int4Weight, Int8Weight
 from coderls.engine.model.quantized_file import FreshWeights, StoredWeights, make, obtain
 from coderls.engine.model.qwen2 import Qwen2, forward
@@ -266,7 +266,8 @@ def test_the_planned_memory_is_that_of_the_loaded_model(member: object, form: We
 def test_the_native_steps_copy_is_planned_for(form: WeightForm, tmp_path: Path) -> None:
     model = load(save(oracle(SMALL), tmp_path / "model"), form)
     config: ModelConfig = model.config
-    packed = sum(packed_bytes(weight) for weight, _ in _weights(model) if weight is not None)
+    packed = copy_bytes(model)
+    assert packed == sum(pack(weight).data.nbytes for weight, _ in _weights(model) if weight is not None)
     assert native_bytes(config, form, 2, packs=False) == pytest.approx(packed, rel=0.05)
     table = config.vocab_size * config.hidden_size
     both = form_bytes(config, form, 2, packs=True) + native_bytes(config, form, 2, packs=True)

@@ -32,16 +32,19 @@ def runner(folder: Path) -> TorchRunner:
 
 
 def test_plan_has_one_full_slot_and_shorter_ones() -> None:
-    assert plan_slots(8192, 1000, 1e9) == (8192, 2048, 2048, 2048, 2048, 2048)
-    assert plan_slots(32768, 1000, 1e9) == (32768, *[8192] * 5)
-    assert plan_slots(131072, 1000, 1e9) == (131072, *[8192] * 5)
-    assert plan_slots(512, 1000, 1e9) == (512,) * 6
+    assert plan_slots(8192, 1000, 1e9) == (8192, *[2048] * 7)
+    assert plan_slots(32768, 1000, 1e9) == (32768, *[8192] * 7)
+    assert plan_slots(131072, 1000, 1e9) == (131072, *[8192] * 7)
+    assert plan_slots(512, 1000, 1e9) == (512,) * 8
 
 
 def test_shorter_slots_take_half_of_what_is_left() -> None:
     assert plan_slots(8192, 1000, 8192e3) == (8192,)
     assert plan_slots(8192, 1000, 8192e3 + 2 * 2048e3) == (8192, 2048)
     assert plan_slots(8192, 1000, 8192e3 + 4 * 2048e3) == (8192, 2048, 2048)
+    # Where memory is short, slots get shorter before there are fewer than a batch of eight needs.
+    assert plan_slots(131072, 1000, 131072e3 + 2 * 7 * 4100e3) == (131072, *[4096] * 7)
+    assert plan_slots(131072, 1000, 131072e3 + 2 * 3 * 2048e3) == (131072, *[2048] * 3)
 
 
 @pytest.mark.parametrize("budget", [8192e3 - 1, 3000e3])
@@ -259,3 +262,11 @@ def test_closing_gives_the_memory_back(folder: Path) -> None:
     runner.close()
     with pytest.raises(AttributeError):
         runner.run([Work(0, 0, [1], (GREEDY,))])
+
+
+def test_going_gently_takes_half_of_the_threads(runner: TorchRunner) -> None:
+    before = torch.get_num_threads()
+    runner.go_gently(True)
+    assert torch.get_num_threads() == max(1, before // 2)
+    runner.go_gently(False)
+    assert torch.get_num_threads() == before

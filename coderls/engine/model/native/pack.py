@@ -60,11 +60,22 @@ def rows_of(weight: Weight, first: int, last: int) -> Weight:
     return weight[first:last]
 
 
-def packed_bytes(weight: Weight) -> int:
-    """Memory that its packed form takes."""
-    outs, ins = weight.shape
-    kind = INT4 if isinstance(weight, Int4Weight) else INT8 if isinstance(weight, Int8Weight) else BFLOAT16
-    return -(-outs // TILE) * -(-ins // GROUP) * GROUP_BYTES[kind]
+def packed_bytes(linear: Linear, first: int = 0, last: int | None = None) -> int | None:
+    """Memory that the packed form of its weight takes, or of some of its outputs; None: a form that is not read.
+
+    Nothing is unpacked to know it.
+    """
+    if isinstance(linear, QuantizedLinear):
+        kind = INT4 if isinstance(linear.weight, Int4Weight) else INT8
+        outs, ins = linear.weight.shape
+    elif isinstance(linear, PackedLinear):
+        kind, (outs, ins) = BFLOAT16, linear.shape
+    elif isinstance(linear, PlainLinear) and linear.weight.dtype == torch.bfloat16:
+        kind, (outs, ins) = BFLOAT16, linear.weight.shape
+    else:
+        return None
+    taken = (outs if last is None else last) - first
+    return -(-taken // TILE) * -(-ins // GROUP) * GROUP_BYTES[kind]
 
 
 def pack(weight: Weight) -> Packed:

@@ -82,9 +82,11 @@ class NativeStep:
     def __init__(self, library: Path, model: Qwen2, cache: KvCache, progress: Progress | None = None) -> None:
         self._handle: int | None = None
         self._native = _load(library)
-        self._model = model
+        self._embedding, self._rope = model.embedding, model.rope  # not the model: its weights may be given up
         self._cache = cache
         config = model.config
+        self._vocabulary = config.vocab_size
+        self.nbytes = copy_bytes(model) or 0
         shape = _Config(
             config.layers,
             config.hidden_size,
@@ -118,15 +120,14 @@ class NativeStep:
 
     def __call__(self, batch: Batch) -> Tensor | None:
         """See `Forward`."""
-        model = self._model
-        embedded = F.embedding(batch.tokens, model.embedding).float()
-        cos, sin = model.rope.cos[batch.rope_rows], model.rope.sin[batch.rope_rows]
+        embedded = F.embedding(batch.tokens, self._embedding).float()
+        cos, sin = self._rope.cos[batch.rope_rows], self._rope.sin[batch.rope_rows]
         spans = (_Span * len(batch.spans))(
             *(_Span(self._cache.offsets[span.slot], span.end, span.count) for span in batch.spans)
         )
         ends = accumulate(span.count for span in batch.spans)
         rows = [row for end, wanted in zip(ends, batch.wanted, strict=True) for row in range(end - wanted, end)]
-        logits = torch.empty((len(rows), model.config.vocab_size), dtype=torch.float32)
+        logits = torch.empty((len(rows), self._vocabulary), dtype=torch.float32)
         done = self._native.coderls_native_step(
             self._handle,
             len(embedded),
@@ -178,15 +179,23 @@ def _why_not(model: Qwen2, cache: KvCache) -> str:
         return f"it reads no KV cache of {cache.layers[0].dtype}"
     if model.config.head_dim % 32:
         return f"a head has {model.config.head_dim} numbers, no multiple of 32"
-    needed = 0
-    for weight, _bias in _weights(model):
-        if weight is None:
-            return "the weights are float32"
-        needed += packed_bytes(weight)
+    needed = copy_bytes(model)
+    if needed is None:
+        return "the weights are float32"
     free = free_bytes(model.embedding.device)
     if free is not None and needed > free // 4:  # KV is planned for, and not taken yet
         return f"its copy of the weights takes {needed / 2**30:.1f} GiB, where {free / 2**30:.1f} GiB are free"
     return ""
+
+
+def copy_bytes(model: Qwen2) -> int | None:
+    """Memory of its copy of the weights; None where it does not read their form."""
+    middle = model.config.intermediate_size
+    sizes: list[int | None] = [packed_bytes(model.head)]
+    for layer in model.layers:
+        sizes += [packed_bytes(linear) for linear in (layer.qkv, layer.attention_out, layer.mlp_out)]
+        sizes += [packed_bytes(layer.gate_up, first, first + middle) for first in (0, middle)]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def _makes_sense(step: NativeStep, model: Qwen2, cache: KvCache) -> bool:

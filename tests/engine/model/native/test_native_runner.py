@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from coderls.engine.api import Sampling
+from coderls.engine.model.linear import QuantizedLinear
 from coderls.engine.model.native import build
 from coderls.engine.model.native import step as native_step
 from coderls.engine.model.native.step import NativeStep, make_native_step
+from coderls.engine.model.slim import without_copies
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
-from coderls.engine.runner import Work
+from coderls.engine.runner import SampleSpec, Work
 
 from ..checkpoints import SMALL, expected_logits, load, oracle, save, some_tokens
 from .models import Side, config, in_form, random_model, rms
@@ -80,3 +83,54 @@ def test_no_memory_for_a_copy(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     side = Side(in_form(random_model(config()), "int8"), torch.bfloat16)
     assert make_native_step(side.model, side.cache) is None
     assert "copy of the weights" in caplog.text
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "int8", "int4"])
+def test_what_only_the_native_step_reads_is_held_once(folder: Path, weights: str) -> None:
+    """Prompts read the weights at full width, steps the native copy: the quantized ones of torch are gone."""
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights=weights)
+    off = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights=weights, native="off")
+    assert runner.info.weights == off.info.weights == weights
+    (native, eager) = runner._forwards
+    layer = runner._model.layers[0]
+    assert not any(
+        isinstance(linear, QuantizedLinear) for linear in (layer.qkv, layer.attention_out, layer.gate_up, layer.mlp_out)
+    )
+    assert eager._model is runner._model  # type: ignore[attr-defined]
+    held = runner._model.weight_bytes + native.nbytes  # type: ignore[attr-defined]
+    assert runner.info.memory["weights"] == runner.info.weight_bytes == held
+    if weights == "int8":
+        once = runner._model.config.parameters
+        assert held < off.info.weight_bytes + once * 1.4, "bfloat16, int8, and the table as both"
+    # The end of a prompt is as with torch alone, up to what quantizing the head costs.
+    exact = expected_logits(load(folder, torch.float32), PROMPT)
+    errors = [rms(side.logits(Work(0, 0, PROMPT)) - exact) for side in (runner, off)]
+    assert errors[0] <= 1.1 * errors[1]
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_weights_without_a_wide_form_are_kept(form: str) -> None:
+    model = in_form(random_model(config()), form)
+    assert without_copies(model).layers[0].qkv is model.layers[0].qkv
+    assert without_copies(model).head is model.head
+
+
+def test_eight_sequences_run_in_one_pass_of_the_native_step(folder: Path) -> None:
+    """The plan has slots for eight: each gives what it gives alone."""
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights="int8")
+    assert len(runner.slot_lengths) == 8
+    prompts = [some_tokens(12 + slot, seed=slot) for slot in range(8)]
+    for slot, prompt in enumerate(prompts):
+        runner.run([Work(slot, 0, prompt[:-1])])
+    greedy = (SampleSpec(Sampling()),)
+    works = [Work(slot, len(prompt) - 1, prompt[-1:], greedy) for slot, prompt in enumerate(prompts)]
+    together = runner.run(works)
+    for work, found in zip(works, together, strict=True):
+        (alone,) = runner.run([work])
+        assert isinstance(found, tuple)
+        assert isinstance(alone, tuple)
+        assert found[0].logprob == pytest.approx(alone[0].logprob, abs=0.02)
