@@ -75,9 +75,10 @@ class EngineLink:
         self._leave()
         self._connect()
 
-    async def spares_battery(self) -> bool:
-        """Whether nothing shall be computed now that nobody waits for."""
-        return await asyncio.to_thread(self._power.saves)
+    async def spare_battery(self) -> None:
+        """Raise EngineError where nothing shall be computed that nobody waits for."""
+        if await asyncio.to_thread(self._power.saves):
+            raise EngineError("This machine runs on its battery.", "Set engine.battery to off.")
 
     def wanted(self) -> Engine | None:
         """The engine for one request. Without one: None, and a try to get it is made if one is due."""

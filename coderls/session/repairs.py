@@ -328,9 +328,8 @@ class Repairs:
     async def _when_idle(self, document: Document) -> None:
         await asyncio.sleep(_REST_S)
         await self._pause()
-        if await self._engine.spares_battery():
-            return
         try:
+            await self._engine.spare_battery()
             workshop = await self._ready()
             job = await self._job(document, idle=True)
             known = self._known_of(document)
