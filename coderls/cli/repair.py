@@ -260,7 +260,8 @@ class _Desk:
         path = document.path
         inside = path is not None and path.is_relative_to(self.root)
         name = path.relative_to(self.root).as_posix() if path is not None and inside else path.name if path else ""
-        return Job(document, self.root if inside else None, name, None, None)
+        looked_at = self.args.no_model and not self.args.apply and not self.args.check
+        return Job(document, self.root if inside else None, name, None, None, guess=looked_at)
 
     def _say(self, what: str) -> Callable[[str, float], None]:
         """Progress of one complaint, under one name: where nobody watches a bar, a line is enough for it."""

@@ -45,7 +45,8 @@ _BASELINES = 4
 class Job:
     """One document to work on, and who can be asked. `folder`: the workspace folder that holds it, or None.
 
-    `name`: how it is called in prompts. `idle`: nobody waits, so other work of the engine goes first.
+    `name`: how it is called in prompts. `idle`: nobody waits, so other work of the engine goes first. `guess`: names
+    that are only somewhat alike are tried where no model can weigh them; not for those who apply without looking.
     """
 
     document: Document
@@ -54,6 +55,7 @@ class Job:
     engine: Engine | None
     index: RepositoryIndex | None
     idle: bool = False
+    guess: bool = True
 
 
 class Workshop:
@@ -220,7 +222,9 @@ class Workshop:
             snippets = await self._snippets(job, diagnostic.start, _CHAT_CONTEXT)
             task = Task(document, region, diagnostic, others, path=job.name, snippets=snippets)
             sources += [of_chat(chatter, task), of_chat(chatter, task, again=True)]
-        return [*sources, *infill] if infill else [*sources, of_guesses(document, diagnostic)]
+        if infill or not job.guess:
+            return [*sources, *infill]
+        return [*sources, of_guesses(document, diagnostic)]
 
     async def _chatter(self, job: Job) -> Chatter | None:
         """The chat model to ask, or None. Raises EngineError or ModelError when the engine for it cannot be had."""

@@ -151,3 +151,9 @@ def test_a_slip_is_mended_before_what_it_made_unused_is_removed(repair: Run, fil
     file.write_text("def total(items):\n    result = len(items)\n    return reslt\n", encoding="utf-8")
     assert repair(file, "--apply").code == CLEAN
     assert file.read_text(encoding="utf-8") == "def total(items):\n    result = len(items)\n    return result\n"
+
+
+def test_nothing_is_applied_that_is_only_a_guess(repair: Run, file: Path) -> None:
+    file.write_text("print(undefined_thing)\n", encoding="utf-8")
+    assert repair(file, "--apply").code == NONE_FIXED
+    assert file.read_text(encoding="utf-8") == "print(undefined_thing)\n"
