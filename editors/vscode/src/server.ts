@@ -126,6 +126,8 @@ export class RunningServer implements vscode.Disposable {
     return {
       documentSelector: [{ scheme: "file" }, { scheme: "untitled" }, { scheme: "vscode-notebook-cell" }],
       outputChannel: this.log,
+      // Programs of the workspace itself (its own checkers) run only where the user trusts it.
+      initializationOptions: () => ({ trusted: vscode.workspace.isTrusted }),
       // An editor asks at each keystroke: what fails there belongs into the log, not before the user's eyes.
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       initializationFailedHandler: () => false,
