@@ -181,6 +181,8 @@ async def _answered(
         looking.cancel()
         if first is not None:
             first.stop()
+    if answer.logprob < question.least:
+        return None  # engines that say nothing of it have 0.0
     return _completion(question, answer, judged, watch, reused="cache" if known else "")
 
 

@@ -87,7 +87,10 @@ class Tools:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the engine at a cursor, and all that the answer is judged by."""
+    """What is asked of the engine at a cursor, and all that the answer is judged by.
+
+    `least`: an answer of a lower mean log-probability is not worth showing.
+    """
 
     document: Document
     offset: int
@@ -99,6 +102,7 @@ class Question:
     watch: Watch
     model: str
     marks: tuple[str, ...] = ()  # what ends an answer wherever it is written out
+    least: float = float("-inf")
 
     @property
     def key(self) -> tuple[GenerationRequest, Gap]:
@@ -130,9 +134,11 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     asked = _generation(prompt, tools)
     if request.background:
         asked = replace(asked, priority=Priority.BACKGROUND)
+    picky = not request.invoked and settings.completion.min_worth == "auto"
+    least = (fim.template.min_logprob if picky else 0.0) or float("-inf")
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     marks = marks_in(fim, document.text)
-    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks)
+    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks, least)
 
 
 def marks_in(fim: FimModel, text: str) -> tuple[str, ...]:

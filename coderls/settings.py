@@ -54,6 +54,7 @@ class CompletionSettings:
     ahead: str = "auto"
     deadline_ms: int = 1_000
     anchored: str = "auto"
+    min_worth: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,11 @@ OPTIONS: tuple[Option, ...] = (
         "completion.anchored",
         "what is typed goes after the middle mark, and a key moves no suffix: `auto` (by the model), `on`, `off`",
         _one_of("auto", "on", "off"),
+    ),
+    Option(
+        "completion.min_worth",
+        "`auto`: answers that the model itself thinks unlikely are not shown unasked (measured by model); `off`",
+        _one_of("auto", "off"),
     ),
     Option(
         "completion.deadline_ms",

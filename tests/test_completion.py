@@ -488,3 +488,17 @@ async def test_an_answer_in_time_comes_once(fim: FimModel) -> None:
     given: list[Completion] = []
     [made] = await complete(CompletionRequest(document, offset), tools, early=given.append)
     assert (made.text, given) == ("a = 1\n    return a", [])
+
+
+@pytest.mark.parametrize(
+    ("least", "invoked", "setting", "shown"),
+    [(-0.4, False, "auto", False), (-0.6, False, "auto", True), (-0.4, True, "auto", True), (-0.4, False, "off", True)],
+)
+async def test_an_unlikely_answer_is_not_worth_showing_unasked(
+    least: float, invoked: bool, setting: str, shown: bool, fim: FimModel
+) -> None:
+    settings, problems = parse_settings({"completion.min_worth": setting})
+    assert problems == []
+    picky = replace(fim, template=replace(fim.template, min_logprob=least))  # the engine says -0.5
+    _, made = await ask("x = $0\n", ScriptedEngine("foo(1)\n"), picky, invoked=invoked, settings=settings)
+    assert (made is not None) is shown

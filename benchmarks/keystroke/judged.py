@@ -42,9 +42,10 @@ from coderls.fim.stopping import Gap
 from coderls.models import store
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
-from coderls.settings import ContextSettings, EngineSettings, Settings
+from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
 
-SETTINGS = Settings(context=ContextSettings(enabled=False))
+# What is not worth showing is left out of "withheld by verification".
+SETTINGS = Settings(completion=CompletionSettings(min_worth="off"), context=ContextSettings(enabled=False))
 SEED = 20261122
 SAVE_EVERY = 20
 

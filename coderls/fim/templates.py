@@ -19,6 +19,7 @@ A model directory may hold a `fim.json`, which wins over the table below. Its fi
       "suffix_tokens": 250,
       "context_tokens": 200,
       "anchored": false,                    prefix first only: what is typed goes after the middle mark (see anchor.py)
+      "min_logprob": 0,                     automatic answers of a lower mean log-probability are not shown; 0: none
       "note": ""                            a sentence for the user, where the template is a makeshift
     }
 
@@ -39,7 +40,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class FimTemplate:
     suffix_tokens: int = 500
     context_tokens: int = 2000
     anchored: bool = False
+    min_logprob: float = 0.0
     note: str = ""
 
     @property
@@ -207,6 +209,10 @@ TABLE: tuple[tuple[tuple[str, ...], FimTemplate], ...] = (
 )
 
 
+#: Measured by `python -m benchmarks.keystroke judged` (BENCHMARKS.md): of 44 answers below it one was right.
+_MIN_LOGPROB = {"nano": -1.4}
+
+
 def load_template(model_path: Path | None, model_name: str, tokenizer: Tokenizer | None) -> FimTemplate:
     """The template of a model: its `fim.json`, else the table's row for its name, else for its control tokens.
 
@@ -222,7 +228,8 @@ def load_template(model_path: Path | None, model_name: str, tokenizer: Tokenizer
                 f"{file} names control tokens that the model's tokenizer does not have: {', '.join(missing)}.",
                 "Correct the names, or remove the file to use the built-in table.",
             )
-        return template
+        least = template.min_logprob or _MIN_LOGPROB.get(template.name, 0.0)
+        return replace(template, min_logprob=least)
     named = [template for names, template in TABLE if any(name in model_name.lower() for name in names)]
     if tokenizer is None:
         return named[0] if named else PREFIX_ONLY
@@ -280,6 +287,10 @@ def _value(key: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{key} must be a whole number, 0 or more")
         return value
+    if key == "min_logprob":
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -100 <= value <= 0:
+            raise ValueError("min_logprob must be a number from -100 to 0")
+        return float(value)
     if key == "anchored":
         if not isinstance(value, bool):
             raise ValueError("anchored must be true or false")
