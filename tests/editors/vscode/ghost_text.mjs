@@ -52,5 +52,7 @@ await scenario(async (code) => {
   await code.page.locator(".suggest-widget.visible .monaco-list-row", { hasText: "string_one" }).waitFor();
   await code.press("Tab");
   await code.page.locator(".suggest-widget.visible").waitFor({ state: "hidden" });
-  holds((await code.lines()).filter((line) => line.trim().startsWith("string")).length >= 3, "Tab did not take what the list offered");
+  // What is taken is drawn a moment after the list has gone.
+  const taken = async () => (await code.lines()).filter((line) => line.trim().startsWith("string")).length >= 3;
+  await code.until(taken, "Tab takes what the list offers");
 });

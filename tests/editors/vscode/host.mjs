@@ -15,8 +15,10 @@ await scenario(async (code) => {
     ["extensionTestsPath", `${remote}${path.join(given.extension, "dist", "host", "index.js")}`],
   ];
   await code.visit(given.work, payload);
-  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the tests did not end")), 4 * code.patience));
+  let clock;
+  const late = new Promise((_, reject) => (clock = setTimeout(() => reject(new Error("the tests did not end")), 4 * code.patience)));
   const status = await Promise.race([end, late]).catch((error) => String(error));
+  clearTimeout(clock); // it would keep this process from its end
   const errors = said.filter((line) => line.startsWith("error") && !line.includes("bindings file")).slice(-10);
   if (status !== 0) throw new Error(`the tests in the host ended with ${status}:\n${errors.join("\n")}`);
 });
