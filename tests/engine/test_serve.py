@@ -286,7 +286,7 @@ def test_it_leaves_when_nobody_asks_and_takes_its_socket_along(fake_dir: Path, r
 def test_it_answers_while_it_loads_and_refuses_work_until_it_is_ready(tmp_path: Path, runtime_folder: Path) -> None:
     model = write_fake_model(tmp_path / "m", FakeScript(load_ms=3000))
     path = runtime_folder / "e.sock"
-    process = start_engine("--model", model, "--socket", path, "--idle-exit", "1")
+    process = start_engine("--model", model, "--socket", path, "--idle-exit", "2.5")  # less than it loads
     with unix_http(path) as http:
         eventually(lambda: answers(http, "loading"))
         health = http.get("/health").json()
