@@ -10,21 +10,9 @@ from coderls.engine.api import LONGEST_DRAFTS, MOST_DRAFTS, ChatRequest, Generat
 
 def completion_body(request: GenerationRequest, model: str, *, user: str) -> dict[str, Any]:
     """The JSON of a request. `user`: how we call ourselves to an engine of ours; empty for others."""
-    body: dict[str, Any] = {
-        "model": model,
-        "prompt": request.prompt if isinstance(request.prompt, str) else list(request.prompt),
-        "max_tokens": request.max_tokens,
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    optional: dict[str, Any] = {
-        "seed": request.sampling.seed,
-        "n": request.n if request.n != 1 else None,
-        "stop": list(request.stop) or None,
-        "logprobs": request.logprobs,
-    }
+    prompt = request.prompt if isinstance(request.prompt, str) else list(request.prompt)
+    body: dict[str, Any] = {"model": model, "prompt": prompt, **_always(request)}
+    optional: dict[str, Any] = {**_asked_for(request), "logprobs": request.logprobs}
     if user:  # fields of our own, which others may refuse
         optional |= {
             "top_k": request.sampling.top_k or None,
@@ -37,29 +25,42 @@ def completion_body(request: GenerationRequest, model: str, *, user: str) -> dic
             "user": user,
         }
         body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too
-    return body | {name: value for name, value in optional.items() if value is not None}
+    return body | _given(optional)
 
 
 def chat_body(request: ChatRequest, model: str, *, user: str) -> dict[str, Any]:
     """The JSON of a conversation. `user` as in `completion_body`."""
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    body: dict[str, Any] = {"model": model, "messages": messages, **_always(request)}
+    optional = _asked_for(request)
+    if user:
+        predicted = {"type": "content", "content": request.prediction[:LONGEST_DRAFTS]} if request.prediction else None
+        optional |= {"priority": int(request.priority), "prediction": predicted, "user": user}
+    return body | _given(optional)
+
+
+def _always(request: GenerationRequest | ChatRequest) -> dict[str, Any]:
+    """What every request says, of a text or of a conversation."""
+    return {
         "max_tokens": request.max_tokens,
         "temperature": request.sampling.temperature,
         "top_p": request.sampling.top_p,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    optional: dict[str, Any] = {
+
+
+def _asked_for(request: GenerationRequest | ChatRequest) -> dict[str, Any]:
+    """What both say where it is not as usual; None otherwise."""
+    return {
         "seed": request.sampling.seed,
         "n": request.n if request.n != 1 else None,
         "stop": list(request.stop) or None,
     }
-    if user:
-        predicted = {"type": "content", "content": request.prediction[:LONGEST_DRAFTS]} if request.prediction else None
-        optional |= {"priority": int(request.priority), "prediction": predicted, "user": user}
-    return body | {name: value for name, value in optional.items() if value is not None}
+
+
+def _given(optional: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in optional.items() if value is not None}
 
 
 def _fitting(drafts: Sequence[str]) -> list[str]:

@@ -47,11 +47,6 @@ class WholeText:
         return _shared(text, aliases) | _shared(text, members)
 
 
-def idle_imports(text: str, imports: Sequence[Import]) -> dict[str, float]:
-    """Imported names that the text does not use yet, each with its share of the chance that it is wanted now."""
-    return _shared(text, _unused(text, imports))
-
-
 def _unused(text: str, imports: Sequence[Import]) -> list[str]:
     bound = ((entry.alias, _bound(entry.alias)) for entry in imports[:_MAX_LOOKED_FOR])
     return [alias for alias, name in bound if name and not _is_used(text, name)]

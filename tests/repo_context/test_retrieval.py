@@ -13,7 +13,7 @@ from coderls.repo_context.receivers import class_names
 from coderls.repo_context.recent import Recent, Region
 from coderls.repo_context.surroundings import look_around
 from coderls.repo_context.twins import is_test, twins_of
-from coderls.repo_context.whole_text import idle_imports
+from coderls.repo_context.whole_text import WholeText
 from coderls.repo_context.windows import Windows
 from tests.repo_context.repository import ask, check, open_document, show, write
 
@@ -89,11 +89,12 @@ def test_an_import_that_nothing_uses_yet_goes_first():
 
 def test_a_package_whose_imports_are_all_unused_wants_none_of_them_more():
     from coderls.repo_context.languages.language import Import
+    from coderls.repo_context.outline import Outline
 
     names = [f"name{number}" for number in range(20)]
     text = "from a import " + ", ".join(names)
-    assert idle_imports(text, [Import("a", name, name) for name in names]) == {}
-    assert idle_imports(text, [Import("a", "name7", "name7")]) == {"name7": 1.0}
+    assert WholeText().idle(text, Outline((), tuple(Import("a", name, name) for name in names))) == {}
+    assert WholeText().idle(text, Outline((), (Import("a", "name7", "name7"),))) == {"name7": 1.0}
 
 
 def test_the_test_sees_the_code_beside_it_without_an_import():
