@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from pathlib import Path
@@ -29,11 +30,13 @@ def gguf_file(nano_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def llama(gguf_file: Path) -> Any:
     """Llama as transformers reads it; `from_pretrained(gguf_file=...)` does the same, and wants accelerate for it."""
+    import gguf
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
+        patch.setattr(gguf, "GGUFReader", functools.cache(gguf.GGUFReader))  # it reads 98,000 words, each time
         config = LlamaConfig(**load_gguf_checkpoint(gguf_file, return_tensors=False)["config"])
         model = LlamaForCausalLM(config)
         tensors = load_gguf_checkpoint(gguf_file, return_tensors=True, model_to_load=model)["tensors"]

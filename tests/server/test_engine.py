@@ -220,7 +220,7 @@ def test_folders_come_and_go(home: Any) -> None:
 
 def test_an_engine_that_stalls_is_given_up(home: Any) -> None:
     code = (
-        "import sys\nfrom coderls.session import front\nfront.LONGEST_S = 1.0\n"
+        "import sys\nfrom coderls.session import offering\nassert offering.LONGEST_S\noffering.LONGEST_S = 1.0\n"
         "from coderls.server import serve_stdio\nsys.exit(serve_stdio())\n"
     )
     script = FakeScript(rules=(FakeRule("marker = ", "x", fail="stall"),), default="pass")

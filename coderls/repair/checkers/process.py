@@ -60,16 +60,31 @@ async def run(
 
 
 async def start(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Process:
-    """Start a program with pipes, in a process group of its own. Raises CheckerFailed when that fails."""
+    """Start a program with pipes, in a process group of its own. Raises CheckerFailed when that fails.
+
+    Cancelled while it starts, it leaves nothing behind.
+    """
     apart: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         apart = {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
-    try:
-        return await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *command, cwd=folder, env=dict(environment), stdin=PIPE, stdout=PIPE, stderr=PIPE, **apart
         )
+    )
+    try:
+        # asyncio, cancelled here, would wait for pipes that a child of the program may hold open for ever.
+        return await asyncio.shield(starting)
     except (OSError, ValueError) as error:
         raise CheckerFailed(f"{command[0]} could not be started: {error}.", "Check its installation.") from error
+    except asyncio.CancelledError:
+        await asyncio.shield(asyncio.ensure_future(_stop_once_started(starting)))
+        raise
+
+
+async def _stop_once_started(starting: asyncio.Future[Process]) -> None:
+    with suppress(OSError, ValueError):
+        await stop(await starting)
 
 
 async def stop(process: Process) -> None:

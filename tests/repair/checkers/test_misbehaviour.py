@@ -50,6 +50,33 @@ def program(folder: Path, body: str) -> Path:
     return path
 
 
+def hanging(note: Path) -> str:
+    """The body of a program that has a child, writes both process ids into `note`, and hangs."""
+    return f"""
+child = os.fork()
+if child == 0:
+    time.sleep(600)
+open({str(note)!r}, "w").write(f"{{os.getpid()}} {{child}}")
+time.sleep(600)
+"""
+
+
+def stand_still_until_written(note: Path) -> None:
+    """Keep asyncio from doing anything until both process ids are in `note`."""
+    until = time.monotonic() + 60
+    while not note.exists() or len(note.read_text().split()) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+async def gone(pids: list[int]) -> None:
+    """Wait until none of these processes runs."""
+    began = time.monotonic()
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 60
+
+
 def document(folder: Path, kind: type[CommandChecker]) -> Document:
     name = FILES[kind]
     path = folder / name
@@ -90,17 +117,10 @@ async def test_garbage_is_no_report(kind: type[CommandChecker], garbage: str, tm
 @pytest.mark.parametrize("kind", [Ruff, Pyright], ids=lambda kind: kind.name)
 async def test_one_that_hangs_is_stopped_with_its_children(kind: type[CommandChecker], tmp_path: Path) -> None:
     note = tmp_path / "pids"
-    body = f"""
-child = os.fork()
-if child == 0:
-    time.sleep(600)
-open({str(note)!r}, "w").write(f"{{os.getpid()}} {{child}}")
-time.sleep(600)
-"""
     began = time.monotonic()
     folder = tmp_path / "project"
     folder.mkdir()
-    checker = kind(program(tmp_path, body), Surroundings.of(folder, trusted=True))
+    checker = kind(program(tmp_path, hanging(note)), Surroundings.of(folder, trusted=True))
     asked = asyncio.ensure_future(checker.check(document(folder, kind), limit_s=600))
     while not note.exists() or len(note.read_text().split()) < 2:
         await asyncio.sleep(0.01)
@@ -110,9 +130,22 @@ time.sleep(600)
     with pytest.raises(asyncio.CancelledError):
         await asked
     await checker.aclose()
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
-        await asyncio.sleep(0.01)
-        assert time.monotonic() - began < 60
+    await gone(pids)
+
+
+async def test_one_that_is_cancelled_while_it_starts_is_stopped_with_its_children(tmp_path: Path) -> None:
+    """On busy cores a program can be well under way before asyncio has opened the pipes to it."""
+    note = tmp_path / "pids"
+    command = [str(program(tmp_path, hanging(note)))]
+    asked = asyncio.ensure_future(process.run(command, folder=tmp_path, environment=os.environ, limit_s=600))
+    while not psutil.Process().children():  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+    stand_still_until_written(note)
+    pids = [int(pid) for pid in note.read_text().split()]
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await gone(pids)
 
 
 async def test_one_that_hangs_is_given_up(tmp_path: Path) -> None:
