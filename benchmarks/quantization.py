@@ -1,10 +1,11 @@
-"""What int8 and int4 weights change: perplexity and logits on real code, against the same model in bfloat16.
+"""What int8 and int4 weights, and a KV cache in 8 bits, change: perplexity and logits on real code, against bfloat16.
 
-    python -m benchmarks.quantization [MODEL] [--json FILE]
+    python -m benchmarks.quantization [MODEL] [--of weights kv] [--json FILE]
 
 Windows of httpx's own sources: a prompt is read, and the tokens after it are scored, four at a time, so that they go
 through the quantized products as generated tokens do. "beside" reads the prompt through bfloat16 weights, as the engine
 does where memory has room; "alone" holds no other weights. The row of float32 shows what bfloat16 itself changes.
+Rows of KV have the weights of the reference, and read the whole prompt from the quantized cache.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 from benchmarks.machine import Machine, describe
 from coderls.engine.model.config import read_config
 from coderls.engine.model.forms import PLAIN, WeightForm
+from coderls.engine.model.kv_form import FORMS, KvForm, kv_bytes_per_token
 from coderls.engine.model.linear import FEW_ROWS
 from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.torch_runner import TorchRunner
@@ -35,7 +37,18 @@ from coderls.models.store import is_ready, resolve
 from coderls.tokenizer import Tokenizer
 from devtools.sdists import HTTPX, NotFetched, project
 
-REFERENCE = ("bfloat16", torch.bfloat16, PLAIN)
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A form of the model: dtype, weights and KV cache."""
+
+    name: str
+    dtype: torch.dtype = torch.bfloat16
+    form: WeightForm = PLAIN
+    kv_form: KvForm | None = None
+
+
+REFERENCE = Contender("bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class Report:
             f"`{self.command}`: {self.model}, {self.tokens:,} tokens in {self.windows} windows of httpx.",
             f"{self.machine}.",
             "",
-            "| weights | MB a token | perplexity | KL mean | p99 | max | logits off, RMS | at most | same choice |",
+            "| form | MB a token | perplexity | KL mean | p99 | max | logits off, RMS | at most | same choice |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
             f"| bfloat16 | {self.megabytes:.0f} | {self.perplexity:.3f} | | | | | | |",
         ]
@@ -162,16 +175,21 @@ class Tally:
         )
 
 
-def load(folder: Path, dtype: torch.dtype, form: WeightForm, context: int) -> tuple[TorchRunner, float]:
-    """A runner on the CPU, without native code, and the megabytes of weights that one generated token reads."""
+def load(folder: Path, contender: Contender, context: int) -> tuple[TorchRunner, float]:
+    """A runner on the CPU, without native code, and the megabytes that one generated token reads: of weights, and
+    where the cache is quantized of KV at the longest context.
+    """
     config, cpu = read_config(folder), torch.device("cpu")
+    dtype, form = contender.dtype, contender.form
     narrow = None if form == PLAIN else obtain(folder, config, form, _say)
     model = load_qwen2(folder, config, device=cpu, dtype=dtype, context_length=context, narrow=narrow)
     table = 0 if config.tied_head else config.vocab_size * config.hidden_size
     size = (config.parameters - table) * dtype.itemsize / 1e6
     if narrow is not None:
         size = sum(narrow.weight(name, cpu).nbytes for name in _products(config.layers)) / 1e6
-    return TorchRunner(model, form.name, (context,), dtype), size
+    if contender.kv_form is not None:
+        size += context * kv_bytes_per_token(config, dtype.itemsize, contender.kv_form) / 1e6
+    return TorchRunner(model, contender.name, (context,), dtype, kv_form=contender.kv_form), size
 
 
 def _products(layers: int) -> Iterator[str]:
@@ -180,28 +198,30 @@ def _products(layers: int) -> Iterator[str]:
     yield "head"
 
 
-def contenders(groups: Sequence[int]) -> list[tuple[str, torch.dtype, WeightForm]]:
-    """Name, dtype and form of all that is compared with the reference."""
-    found = [("float32", torch.float32, PLAIN)]
-    forms = [WeightForm(8), *(WeightForm(4, group) for group in groups)]
+def contenders(groups: Sequence[int], of: Sequence[str] = ("weights", "kv")) -> list[Contender]:
+    """All that is compared with the reference: forms `of` weights, of the KV cache, or of both."""
+    found = [Contender("float32", torch.float32)]
+    forms = [WeightForm(8), *(WeightForm(4, group) for group in groups)] if "weights" in of else []
     for form in forms:
         name = f"int4 in groups of {form.group}" if form.bits == 4 else form.name
-        found.append((f"{name}, beside", torch.bfloat16, form))
-        found.append((f"{name}, alone", torch.bfloat16, WeightForm(form.bits, form.group, wide=False)))
+        found.append(Contender(f"{name}, beside", form=form))
+        found.append(Contender(f"{name}, alone", form=WeightForm(form.bits, form.group, wide=False)))
+    if "kv" in of:
+        found += [Contender(f"KV in {kv_form.name}", kv_form=kv_form) for kv_form in FORMS.values()]
     return found
 
 
-def measure(folder: Path, name: str, windows: Sequence[Window], groups: Sequence[int]) -> Report:
-    """Every contender on every window; one model is in memory at a time, the reference's logits on disk in none."""
+def measure(folder: Path, name: str, windows: Sequence[Window], chosen: Sequence[Contender]) -> Report:
+    """Every one of `chosen` on every window. One model is in memory at a time, and nothing is kept on disk."""
     context = len(windows[0].tokens)
-    runner, megabytes = load(folder, *REFERENCE[1:], context)
+    runner, megabytes = load(folder, REFERENCE, context)
     expected = [predictions(runner, window).half() for window in windows]  # half the memory; errs by 2^-11 of a logit
     runner.close()
     losses = torch.cat([loss(logits.float(), window) for logits, window in zip(expected, windows, strict=True)])
     rows = []
-    for title, dtype, form in contenders(groups):
-        runner, size = load(folder, dtype, form, context)
-        tally = Tally(title, size)
+    for contender in chosen:
+        runner, size = load(folder, contender, context)
+        tally = Tally(contender.name, size)
         for window, reference in zip(windows, expected, strict=True):
             tally.add(predictions(runner, window), reference.float(), window)
         runner.close()
@@ -232,6 +252,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--prompt", type=int, default=256, metavar="TOKENS", help="tokens read before those scored")
     parser.add_argument("--scored", type=int, default=128, metavar="TOKENS", help="tokens scored in each window")
     parser.add_argument("--groups", type=int, nargs="+", default=[32], help="group sizes of int4")
+    parser.add_argument("--of", nargs="+", default=["weights", "kv"], choices=["weights", "kv"], help="whose forms")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args(argv)
@@ -251,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         windows = windows_of(
             files, tokenizer, count=options.windows, prompt=options.prompt, scored=options.scored, seed=options.seed
         )
-        report = measure(model.path, model.name, windows, options.groups)
+        report = measure(model.path, model.name, windows, contenders(options.groups, options.of))
     except (CoderlsError, NotFetched, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

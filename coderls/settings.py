@@ -25,6 +25,7 @@ class EngineSettings:
     device: str = "auto"
     dtype: str = "auto"
     weights: str = "auto"
+    kv_cache: str = "auto"
     native: str = "auto"
     threads: int = 0
     context_length: int = 0
@@ -222,6 +223,7 @@ def _url(value: Any) -> str:
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 WEIGHTS = ("auto", "bfloat16", "int8", "int4")
+KV_CACHES = ("auto", "int8", "fp8")
 NATIVE = ("auto", "off")
 SPECULATION = ("auto", "off")
 BATTERY = ("auto", "off")
@@ -237,6 +239,7 @@ OPTIONS: tuple[Option, ...] = (
         "`auto`, `bfloat16`, `int8` or `int4`: fewer bits are faster, and less exact",
         _one_of(*WEIGHTS),
     ),
+    Option("engine.kv_cache", "`auto`: exact; `int8` or `fp8`: twice the context in a memory", _one_of(*KV_CACHES)),
     Option(
         "engine.native",
         "`auto`: kernels compiled for this machine (C++ for a processor, Triton for a card); `off`: PyTorch's own",

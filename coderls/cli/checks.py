@@ -209,16 +209,19 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
     speed = f", reads {health.prefill_tokens_per_s:,.0f} tokens/s" if health.prefill_tokens_per_s else ""
     where = f" on {health.device}" if health.device else ""
     weights = f" with {health.weights} weights" if health.weights else ""
+    kv_cache = f" and KV in {health.kv_cache}" if health.kv_cache in ("int8", "fp8") else ""
     kernels = f", attention by {health.attention}" if health.attention else ""
     steps = f", steps by {health.ways[0]}" if len(health.ways) > 1 else ""
     memory = _memory(health)
-    detail = f"{name}, {health.model}, {health.state}{where}{weights}{kernels}{steps}{speed}{memory and f', {memory}'}"
+    model = f"{health.model}, {health.state}{where}{weights}{kv_cache}"
+    detail = f"{name}, {model}{kernels}{steps}{speed}{memory and f', {memory}'}"
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
     facts |= {
         "memory": dict(health.memory),
         "resident_bytes": health.resident_bytes,
         "ways": list(health.ways),
         "weights": health.weights,
+        "kv_cache": health.kv_cache,
         "context_length": health.context_length,
     }
     if health.state == "failed":

@@ -15,7 +15,7 @@ from coderls.engine import guest, launch, loading, running, serve
 from coderls.engine.running import Running
 from coderls.errors import CoderlsError, SettingsError
 from coderls.models import store
-from coderls.settings import BATTERY, DEVICES, DTYPES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
+from coderls.settings import BATTERY, DEVICES, DTYPES, KV_CACHES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--device", default=defaults.device, choices=DEVICES)
     parser.add_argument("--dtype", default=defaults.dtype, choices=DTYPES)
     parser.add_argument("--weights", default=defaults.weights, choices=WEIGHTS)
+    parser.add_argument("--kv-cache", default=defaults.kv_cache, choices=KV_CACHES, help="8 bits: twice the context")
     parser.add_argument("--native", default=defaults.native, choices=NATIVE, help="compiled steps on a processor")
     parser.add_argument("--threads", type=int, default=defaults.threads, metavar="N", help="0: as many as cores")
     parser.add_argument(

@@ -148,6 +148,7 @@ class Health:
     version: str = ""
     device: str = ""
     weights: str = ""
+    kv_cache: str = ""
     attention: str = ""
     ways: tuple[str, ...] = ()
     numerics: str = ""

@@ -43,8 +43,8 @@ STARTING, WAITING = "starting the engine", "waiting for another coderls that sta
 
 #: Settings that the engine process is given as options of the same name. Engines that differ in one are different.
 ENGINE_OPTIONS = (
-    *("device", "dtype", "weights", "native", "threads", "context_length", "memory_gb", "gpu_memory_gb"),
-    *("speculation", "draft_model", "battery"),
+    *("device", "dtype", "weights", "kv_cache", "native", "threads", "context_length"),
+    *("memory_gb", "gpu_memory_gb", "speculation", "draft_model", "battery"),
 )
 
 Progress = Callable[[str, float], None]

@@ -20,7 +20,8 @@ class ModelInfo:
     """Facts about the loaded model. `context_length` in tokens; `stop_ids` end any generation.
 
     `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
-    0: none has to. `weights` is their form ("bfloat16", "int8", "int4"); `attention` names the backend that was chosen;
+    0: none has to. `weights` and `kv_cache` are their forms ("bfloat16", "int8", "int4", "fp8"); `attention` names the
+    backend that was chosen;
     `numerics`: see `Health`; `ways` the ways to run a step, the first that takes it first; `memory`: bytes of `device`
     by what they are for, as planned.
     """
@@ -32,6 +33,7 @@ class ModelInfo:
     device: str
     dtype: str
     weights: str = ""
+    kv_cache: str = ""
     weight_bytes: int = 0
     kv_bytes_per_token: int = 0
     plain_context: int = 0

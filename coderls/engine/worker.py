@@ -203,6 +203,7 @@ class Worker:
                 model_path=str(loaded.path),
                 device=info.device,
                 weights=info.weights,
+                kv_cache=info.kv_cache,
                 attention=info.attention,
                 ways=info.ways,
                 numerics=info.numerics,

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from benchmarks import quantization
-from benchmarks.quantization import Tally, Window, load, loss, measure, predictions
-from coderls.engine.model.forms import PLAIN
+from benchmarks.quantization import Contender, Tally, Window, contenders, load, loss, measure, predictions
 from tests.engine.model.checkpoints import expected_logits, oracle, save, some_tokens
 from tests.engine.model.checkpoints import load as load_reference
 
@@ -22,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_scored_tokens_are_predicted_from_those_before(folder: Path) -> None:
     window = Window(tuple(some_tokens(30)), 11)
-    runner, megabytes = load(folder, torch.float32, PLAIN, 30)
+    runner, megabytes = load(folder, Contender("float32", torch.float32), 30)
     reference = expected_logits(load_reference(folder, torch.float32), list(window.tokens))
     torch.testing.assert_close(predictions(runner, window), reference[10:29], atol=1e-3, rtol=0)
     expected = -reference.log_softmax(-1)[torch.arange(10, 29), torch.tensor(window.tokens[11:])]
@@ -46,11 +45,12 @@ def test_tally_by_hand() -> None:
 
 def test_fewer_bits_differ_more(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     windows = [Window(tuple(some_tokens(24, seed)), 8) for seed in (1, 2)]
-    report = measure(folder, "small", windows, [32])
+    report = measure(folder, "small", windows, contenders([32]))
     rows = {row.name: row for row in report.rows}
     order = ["float32", "int8, beside", "int4 in groups of 32, beside"]
     assert [rows[name].kl_mean for name in order] == sorted(rows[name].kl_mean for name in order)
     assert rows["int4 in groups of 32, alone"].megabytes < rows["int8, alone"].megabytes < report.megabytes
+    assert rows["float32"].kl_mean < rows["KV in int8"].kl_mean < rows["KV in fp8"].kl_mean
     assert report.tokens == 32
     assert "| int8, beside |" in report.markdown()
 

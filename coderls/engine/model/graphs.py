@@ -62,7 +62,7 @@ class _Recording:
     """
 
     def __init__(self, shape: Shape, backend: GraphAttention, cache: KvCache) -> None:
-        device = cache.layers[0].device
+        device = cache.device
         self.shape = shape
         self.name = backend.name
         self.most_positions = backend.most_positions if isinstance(backend, GatheredAttention) else max(cache.lengths)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from coderls.engine.model.config import ModelConfig
+from coderls.engine.model.kv_form import INT8, KvForm, kv_bytes_per_token
 from coderls.errors import EngineStartFailed
 from coderls.models.footprint import LEAST_SHORT_TOKENS, SHORT_SLOTS, short_slot
 
@@ -35,6 +36,7 @@ class MemoryPlan:
     """Who gets how many bytes of `device`. `slots` in tokens; `free` None: the system does not say.
 
     `limit`: what the settings allow; 0: nothing said. `scratch`: for what a run computes; `graphs`: for CUDA graphs.
+    `kv_form`: of a quantized cache; empty: its numbers are the model's.
     """
 
     device: str
@@ -45,6 +47,7 @@ class MemoryPlan:
     scratch: int
     slots: tuple[int, ...]
     bytes_per_token: int
+    kv_form: str = ""
 
     @property
     def kv(self) -> int:
@@ -63,10 +66,11 @@ class MemoryPlan:
     def __str__(self) -> str:
         shorter = f" and {len(self.slots) - 1} x {self.slots[1]:,}" if len(self.slots) > 1 else ""
         graphs = f", graphs {_gib(self.graphs)}" if self.graphs else ""
+        form = f" in {self.kv_form}" if self.kv_form else ""
         known = "" if self.free is None else f"; {_gib(self.free)} were free"
         limit = f"; the limit is {_gib(self.limit)}" if self.limit else ""
         return (
-            f"{_gib(self.total)} of {self.device}: weights {_gib(self.weights)}, KV {_gib(self.kv)} for "
+            f"{_gib(self.total)} of {self.device}: weights {_gib(self.weights)}, KV {_gib(self.kv)}{form} for "
             f"{self.slots[0]:,}{shorter} tokens{graphs}, scratch {_gib(self.scratch)}{known}{limit}"
         )
 
@@ -81,20 +85,29 @@ def plan_memory(
     graphs: int = 0,
     limit: int = 0,
     free: int | None = None,
+    kv_form: KvForm | None = None,
 ) -> MemoryPlan:
     """Share out the memory of `device` for a model of `weights` bytes whose numbers have `itemsize` bytes.
 
     `wanted`: the context in tokens, which is met or refused; 0: the model's, or the largest that leaves room for
-    shorter slots beside it. Raises EngineStartFailed with what would fit.
+    shorter slots beside it. `kv_form`: of a quantized cache. Raises EngineStartFailed with what would fit.
     """
     check_weights_fit(weights, free, device, limit)
     scratch = scratch_bytes(config, itemsize, device)
+    if kv_form is not None:
+        # A prompt reads a layer's keys and values as numbers of the model: these, and what they are made from.
+        scratch += (wanted or config.context_length) * config.kv_values_per_token // config.layers * 2 * itemsize
     fixed = weights + graphs + scratch
     usable = ((_UNKNOWN_MEMORY + fixed if free is None else free) - fixed) * _KV_SHARE[device.type]
     budget = min(usable, limit - fixed) if limit else usable
-    per_token = config.kv_values_per_token * itemsize
-    slots = plan_slots(_context(config, wanted, per_token, budget), per_token, budget)
-    return MemoryPlan(str(device), free, limit, weights, graphs, scratch, slots, per_token)
+    per_token = kv_bytes_per_token(config, itemsize, kv_form)
+    context = _context(config, wanted, per_token, budget)
+    # What the same memory holds in 8 bits, for who is told that it is too little.
+    smaller = 0 if kv_form else kv_bytes_per_token(config, itemsize, INT8)
+    slots = plan_slots(context, per_token, budget, smaller=smaller)
+    return MemoryPlan(
+        str(device), free, limit, weights, graphs, scratch, slots, per_token, kv_form.name if kv_form else ""
+    )
 
 
 def scratch_bytes(config: ModelConfig, itemsize: int, device: torch.device) -> int:
@@ -131,12 +144,12 @@ def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: flo
     return max(fitting * 3 // 4 // 256 * 256, min(fitting, 2048))
 
 
-def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tuple[int, ...]:
+def plan_slots(context_length: int, bytes_per_token: int, budget: float, *, smaller: int = 0) -> tuple[int, ...]:
     """Lengths of the KV slots in tokens: one of `context_length`, then shorter ones while they fit.
 
     `budget` in bytes. The shorter ones, as many as fill a batch, together take at most half of what the first leaves:
     where that is little they are shorter still, and then fewer.
-    Raises EngineStartFailed when the first does not fit.
+    Raises EngineStartFailed when the first does not fit; `smaller`: bytes of a token in 8 bits, which it then advises.
     """
     largest = largest_context(bytes_per_token, budget)
     if context_length > largest:
@@ -144,7 +157,7 @@ def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tupl
             f"A context of {context_length:,} tokens needs {_gib(context_length * bytes_per_token)} of memory for its "
             f"KV cache; {_gib(max(0, budget))} are free for it.",
             f"The largest context that fits is {largest:,} tokens: set engine.context_length to that, "
-            "close other programs, or choose a smaller model."
+            f"{_in_8_bits(context_length, smaller, budget)}close other programs, or choose a smaller model."
             if largest >= _LEAST_TOKENS
             else "No useful context fits: close other programs, or choose a smaller model.",
         )
@@ -154,6 +167,14 @@ def plan_slots(context_length: int, bytes_per_token: int, budget: float) -> tupl
         fitting = int(left // (SHORT_SLOTS * bytes_per_token)) // 256 * 256
         short = min(short, max(fitting, LEAST_SHORT_TOKENS))
     return (context_length, *[short] * min(SHORT_SLOTS, int(left // (short * bytes_per_token))))
+
+
+def _in_8_bits(context_length: int, bytes_per_token: int, budget: float) -> str:
+    """What a quantized cache would hold, as a part of advice; "" where there is none, or one already."""
+    fits = largest_context(bytes_per_token, budget) if bytes_per_token else 0
+    if not fits:
+        return ""
+    return f"set engine.kv_cache to int8 ({'all' if fits >= context_length else f'{fits:,}'} of them then), "
 
 
 def largest_context(bytes_per_token: int, budget: float) -> int:

@@ -84,7 +84,7 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
         normed = rms_norm(x, layer.attention_norm, config.rms_norm_eps)
         heads = layer.qkv(normed).view(count, config.heads + 2 * config.kv_heads, config.head_dim)
         rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
-        cache.layers[number].index_copy_(0, kv_rows, heads[:, config.heads :])
+        cache.write(number, kv_rows, heads[:, config.heads :])
         queries = heads[:, : config.heads]
         if number == last and (rows := batch.rows) is not None:
             # Nothing attends to the last layer's output: only the rows that become logits go on.

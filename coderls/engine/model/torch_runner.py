@@ -22,6 +22,7 @@ from coderls.engine.model.forms import PLAIN, choose_form, form_bytes, native_by
 from coderls.engine.model.forwards import EagerForward, Forward, run_first, stop_between
 from coderls.engine.model.graphs import capture_graphs, records_steps
 from coderls.engine.model.kv import KvCache, allocate
+from coderls.engine.model.kv_form import KvForm, choose_kv_form, kv_bytes_per_token
 from coderls.engine.model.linear import packing_works
 from coderls.engine.model.memory import free_bytes, free_cached_memory, graph_bytes, plan_memory
 from coderls.engine.model.native.step import make_native_step
@@ -46,6 +47,7 @@ def load_runner(
     device: str = "auto",
     dtype: str = "auto",
     weights: str = "auto",
+    kv_cache: str = "auto",
     native: str = "auto",
     threads: int = 0,
     context_length: int = 0,
@@ -56,7 +58,8 @@ def load_runner(
     """Load the model directory `path`. `context_length` 0: what the model has, less where memory is short.
 
     `device` and `dtype`: see `device.py`; `weights`: see `choose_form`, and auto leaves them as they are where float32
-    was asked for; `native`: "auto" or "off", see `native/`; `threads` 0: torch's choice. `memory_gb` and
+    was asked for; `kv_cache`: see `choose_kv_form`; `native`: "auto" or "off", see `native/`; `threads` 0: torch's
+    choice. `memory_gb` and
     `gpu_memory_gb`: the most memory (10^9 bytes) to take on a processor or on a card; 0: what is free. `progress`:
     what, and fraction 0 to 1.
     Raises ModelNotFound, ModelBroken, and EngineStartFailed for a device, dtype or memory that is not there.
@@ -76,6 +79,7 @@ def load_runner(
             kind,
             name=name,
             weights="bfloat16" if (weights, dtype) == ("auto", "float32") else weights,
+            kv_form=choose_kv_form(kv_cache, where),
             native=native,
             context_length=context_length,
             limit=limit,
@@ -96,6 +100,7 @@ def _load(
     *,
     name: str,
     weights: str,
+    kv_form: KvForm | None,
     native: str,
     context_length: int,
     limit: int,
@@ -120,6 +125,7 @@ def _load(
         graphs=graph_bytes(config) if records_steps(device) else 0,
         limit=limit,
         free=free,
+        kv_form=kv_form,
     )
     log.info("Memory: %s", plan)
     try:
@@ -134,7 +140,7 @@ def _load(
             kernels=native != "off",
             progress=_part(progress, 0.0 if narrow is None else 0.5, 0.9),
         )
-        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93), native=native)
+        runner = TorchRunner(model, name, plan.slots, dtype, _part(progress, 0.9, 0.93), native=native, kv_form=kv_form)
         runner.record_steps(_part(progress, 0.93, 0.97))
         if steps_natively:
             runner.step_natively(_part(progress, 0.93, 0.97))
@@ -167,12 +173,13 @@ class TorchRunner:
         progress: Callable[[str, float], None] | None = None,
         *,
         native: str = "auto",
+        kv_form: KvForm | None = None,
     ) -> None:
         config = model.config
         self._model = model
         self._slot_lengths = tuple(slot_lengths)
         self._device = model.embedding.device
-        self._cache = allocate(config, self._slot_lengths, self._device, dtype)
+        self._cache = allocate(config, self._slot_lengths, self._device, dtype, kv_form)
         chosen = choose_attention(self._cache, config.heads, progress, "sdpa" if native == "off" else "auto")
         log.info("Attention: %s", chosen.summary)
         #: Tried in order. Ways that are faster for some batches go before the eager one (`add_forward`).
@@ -190,10 +197,11 @@ class TorchRunner:
             dtype=str(dtype).removeprefix("torch."),
             weights=model.form,
             weight_bytes=model.weight_bytes,
-            kv_bytes_per_token=config.kv_values_per_token * dtype.itemsize,
+            kv_cache=self._cache.name,
+            kv_bytes_per_token=kv_bytes_per_token(config, dtype.itemsize, kv_form),
             plain_context=config.plain_context,
             attention=chosen.attention.name,
-            numerics=_numerics(self._device),
+            numerics=_numerics(self._device) + (f", KV in {kv_form.name}" if kv_form else ""),
         )
 
     @property

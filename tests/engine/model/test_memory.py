@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from coderls.engine.model.config import parse_config
+from coderls.engine.model.kv_form import INT8, KvForm
 from coderls.engine.model.memory import graph_bytes, plan_memory, scratch_bytes
 from coderls.errors import EngineStartFailed
 
@@ -30,6 +33,32 @@ def test_131072_tokens_of_7b_beside_its_weights() -> None:
     assert "cuda:0" in said
     assert "131,072 and 7 x 8,192 tokens" in said
     assert "78.0 GiB were free" in said
+
+
+def test_131072_tokens_of_7b_in_8_bits() -> None:
+    wide, short = (
+        plan_memory(CODER_7B, CARD, 2, weights=WEIGHTS, free=78 * GIB, kv_form=form) for form in (None, INT8)
+    )
+    assert short.slots == wide.slots
+    assert short.kv == wide.kv * (1 + 2 / 32) / 2
+    # A layer's keys and values of the whole context, at full width for a prompt, and what they are made from.
+    assert short.scratch - wide.scratch == 131_072 * 2 * 4 * 128 * 2 * 2
+    assert "in int8 for 131,072" in str(short)
+    assert " in " not in str(wide).split("KV")[1].split("tokens")[0]
+
+
+def test_who_has_too_little_memory_is_told_what_8_bits_would_hold() -> None:
+    def todo(free: int, form: KvForm | None = None) -> str:
+        with pytest.raises(EngineStartFailed) as caught:
+            plan_memory(CODER_7B, CARD, 2, weights=WEIGHTS, wanted=131_072, free=free * GIB, kv_form=form)
+        return caught.value.todo
+
+    assert "engine.kv_cache to int8 (all of them then)" in todo(22)
+    assert re.search(r"engine\.kv_cache to int8 \(\d\d,\d{3} of them then\)", todo(18))
+    assert "kv_cache" not in todo(18, INT8)
+    plan = plan_memory(CODER_7B, CARD, 2, weights=WEIGHTS, wanted=131_072, free=22 * GIB, kv_form=INT8)
+    assert plan.slots[0] == 131_072
+    assert plan.total < 22 * GIB
 
 
 def test_a_card_where_memory_is_short_keeps_room_for_shorter_slots() -> None:

@@ -63,7 +63,7 @@ def choose_attention(
     unusable.
     """
     fallback = SdpaAttention(cache)
-    device = cache.layers[0].device
+    device = cache.device
     if device.type != "cuda" or wanted == "sdpa":
         return Choice(fallback)
     report = progress or (lambda _detail, _fraction: None)
@@ -95,8 +95,8 @@ def self_test(make: Callable[[KvCache], Attention], cases: Sequence[Sequence[Spa
     What was never written holds NaN, so that reading it shows. The numbers are new in each process. Raises
     EngineStartFailed when the device answers nothing any more.
     """
-    scratch = _scratch(like)
-    device = scratch.layers[0].device
+    scratch = like.unwritten(_LENGTHS)
+    device = scratch.device
     try:
         backend = make(scratch)
         for spans in cases:
@@ -112,7 +112,7 @@ def self_test(make: Callable[[KvCache], Attention], cases: Sequence[Sequence[Spa
 
 
 def _packages(cache: KvCache) -> list[Candidate]:
-    device = cache.layers[0].device
+    device = cache.device
     capability = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
     # New tokens alone, after cached ones, one, and a mixture: (slot, end, count).
     cases = [
@@ -144,7 +144,7 @@ def _triton(cache: KvCache, heads: int) -> Candidate:
 
     def make(scratch: KvCache) -> Attention:
         module = importlib.import_module("coderls.engine.model.attention.triton_backend")
-        device = scratch.layers[0].device
+        device = scratch.device
         processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
         backend: Attention = module.TritonAttention(scratch, heads, processors)
         return backend
@@ -166,25 +166,18 @@ def split_cases(slots: int) -> list[list[Span]]:
     return cases
 
 
-def _scratch(like: KvCache) -> KvCache:
-    """Slots of `_LENGTHS` in one layer of NaN, with the shape, dtype and device of `like`."""
-    rows = like.layers[0]
-    layer = torch.full((sum(_LENGTHS) + 1, *rows.shape[1:]), float("nan"), dtype=rows.dtype, device=rows.device)
-    offsets = tuple(sum(_LENGTHS[:slot]) for slot in range(len(_LENGTHS)))
-    return KvCache((layer,), offsets, _LENGTHS)
-
-
 def _fill(cache: KvCache, spans: Sequence[Span], heads: int) -> torch.Tensor:
     """Random keys and values for `spans`, NaN behind them; returns random queries [total, heads, head_dim]."""
-    layer = cache.layers[0]
+    _, kv_rows, head_dim = cache.layers[0].shape
     generator = torch.Generator(device="cpu").manual_seed(int.from_bytes(os.urandom(4), "little"))
-    layer.fill_(float("nan"))
+    cache.poison()
     for span in spans:
-        rows = torch.randn((span.end, *layer.shape[1:]), generator=generator)
-        cache.slot(0, span.slot)[: span.end] = rows.to(layer)
+        start = cache.offsets[span.slot]
+        rows = torch.randn((span.end, kv_rows, head_dim), generator=generator).to(cache.device, cache.dtype)
+        cache.write(0, torch.arange(start, start + span.end, device=cache.device), rows)
     total = sum(span.count for span in spans)
     # As the model hands them over: part of a wider row, queries before keys and values.
-    wide = torch.randn((total, heads + layer.shape[1], layer.shape[2]), generator=generator).to(layer)
+    wide = torch.randn((total, heads + kv_rows, head_dim), generator=generator).to(cache.device, cache.dtype)
     return wide[:, :heads]
 
 

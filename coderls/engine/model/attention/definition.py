@@ -17,22 +17,25 @@ from coderls.engine.model.kv import KvCache
 
 
 def by_definition(queries: Tensor, cache: KvCache, layer: int, spans: Sequence[Span], dtype: torch.dtype) -> Tensor:
-    """What `Attention.plan(spans)` gives for `queries` [total, heads, head_dim] and `layer`, computed in `dtype`."""
+    """What `Attention.plan(spans)` gives for `queries` [total, heads, head_dim] and `layer`, computed in `dtype`.
+
+    Of a quantized cache the numbers are those that are in it: what quantizing itself changes is measured elsewhere.
+    """
     out = []
     at = 0
     for span in spans:
-        rows = cache.slot(layer, span.slot)[: span.end]
-        out.append(_one(queries[at : at + span.count], rows, dtype))
+        rows = cache.first(layer, span.slot, span.end, dtype)
+        out.append(_one(queries[at : at + span.count], rows))
         at += span.count
     return torch.cat(out)
 
 
-def _one(queries: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+def _one(queries: Tensor, rows: Tensor) -> Tensor:
     """One sequence: its last queries [count, heads, head_dim] to all of `rows` [end, 2 * kv_heads, head_dim]."""
     count, heads, head_dim = queries.shape
     end, kv_heads = rows.shape[0], rows.shape[1] // 2
-    grouped = queries.to(dtype).view(count, kv_heads, heads // kv_heads, head_dim).permute(1, 2, 0, 3)
-    keys, values = rows.to(dtype).transpose(0, 1).unsqueeze(1).chunk(2)
+    grouped = queries.to(rows.dtype).view(count, kv_heads, heads // kv_heads, head_dim).permute(1, 2, 0, 3)
+    keys, values = rows.transpose(0, 1).unsqueeze(1).chunk(2)
     scores = grouped @ keys.transpose(-1, -2) * head_dim**-0.5  # [kv_heads, group, count, end]
     sees = torch.arange(end - count, end, device=rows.device)
     unseen = torch.arange(end, device=rows.device) > sees[:, None]

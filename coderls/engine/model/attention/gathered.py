@@ -42,7 +42,7 @@ class GatheredAttention(SdpaAttention):
 
         def attend(asked: Tensor, layer: int) -> Tensor:
             _, heads, head_dim = asked.shape
-            found = self._cache.layers[layer][rows].view(sequences, self.most_positions, -1, head_dim)
+            found = self._cache.gather(layer, rows).view(sequences, self.most_positions, -1, head_dim)
             # What was never written may be NaN, which a weight of zero does not remove.
             keys, values = found.masked_fill(unread, 0).transpose(1, 2).chunk(2, dim=1)
             # The query heads of one KV head become rows of one product: [sequences, kv_heads, group * queries, dim].

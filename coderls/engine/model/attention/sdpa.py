@@ -21,11 +21,13 @@ class SdpaAttention:
     name = "sdpa"
 
     def __init__(self, cache: KvCache) -> None:
-        self._device = cache.layers[0].device
+        self._device = cache.device
+        self._cache = cache
         # Views [1, kv_heads, positions, head_dim] of each slot of each layer: made once, they cost nothing in a step.
+        # Quantized numbers are made wide at each call, as many as it reads.
         self._views = [
             [_views(cache.slot(layer, slot)) for slot in range(len(cache.lengths))]
-            for layer in range(len(cache.layers))
+            for layer in range(len(cache.layers) if cache.form is None else 0)
         ]
 
     def plan(self, spans: Sequence[Span]) -> Attend:
@@ -36,14 +38,19 @@ class SdpaAttention:
         ]
 
         def attend(queries: Tensor, layer: int) -> Tensor:
-            views = self._views[layer]
             if len(spans) == 1:
-                return _attend(queries, views[spans[0].slot], spans[0].end, masks[0])
+                return _attend(queries, self._read(layer, spans[0]), spans[0].end, masks[0])
             parts = torch.split(queries, [span.count for span in spans])
             each = zip(parts, spans, masks, strict=True)
-            return torch.cat([_attend(part, views[span.slot], span.end, mask) for part, span, mask in each])
+            return torch.cat([_attend(part, self._read(layer, span), span.end, mask) for part, span, mask in each])
 
         return attend
+
+    def _read(self, layer: int, span: Span) -> tuple[Tensor, Tensor]:
+        """Keys and values of at least the first `span.end` positions."""
+        if self._cache.form is None:
+            return self._views[layer][span.slot]
+        return _views(self._cache.first(layer, span.slot, span.end, self._cache.dtype))
 
 
 def causal_mask(count: int, end: int, device: torch.device) -> Tensor | None:

@@ -37,8 +37,10 @@ class TritonAttention:
         self._heads = heads
         self._kv_heads = kv_rows // 2
         self._processors = processors
-        self._device = cache.layers[0].device
-        self._dtype = cache.layers[0].dtype
+        self._device = cache.device
+        self._dtype = cache.dtype
+        #: Of a head; 0: the cache is not in 8 bits.
+        self._scales = cache.scales[0].shape[2] if cache.scales else 0
 
     def plan(self, spans: Sequence[Span]) -> Attend:
         """See `Attention.plan`. Every span has at most `most_queries` queries."""
@@ -79,9 +81,11 @@ class TritonAttention:
         widen = self._device.type == "cpu"  # only the interpreter takes tensors there
 
         def attend(queries: Tensor, layer: int) -> Tensor:
+            numbers = self._cache.layers[layer]
             split_attention[(sequences, self._kv_heads, splits)](
                 queries,
-                self._cache.layers[layer],
+                numbers,
+                self._cache.scales[layer] if self._scales else numbers,  # something to point at
                 table,
                 partial,
                 weight,
@@ -93,6 +97,7 @@ class TritonAttention:
                 HEAD_DIM=self._head_dim,
                 ROWS=rows,
                 BLOCK=block,
+                SCALES=self._scales,
                 LEAST=LEAST_PART,
                 WIDEN=widen,
                 num_warps=warps,

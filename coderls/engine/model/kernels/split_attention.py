@@ -21,6 +21,7 @@ from coderls.engine.model.kernels.arithmetic import narrow, product
 def split_attention(
     queries,  # [total, KV_HEADS * GROUP, HEAD_DIM], stride of a token: query_stride
     cache,  # [positions, 2 * KV_HEADS, HEAD_DIM], contiguous: keys before values
+    scales,  # bfloat16 [positions, 2 * KV_HEADS, SCALES], of a cache in 8 bits
     table,  # int32 [sequences, 4]: first query, number of queries, end (positions seen by the last), first position
     partial,  # float32 [total, KV_HEADS * GROUP, splits, HEAD_DIM]: softmax over each part
     weight,  # float32 [total, KV_HEADS * GROUP, splits]: log2 of each part's sum of exponentials
@@ -32,6 +33,7 @@ def split_attention(
     HEAD_DIM: tl.constexpr,
     ROWS: tl.constexpr,  # of the tile: at least queries * GROUP, a power of two, 16 or more
     BLOCK: tl.constexpr,  # positions at a time
+    SCALES: tl.constexpr,  # of a head; 0: the cache is not in 8 bits
     LEAST: tl.constexpr,  # positions in a part, at least; a multiple of BLOCK
     WIDEN: tl.constexpr,  # see `arithmetic.py`
 ):
@@ -58,15 +60,15 @@ def split_attention(
     row_size = 2 * KV_HEADS * HEAD_DIM
     keys = cache + first_position * row_size + kv_head * HEAD_DIM
     values = keys + KV_HEADS * HEAD_DIM
+    key_scales = scales + (first_position * 2 * KV_HEADS + kv_head) * SCALES
+    value_scales = key_scales + KV_HEADS * SCALES
     highest = tl.full([ROWS], float("-inf"), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     out = tl.zeros([ROWS, HEAD_DIM], tl.float32)
     for start in range(low, high, BLOCK):
         positions = start + tl.arange(0, BLOCK)
         written = positions < high
-        at = positions.to(tl.int64)[:, None] * row_size + dims[None, :]
-        # What was never written may be NaN, and 0 * NaN is NaN: it is not even loaded.
-        k = tl.load(keys + at, mask=written[:, None], other=0.0)
+        k = fetch(keys, key_scales, positions, dims, written, q.dtype, KV_HEADS, HEAD_DIM, SCALES, WIDEN)
         scores = product(q, tl.trans(k), WIDEN) * scale
         visible = written[None, :] & (positions[None, :] <= sees[:, None])
         scores = tl.where(visible, scores, float("-inf"))
@@ -75,7 +77,7 @@ def split_attention(
         base = tl.where(new_highest == float("-inf"), 0.0, new_highest)
         shrink = tl.exp2(highest - base)
         p = tl.exp2(scores - base[:, None])
-        v = tl.load(values + at, mask=written[:, None], other=0.0)
+        v = fetch(values, value_scales, positions, dims, written, q.dtype, KV_HEADS, HEAD_DIM, SCALES, WIDEN)
         total = total * shrink + tl.sum(p, 1)
         out = out * shrink[:, None] + product(narrow(p, v.dtype, WIDEN), v, WIDEN)
         highest = new_highest
@@ -84,6 +86,30 @@ def split_attention(
     where_to = ((first_query + query).to(tl.int64) * (KV_HEADS * GROUP) + head) * splits + split
     tl.store(partial + where_to[:, None] * HEAD_DIM + dims[None, :], out / total[:, None], mask=real[:, None])
     tl.store(weight + where_to, tl.where(seen, highest + tl.log2(total), float("-inf")), mask=real)
+
+
+@triton.jit
+def fetch(
+    numbers,  # where those of the first position are, of one head
+    scales,  # where its scales are
+    positions,
+    dims,
+    written,
+    dtype: tl.constexpr,
+    KV_HEADS: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
+    SCALES: tl.constexpr,
+    WIDEN: tl.constexpr,
+):
+    """Keys or values of `positions`, [positions, dims], in `dtype`."""
+    rows = positions.to(tl.int64)[:, None] * (2 * KV_HEADS)
+    # What was never written may be NaN, and 0 * NaN is NaN: it is not even loaded.
+    found = tl.load(numbers + rows * HEAD_DIM + dims[None, :], mask=written[:, None], other=0.0)
+    if SCALES:
+        at = rows * SCALES + (dims // (HEAD_DIM // SCALES))[None, :]
+        factors = tl.load(scales + at, mask=written[:, None], other=0.0)
+        found = narrow(found.to(tl.float32) * factors.to(tl.float32), dtype, WIDEN)
+    return found
 
 
 @triton.jit

@@ -175,8 +175,8 @@ def _why_not(model: Qwen2, cache: KvCache) -> str:
     """What of this model the native step cannot run; empty: nothing."""
     if model.embedding.device.type != "cpu":
         return "it runs on the processor only"
-    if cache.layers[0].dtype not in {torch.bfloat16, torch.float32}:
-        return f"it reads no KV cache of {cache.layers[0].dtype}"
+    if cache.form is not None or cache.dtype not in {torch.bfloat16, torch.float32}:
+        return f"it reads no KV cache in {cache.name}"
     if model.config.head_dim % 32:
         return f"a head has {model.config.head_dim} numbers, no multiple of 32"
     needed = copy_bytes(model)

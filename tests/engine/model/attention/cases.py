@@ -12,6 +12,7 @@ from coderls.engine.model.attention import Attention
 from coderls.engine.model.attention.definition import by_definition, excess
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
+from coderls.engine.model.kv_form import KvForm, quantize_kv
 
 #: Where kernels run: on a card, or else by Triton's interpreter.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -23,6 +24,7 @@ class Shape:
     group: int = 7
     head_dim: int = 64
     dtype: torch.dtype = torch.bfloat16
+    form: KvForm | None = None
 
     @property
     def heads(self) -> int:
@@ -42,6 +44,11 @@ def random_cache(
         at = offsets[slot]
         rows[at : at + end] = torch.randn((end, *rows.shape[1:]), generator=generator)
     rows = rows.to(device, shape.dtype)
+    if shape.form is not None:
+        # Where there is NaN, the scale says so.
+        numbers, scales = quantize_kv(rows, shape.form)
+        layers, factors = (torch.zeros_like(numbers), numbers), (torch.full_like(scales, float("nan")), scales)
+        return KvCache(layers, offsets, lengths, shape.form, factors, shape.dtype)
     return KvCache((torch.full_like(rows, float("nan")), rows), offsets, lengths)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from coderls.engine.model.attention.routed import RoutedAttention
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
+from coderls.engine.model.kv_form import FP8, INT8, KvForm
 from coderls.errors import EngineStartFailed
 
 from .cases import DEVICE, Shape, random_cache
@@ -25,8 +27,8 @@ SHAPE = Shape(kv_heads=2, group=3, head_dim=64)
 CASES = [[Span(1, 128, 1)], [Span(3, 700, 16), Span(2, 63, 5), Span(4, 1, 1)]]
 
 
-def like(device: torch.device = DEVICE) -> KvCache:
-    return random_cache([Span(0, 4, 1)], SHAPE, device=device)
+def like(device: torch.device = DEVICE, form: KvForm | None = None) -> KvCache:
+    return random_cache([Span(0, 4, 1)], replace(SHAPE, form=form), device=device)
 
 
 class Altered(SdpaAttention):
@@ -58,9 +60,10 @@ def wrong_row(out: Tensor) -> Tensor:
     ],
     ids=["right", "one position too few", "reads what was not written", "one wrong row", "nan"],
 )
-def test_a_self_test_tells_right_from_wrong(change: dict[str, object], said: str) -> None:
+@pytest.mark.parametrize("form", [None, INT8, FP8], ids=lambda form: form.name if form else "plain")
+def test_a_self_test_tells_right_from_wrong(change: dict[str, object], said: str, form: KvForm | None) -> None:
     backend = type("Backend", (Altered,), {name: staticmethod(what) for name, what in change.items()})  # type: ignore[arg-type]
-    reason = self_test(backend, CASES, like(), SHAPE.heads)
+    reason = self_test(backend, CASES, like(form=form), SHAPE.heads)
     assert said in reason
     assert bool(reason) == bool(said)
 

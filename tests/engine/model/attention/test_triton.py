@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from coderls.engine.model.attention import GraphAttention
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
+from coderls.engine.model.kv_form import FP8, INT8, KvForm
 
 from .cases import DEVICE, Shape, error_in, error_of, random_cache, random_queries
 
@@ -49,6 +50,7 @@ def ragged(draw: st.DrawFn) -> list[Span]:
         group=st.sampled_from([1, 3, 5, 6, 7, 8]),
         head_dim=st.sampled_from([64, 128]),
         dtype=st.sampled_from([torch.bfloat16, torch.float16, torch.float32]),
+        form=st.sampled_from([None, INT8, FP8]),
     ),
     processors=st.sampled_from([1, 4, 40]),
     seed=st.integers(0, 2**31),
@@ -63,14 +65,23 @@ def test_every_ratio_and_number_of_queries(group: int, count: int) -> None:
     check([Span(0, 200, count)], Shape(kv_heads=1, group=group))
 
 
+@pytest.mark.parametrize("form", [INT8, FP8], ids=lambda form: form.name)
+@pytest.mark.parametrize(("head_dim", "kv_heads", "count"), [(64, 3, 1), (128, 1, 16), (128, 2, 5)])
+def test_caches_in_8_bits(form: KvForm, head_dim: int, kv_heads: int, count: int) -> None:
+    spans = [Span(0, 300, count), Span(2, 17, 1), Span(1, 129, min(count, 2))]
+    check(spans, Shape(kv_heads, group=3, head_dim=head_dim, form=form))
+
+
 @pytest.mark.parametrize("end", BOUNDARIES)
 def test_block_and_part_boundaries(end: int) -> None:
     check([Span(0, end, 1), Span(1, end, min(end, 5))], Shape(kv_heads=1, group=3), processors=4)
 
 
-@pytest.mark.parametrize(("end", "count"), [(8191, 16), (32768, 1), (131072, 2)])
-def test_long_contexts(end: int, count: int) -> None:
-    check([Span(0, end, count)], Shape(kv_heads=1), processors=16)
+@pytest.mark.parametrize(
+    ("end", "count", "form"), [(8191, 16, None), (32768, 1, None), (131072, 2, None), (8191, 2, INT8)]
+)
+def test_long_contexts(end: int, count: int, form: KvForm | None) -> None:
+    check([Span(0, end, count)], Shape(kv_heads=1, form=form), processors=16)
 
 
 def test_many_processors_and_few_positions_leave_parts_without_work() -> None:

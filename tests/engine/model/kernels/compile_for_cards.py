@@ -21,27 +21,33 @@ from coderls.engine.model.kernels.split_attention import join_parts, split_atten
 Form = tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]
 
 
-def attention(dtype: str) -> Iterator[Form]:
+def attention(dtype: str, arch: int) -> Iterator[Form]:
     """Types of arguments, constants and options as `triton_backend.py` gives them."""
     data = f"*{dtype}"
     wide = dtype == "fp32"
     block = 32 if wide else 64
+    # Caches in 8 bits; those in floating point for cards that have it.
+    kinds = [data, "*i8", *(["*fp8e4nv"] if arch >= 89 else [])]
     for head_dim in (128,) if wide else (64, 128):  # float32 takes the compiler long
         for rows in (16, 128) if wide else (16, 32, 64, 128):
-            signature = {"queries": data, "cache": data, "table": "*i32", "partial": "*fp32", "weight": "*fp32"}
-            signature |= {"query_stride": "i32", "splits": "i32", "scale": "fp32"}
-            constants = {"KV_HEADS": 4, "GROUP": 7, "HEAD_DIM": head_dim, "ROWS": rows, "BLOCK": block}
-            stages = 1 if wide else 3 if rows <= 32 else 2
-            options = {"num_warps": 8 if rows > 64 else 4, "num_stages": stages}
-            yield split_attention, signature, {**constants, "LEAST": 128, "WIDEN": False}, options
+            for cache in kinds:
+                signature = {"queries": data, "cache": cache, "scales": data if cache == data else "*bf16"}
+                signature |= {"table": "*i32", "partial": "*fp32", "weight": "*fp32"}
+                signature |= {"query_stride": "i32", "splits": "i32", "scale": "fp32"}
+                constants = {"KV_HEADS": 4, "GROUP": 7, "HEAD_DIM": head_dim, "ROWS": rows, "BLOCK": block}
+                constants |= {"SCALES": 0 if cache == data else head_dim // 32}
+                stages = 1 if wide else 3 if rows <= 32 else 2
+                options = {"num_warps": 8 if rows > 64 else 4, "num_stages": stages}
+                yield split_attention, signature, {**constants, "LEAST": 128, "WIDEN": False}, options
         for splits in (1, 128):
             signature = {"partial": "*fp32", "weight": "*fp32", "table": "*i32", "output": data}
             constants = {"HEADS": 28, "HEAD_DIM": head_dim, "BLOCK": block, "SPLITS": splits, "LEAST": 128}
             yield join_parts, signature, {**constants, "WIDEN": False}, {"num_warps": 8 if splits > 64 else 4}
 
 
-def low_bit(dtype: str) -> Iterator[Form]:
+def low_bit(dtype: str, arch: int) -> Iterator[Form]:
     """As `low_bit.py` gives them."""
+    del arch  # the same for all
     data = f"*{dtype}"
     at_once, stages = (4096, 2) if dtype == "fp32" else (8192, 4)
     for group in (0, 128) if dtype == "fp32" else (0, 32, 64, 128):
@@ -87,7 +93,7 @@ def compiled(form: Form, arch: int) -> dict[str, Any]:
 def main() -> None:
     warnings.simplefilter("error")
     arch = int(sys.argv[1])
-    forms = [form for dtype in sys.argv[2:] for make in (attention, low_bit) for form in make(dtype)]
+    forms = [form for dtype in sys.argv[2:] for make in (attention, low_bit) for form in make(dtype, arch)]
     print(json.dumps([compiled(form, arch) for form in forms]))
 
 
