@@ -128,6 +128,8 @@ def _fraction(line: str) -> float | None:
 def _offline(recipe: Recipe, said: Sequence[str]) -> str:
     errors = [line for line in said if line.startswith("ERROR:")] or [line for line in said if line]
     reason = errors[-1].removeprefix("ERROR:").strip().removesuffix(".") if errors else "it said nothing"
+    if any("after connection broken by" in line for line in said):  # its last word is that there is no such version
+        reason = "the package index cannot be reached (no network, or a proxy that does not answer)"
     return f"pip could not download {recipe.requirement} ({recipe.wheel_bytes / 1e6:.0f} MB): {reason}."
 
 
