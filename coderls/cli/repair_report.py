@@ -99,6 +99,9 @@ def _finding_lines(path: Path, finding: Finding, unverified: bool) -> Iterator[s
         yield from (f"      {sentence}" for sentence in repair.evidence)
     elif finding.outcome is not None:
         yield f"    {finding.outcome.sentence()}"
+        for guess in finding.outcome.guesses:
+            yield f"    GUESS: {guess.title} (passes {guess.proved_by})"
+            yield from (f"      {line}" for line in _changes(guess.candidate.original, guess.candidate.text))
         for candidate, reason in finding.outcome.unverified if unverified else ():
             yield f"    UNVERIFIED: {candidate.title} ({reason})"
             yield from (f"      {line}" for line in _changes(candidate.original, candidate.text))
@@ -122,16 +125,10 @@ def _finding_json(finding: Finding, unverified: bool) -> dict[str, Any]:
         "applied": finding.applied,
     }
     if repair is not None:
-        facts["repair"] = {
-            "title": repair.title,
-            "origin": repair.candidate.origin,
-            "checked_by": list(repair.verdict.checked_by),
-            "evidence": list(repair.evidence),
-            "tokens_changed": repair.candidate.tokens_changed,
-            "edits": [_edit_json(document, edit.start, edit.end, edit.new_text) for edit in repair.candidate.edits],
-        }
+        facts["repair"] = _repair_json(document, repair)
     elif finding.outcome is not None:
         facts["why_not"] = finding.outcome.sentence()
+        facts["guesses"] = [_repair_json(document, guess) for guess in finding.outcome.guesses]
         if unverified:
             facts["unverified"] = [
                 {
@@ -142,6 +139,17 @@ def _finding_json(finding: Finding, unverified: bool) -> dict[str, Any]:
                 for candidate, reason in finding.outcome.unverified
             ]
     return facts
+
+
+def _repair_json(document: Document, repair: Repair) -> dict[str, Any]:
+    return {
+        "title": repair.title,
+        "origin": repair.candidate.origin,
+        "checked_by": list(repair.verdict.checked_by),
+        "evidence": list(repair.evidence),
+        "tokens_changed": repair.candidate.tokens_changed,
+        "edits": [_edit_json(document, edit.start, edit.end, edit.new_text) for edit in repair.candidate.edits],
+    }
 
 
 def _edit_json(document: Document, start: int, end: int, new_text: str) -> dict[str, Any]:

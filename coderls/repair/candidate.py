@@ -26,6 +26,7 @@ class Candidate:
 
     `title` says in the user's words what they do. `logprob` is the sum of the model's log probabilities, None where no
     model said anything. `safe` is a checker's own word that its fix keeps the meaning of the program.
+    `guess`: nobody said that this is meant; it is one of several that would pass the same checks.
     Raises DocumentError for edits that lie outside of the text or overlap.
     """
 
@@ -35,6 +36,7 @@ class Candidate:
     title: str
     logprob: float | None = None
     safe: bool = False
+    guess: bool = False
 
     def __post_init__(self) -> None:
         edits = tuple(sorted(self.edits, key=lambda edit: (edit.start, edit.end)))

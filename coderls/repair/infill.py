@@ -4,11 +4,12 @@
            ^^^^              a token           return [....](a, b)
            ^^^^^^^^^^        the rest          return [..........]
     ^^^^^^^^^^^^^^^^^        the line       [.................]
-                             a line below   return totl(a, b)\\n[...]
 
-All spans of a line that reach to its end have the same text after them, so prompts that put the suffix first share all
-but their last tokens, and the engine computes the rest once. The first sample of a span is the likeliest one, the
-others are drawn. What comes is stopped and joined to the line as a completion is.
+What is asked in one go has most of its prompt in common, and reading prompts is what takes time on a CPU: the answers
+of a span differ in nothing but their draws, names to be weighed stand where the token was, and all spans of a line
+that reach to its end have the same text after them, so that prompts with the suffix first differ in their last tokens
+only. The engine computes the rest once and runs the answers together. The first sample of a span is the likeliest
+one, the others are drawn. What comes is stopped and joined to the line as a completion is.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ from typing import Protocol, TypeVar
 from coderls.document import Document, Edit, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling
 from coderls.errors import EngineError
-from coderls.fim.model import Budgets, FimModel
+from coderls.fim.model import FimModel, budgets
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at, indentation, stop_at
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic, clamped
 from coderls.repair.slips import word_at
+from coderls.settings import CompletionSettings, ContextSettings
 
-#: Tokens around the span; a repair can wait a little longer than ghost text, and there are several prompts.
-_BUDGETS = Budgets(prefix=600, suffix=200, context=0)
-_MAX_TOKENS = {"token": 12, "rest": 48, "line": 56, "statement": 80, "block": 120, "below": 48}
+_MAX_TOKENS = {"token": 12, "rest": 48, "line": 56, "statement": 80, "block": 120}
 _TEMPERATURE = 0.6
 _MOST_SPANS = 6
 _TOKEN = re.compile(r"[^\W\d][\w]*|\d[\w.]*|\"[^\"\n]*\"|'[^'\n]*'|\S")
@@ -82,19 +82,23 @@ class Filler:
                 best[candidate.text] = candidate
         return sorted(best.values(), key=lambda one: -(one.logprob or 0.0))
 
+    @property
+    def weighs(self) -> bool:
+        """Whether the engine can say how likely given words are."""
+        return "forced" in self.fim.features and self.fim.tokenizer is not None
+
     async def weighed(self, document: Document, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Candidates of one edit each, with the model's log-probability of just these words at their place.
 
         As they were for an engine that cannot tell. Raises EngineError.
         """
-        if "forced" not in self.fim.features or self.fim.tokenizer is None:
+        if not self.weighs:
             return list(candidates)
         return await together(self._weigh(document, one) for one in candidates)
 
     async def _weigh(self, document: Document, candidate: Candidate) -> Candidate:
         [edit] = candidate.edits
-        holed = document.apply(Edit(edit.start, edit.end, ""))
-        prompt = build_prompt(holed, edit.start, self.fim, _BUDGETS, names=self.names)
+        _, prompt = self._holed(document, edit.start, edit.end)
         words = self.fim.encode(prompt.required_prefix + edit.new_text)
         end = self.fim.template.stop_ids(self.fim.tokenizer)[:1] if self.fim.tokenizer else ()
         request = GenerationRequest(
@@ -107,11 +111,7 @@ class Filler:
         return replace(candidate, logprob=total)
 
     async def _filled(self, document: Document, span: Span) -> list[Candidate]:
-        holed = document.apply(Edit(span.start, span.end, ""))
-        budget = replace(_BUDGETS, context=self.fim.template.context_tokens if self.snippets else 0)
-        prompt = build_prompt(
-            holed, span.start, self.fim, budget, snippets=self.snippets, layout=self.layout, names=self.names
-        )
+        holed, prompt = self._holed(document, span.start, span.end)
         gap = gap_at(holed, span.start, "auto" if span.kind in ("block", "statement") else "never")
         asked = self._request(prompt, span)
         drawn = replace(asked, sampling=Sampling(_TEMPERATURE, 0.95, seed=1), n=max(1, self.samples - 1))
@@ -123,6 +123,16 @@ class Filler:
             for said, logprob in some
         ]
         return [candidate for candidate in made if candidate is not None]
+
+    def _holed(self, document: Document, start: int, end: int) -> tuple[Document, Prompt]:
+        """The document without a stretch, and the prompt for what was there. Its length follows the engine's speed."""
+        holed = document.apply(Edit(start, end, ""))
+        context = ContextSettings(enabled=bool(self.snippets))
+        budget = budgets(self.fim, CompletionSettings(max_tokens=max(_MAX_TOKENS.values())), context)
+        prompt = build_prompt(
+            holed, start, self.fim, budget, snippets=self.snippets, layout=self.layout, names=self.names
+        )
+        return holed, prompt
 
     def _request(self, prompt: Prompt, span: Span) -> GenerationRequest:
         template, tokenizer = self.fim.template, self.fim.tokenizer
@@ -137,11 +147,13 @@ class Filler:
         )
 
 
-def spans_for(document: Document, diagnostic: Diagnostic) -> tuple[list[Span], list[Span]]:
-    """Stretches to fill anew for a complaint: of a part of its line, and wider ones."""
+def spans_for(document: Document, diagnostic: Diagnostic) -> tuple[list[Span], list[Span], list[Span]]:
+    """Stretches to fill anew for a complaint: its token, parts of its line, and what is around the line."""
     every = _spans(document, clamped(diagnostic, len(document.text)))
-    narrow = [span for span in every if span.kind in ("token", "rest")]
-    return narrow, [span for span in every if span not in narrow]
+    line = document.line_of(min(max(0, diagnostic.start), len(document.text)))
+    token = [span for span in every if span.kind == "token"]
+    near = [span for span in every if span.kind in ("rest", "line") and document.line_of(span.start) == line]
+    return token, near, [span for span in every if span not in (*token, *near)]
 
 
 def _spans(document: Document, diagnostic: Diagnostic) -> list[Span]:

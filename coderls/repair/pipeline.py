@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from coderls.document import Document
 from coderls.errors import EngineError
@@ -26,8 +26,8 @@ from coderls.repair.verify import Baseline, Rules, Verdict, newcomers, verify
 #: So many repairs are offered, and so many candidates of a source come to the parser, the linters, the type checkers.
 MOST_OFFERED = 3
 _TO_PARSE, _TO_LINT, _TO_TYPES = 64, 16, 6
-#: Type checkers are slow: after so many proved repairs no more are asked for.
-_ENOUGH = 2
+#: After so many proved repairs of a source no more are asked for; after one, if its proof took so long (seconds).
+_ENOUGH, _SLOW_S = 2, 0.3
 
 Progress = Callable[[str, float], None]
 Pause = Callable[[], Awaitable[None]]
@@ -60,6 +60,7 @@ class Repair:
 class Outcome:
     """Repairs, the best first; or none, and what was tried.
 
+    `guesses` pass every check too, but so may others: they are for the user to choose from, never applied unseen.
     `unverified` are candidates that at least parse, the best first, and why each was refused. `tried` counts
     candidates by source. `reason` says why nothing could be tried at all.
     """
@@ -69,11 +70,15 @@ class Outcome:
     tried: tuple[tuple[str, int], ...] = ()
     refusals: tuple[str, ...] = ()
     reason: str = ""
+    guesses: tuple[Repair, ...] = ()
 
     def sentence(self) -> str:
         """What the user is told when there is no repair."""
         if self.reason:
             return f"No verified fix. {self.reason}"
+        if self.guesses:
+            titles = "; ".join(one.title for one in self.guesses)
+            return f"No verified fix, but guesses that pass {self.guesses[0].proved_by}: {titles}."
         count = sum(number for _, number in self.tried)
         names = ", ".join(f"{number} from {name}" for name, number in self.tried if number)
         said = "; ".join(f"{reason.rstrip('.')}" for reason in self.refusals[:3])
@@ -90,6 +95,7 @@ class _Work:
     checkers: Sequence[Checker]
     rules: Rules | None
     repairs: list[Repair] = field(default_factory=list)
+    guesses: list[Repair] = field(default_factory=list)
     unverified: list[tuple[Candidate, str]] = field(default_factory=list)
     tried: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
@@ -97,9 +103,10 @@ class _Work:
 
     def outcome(self, reason: str = "") -> Outcome:
         ranked = sorted(self.repairs, key=lambda one: rank(one.candidate))[:MOST_OFFERED]
+        guesses = tuple(self.guesses[:MOST_OFFERED]) if not ranked else ()
         why = tuple(reason for reason, _ in self.refusals.most_common(5))
         unverified = sorted(self.unverified, key=lambda pair: rank(pair[0]))[:MOST_OFFERED]
-        return Outcome(tuple(ranked), tuple(unverified), tuple(self.tried.items()), why, reason)
+        return Outcome(tuple(ranked), tuple(unverified), tuple(self.tried.items()), why, reason, guesses)
 
 
 async def no_pause() -> None:
@@ -114,7 +121,7 @@ async def repair(
     sources: Sequence[Source],
     baseline: Baseline | None = None,
     rules: Rules | None = None,
-    limit_s: float = 90.0,
+    limit_s: float = 30.0,
     progress: Progress = lambda _text, _fraction: None,
     pause: Pause = no_pause,
 ) -> Outcome:
@@ -173,50 +180,57 @@ async def _asked(source: Source, until: float) -> Found:
 
 
 async def _prove(work: _Work, name: str, candidates: Sequence[Candidate], pause: Pause, until: float) -> None:
-    """Sieve a source's candidates by ever more costly checkers; what passes all is a repair."""
+    """Ask the parser about all candidates of a source, and about the best of them, one after the other, everybody."""
     left: list[Candidate] = []
     for one in candidates:
         if one.text not in work.seen:
             work.seen.add(one.text)
             left.append(one)
     work.tried[name] += len(left)
-    for step, most in ((Step.PARSE, _TO_PARSE), (Step.LINT, _TO_LINT)):
-        passed: list[Candidate] = []
-        for candidate in left[:most]:
-            await pause()
-            if time.monotonic() > until:
-                return
-            verdict = await verify(
-                work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules, upto=step
-            )
-            if verdict.accepted:
-                passed.append(candidate)
-            else:
-                work.refusals[verdict.reason] += 1
-        left = sorted(passed, key=rank) if step is Step.PARSE else passed
-    proved = 0
-    for candidate in left[:_TO_TYPES]:
+    parsed: list[Candidate] = []
+    for candidate in left[:_TO_PARSE]:
         await pause()
-        if time.monotonic() > until or proved >= _ENOUGH:
+        if time.monotonic() > until:
             return
+        if await _passes(work, candidate, Step.PARSE):
+            parsed.append(candidate)
+    proved, enough, typed = 0, _ENOUGH, 0
+    for candidate in sorted(parsed, key=rank)[:_TO_LINT]:
+        await pause()
+        if time.monotonic() > until or proved >= enough or typed >= _TO_TYPES:
+            return
+        if not await _passes(work, candidate, Step.LINT):
+            continue
+        typed += 1
         verdict = await verify(work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules)
         if verdict.accepted:
-            work.repairs.append(Repair(candidate, verdict))
             proved += 1
+            (work.guesses if candidate.guess else work.repairs).append(Repair(candidate, verdict))
+            if candidate.guess:
+                enough = MOST_OFFERED  # to choose from
+            elif verdict.took_s > _SLOW_S:
+                return  # the best one is proved; another is not worth waiting for
         else:
             work.unverified.append((candidate, verdict.reason))
             work.refusals[verdict.reason] += 1
+
+
+async def _passes(work: _Work, candidate: Candidate, step: Step) -> bool:
+    """Whether nobody up to this step has anything against a candidate."""
+    verdict = await verify(work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules, upto=step)
+    if not verdict.accepted:
+        work.refusals[verdict.reason] += 1
+    return verdict.accepted
 
 
 async def no_worse(baseline: Baseline, candidate: Candidate, checkers: Sequence[Checker]) -> Verdict:
     """Whether a change that the user asked for brings no new complaint: there is no complaint that it must mend."""
     if candidate.text == candidate.original:
         return Verdict(False, reason="It changes nothing.")
-    after = replace(baseline.document, text=candidate.text)
     evidence: list[str] = []
     asked: list[str] = []
     for checker in sorted(checkers, key=lambda one: one.step):
-        old, new = await baseline.report(checker), await checker.check(after, limit_s=baseline.limit_s)
+        old, new = await baseline.report(checker), await baseline.report_on(checker, candidate.text)
         if old.failed or new.failed:
             evidence.append(f"{checker.name} was left out: {old.failed or new.failed}")
             continue

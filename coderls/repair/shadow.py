@@ -12,9 +12,10 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from coderls.document import Document
 from coderls.errors import CheckerFailed
 from coderls.repo_context.git import git_files
 from coderls.secret_files import is_secret
@@ -86,6 +87,17 @@ class Shadow:
             if (self.folder / name).is_file():
                 self._copy(name)
                 os.utime(place)  # newer than what was built from the other text
+
+    @contextmanager
+    def as_open(self, documents: Sequence[Document]) -> Iterator[None]:
+        """While this is open the shadow holds these documents as the editor does; those that it never holds are left
+        out (secrets, and what lies elsewhere)."""
+        with ExitStack() as stack:
+            for one in documents:
+                if one.path is not None:
+                    with suppress(CheckerFailed):
+                        stack.enter_context(self.holding(one.path, one.text))
+            yield
 
     def close(self) -> None:
         """Delete the copy. Links in it are removed, not followed."""

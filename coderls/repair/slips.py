@@ -57,7 +57,7 @@ def mend_names(document: Document, diagnostic: Diagnostic, *, sure: bool) -> lis
     """
     found: dict[str, Candidate] = {}
     for edits, title in islice(_names(document, diagnostic, sure=sure), 4 * MOST_NAMES):
-        candidate = Candidate(document.text, edits, "rule", title)
+        candidate = Candidate(document.text, edits, "rule", title, guess=not sure)
         if candidate.text != document.text:
             found.setdefault(candidate.text, candidate)
     return list(found.values())[:MOST_NAMES]

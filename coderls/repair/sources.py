@@ -15,7 +15,7 @@ from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.infill import Filler, spans_for, together
+from coderls.repair.infill import Filler, Span, spans_for, together
 from coderls.repair.prompt import Task, form_for, messages
 from coderls.repair.slips import mend_names
 from coderls.repair.syntax_slips import mend_syntax
@@ -98,7 +98,7 @@ def of_slips(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> So
 
 
 def of_guesses(document: Document, diagnostic: Diagnostic) -> Source:
-    """Names that are somewhat alike, or near by: for want of a model that could weigh them."""
+    """Names that are somewhat alike, or near by: guesses, for want of a model that could weigh them."""
 
     async def find() -> Found:
         return Found(tuple(await asyncio.to_thread(mend_names, document, diagnostic, sure=False)))
@@ -107,19 +107,28 @@ def of_guesses(document: Document, diagnostic: Diagnostic) -> Source:
 
 
 def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> list[Source]:
-    """The damaged part of the line filled anew by a FIM model, and weighed names; then the line and what is around."""
-    narrow, wide = spans_for(document, diagnostic)
+    """What a FIM model makes of it, the cheapest first: another token or name, another line, what is around it."""
+    token, line, around = spans_for(document, diagnostic)
 
-    async def near() -> Found:
+    async def names() -> Found:
         guessed = await asyncio.to_thread(mend_names, document, diagnostic, sure=False)
-        weighed, filled = await together([filler.weighed(document, guessed), filler.fill(document, narrow)])
+        weighed, filled = await together([filler.weighed(document, guessed), filler.fill(document, token)])
         likely = [one for one in weighed if one.logprob is not None and one.logprob > _UNLIKELY]
-        return Found((*filled, *sorted(likely, key=lambda one: -(one.logprob or 0.0))))
+        chosen = [replace(one, origin="infill", guess=False) for one in likely]  # by the model
+        return Found((*filled, *sorted(chosen, key=lambda one: -(one.logprob or 0.0))))
 
-    async def around() -> Found:
-        return Found(tuple(await filler.fill(document, wide)))
+    def of_spans(spans: Sequence[Span]) -> Callable[[], Awaitable[Found]]:
+        async def find() -> Found:
+            return Found(tuple(await filler.fill(document, spans)))
 
-    return [Source("the completion model", near), Source("the completion model, more lines", around)]
+        return find
+
+    sources = [
+        Source("the completion model", names),
+        Source("the completion model, the rest of the line", of_spans(line)),
+        Source("the completion model, more lines", of_spans(around)),
+    ]
+    return [source for source, spans in zip(sources, (token, line, around), strict=True) if spans]
 
 
 def of_chat(chatter: Chatter, task: Task, *, again: bool = False) -> Source:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +24,8 @@ __all__ = ["Baseline", "Rules", "Verdict", "is_same_complaint", "newcomers", "re
 
 
 _GONE = " is gone"
+#: Reports on candidates that are kept: the sieve and the proof ask about the same texts.
+_MOST_REPORTS = 64
 _WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r"[`'\"\u2018\u201c]([\w.]+)[`'\"\u2019\u201d]")
 
@@ -44,18 +46,38 @@ class Verdict:
 
 
 class Baseline:
-    """What the checkers say of the document as it is: each is asked once, however many candidates there are."""
+    """What the checkers say of the document as it is, and of candidates: each is asked once about a text.
 
-    def __init__(self, document: Document, *, limit_s: float = 30.0) -> None:
+    `others` are the other documents that are open and differ from their files: checkers see them as the editor does.
+    """
+
+    def __init__(self, document: Document, others: Sequence[Document] = (), *, limit_s: float = 30.0) -> None:
         self.document = document
+        self.others = tuple(others)
         self.limit_s = limit_s
         self._reports: dict[int, Report] = {}
+        self._candidates: OrderedDict[tuple[int, str], Report] = OrderedDict()
 
     async def report(self, checker: Checker) -> Report:
         """The checker's word on the document."""
         if id(checker) not in self._reports:
-            self._reports[id(checker)] = await checker.check(self.document, limit_s=self.limit_s)
+            self._reports[id(checker)] = await self._ask(checker, self.document)
         return self._reports[id(checker)]
+
+    async def report_on(self, checker: Checker, text: str) -> Report:
+        """The checker's word on the document with another text. One that failed is asked again the next time."""
+        key = (id(checker), text)
+        known = self._candidates.get(key)
+        if known is None:
+            known = await self._ask(checker, replace(self.document, text=text))
+            if not known.failed:
+                self._candidates[key] = known
+            if len(self._candidates) > _MOST_REPORTS:
+                self._candidates.popitem(last=False)
+        return known
+
+    async def _ask(self, checker: Checker, document: Document) -> Report:
+        return await checker.check(document, limit_s=self.limit_s, others=self.others)
 
 
 async def verify(
@@ -92,13 +114,12 @@ async def _ask_all(
     """Ask one after the other until one objects."""
     evidence: list[str] = []
     asked: list[str] = []
-    after = replace(baseline.document, text=candidate.text)
     for checker in checkers:
         old = await baseline.report(checker)
         if old.failed:
             evidence.append(f"{checker.name} was left out: {old.failed}")
             continue
-        new = await checker.check(after, limit_s=baseline.limit_s)
+        new = await baseline.report_on(checker, candidate.text)
         asked.append(checker.name)
         word = compare(old, new, same_complaints(old.diagnostics, target, baseline.document), candidate)
         if word.reason:
@@ -114,13 +135,12 @@ async def _by_place(
 
     (An editor's other tools have other words for the same fault.)
     """
-    after = replace(baseline.document, text=candidate.text)
     content: list[str] = []
     for checker in checkers:
         closest = _closest((await baseline.report(checker)).diagnostics, target)
         if closest is None:
             continue
-        new = await checker.check(after, limit_s=baseline.limit_s)
+        new = await baseline.report_on(checker, candidate.text)
         if new.failed or remaining([closest], new.diagnostics, candidate):
             return replace(verdict, accepted=False, reason=f"{checker.name} still says: {closest.message}")
         content.append(f"{checker.name}: {closest.rule or closest.message}, of the same place,{_GONE}")

@@ -97,7 +97,9 @@ def action_of(
     if offer.reason:
         action.disabled = lsp.CodeActionDisabled(offer.reason)
     elif offer.edits is not None:
-        resolved = Resolved(offer.document, offer.edits, offer.title, offer.evidence, offer.made_by_model)
+        resolved = Resolved(
+            offer.document, offer.edits, offer.title, offer.evidence, offer.made_by_model, verified=offer.verified
+        )
         action.edit = edit_of(resolved, able, encoding)
     elif able.resolves:
         action.data = {"offer": offer.number}

@@ -83,11 +83,17 @@ class Offered:
         said = short(complaint.message)
         if outcome is None or not (outcome.repairs or complaint in known.whole):
             title = f"Find a verified fix: {said}"
-            return [self.add("fix", title, document, about=(complaint,), told=told)]
+            guesses = () if outcome is None else outcome.guesses
+            return [
+                self.add("fix", title, document, about=(complaint,), told=told),
+                *(self._add_guess(document, complaint, repair) for repair in guesses),
+            ]
         found = [
             self._add_repair(document, complaint, repair, preferred=not place)
             for place, repair in enumerate(outcome.repairs)
         ]
+        if not found:
+            found = [self._add_guess(document, complaint, repair) for repair in outcome.guesses]
         if not found and unverified:
             found = [
                 self.add(
@@ -117,6 +123,18 @@ class Offered:
             evidence=repair.evidence,
             made_by_model=repair.candidate.origin != "rule",
             preferred=preferred,
+        )
+
+    def _add_guess(self, document: Document, complaint: Diagnostic, repair: Repair) -> Offer:
+        """One of several names that would pass: nobody prefers it, and what it does is confirmed before."""
+        return self.add(
+            "fix",
+            f"Guess: {repair.title} (passes {repair.proved_by})",
+            document,
+            about=(complaint,),
+            edits=repair.candidate.edits,
+            evidence=("A guess: other names may pass the same checks", *repair.evidence),
+            verified=False,
         )
 
     def add(self, kind: Kind, title: str, document: Document, **more: Any) -> Offer:

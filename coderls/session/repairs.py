@@ -135,7 +135,7 @@ class Repairs:
         if any(one not in known.outcomes for one in every) and (self._idle is None or self._idle.done()):
             self._plan(document)  # not again and again while it is planned: editors ask at each move of the cursor
         unique = {(offer.edits, offer.about if offer.edits is None else ()): offer for offer in reversed(offered)}
-        return sorted(unique.values(), key=lambda offer: (offer.edits is None, not offer.verified, offer.number))
+        return sorted(unique.values(), key=lambda offer: (not offer.verified, offer.edits is None, offer.number))
 
     def all_of(self, document: Document) -> list[Offer]:
         """All that was verified for this version, as one: for "fix all" on save and by hand."""

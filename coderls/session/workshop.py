@@ -109,6 +109,7 @@ class Workshop:
             checkers=checkers,
             sources=sources,
             baseline=baseline,
+            limit_s=self._settings.deadline_s,
             progress=progress,
             pause=pause,
         )
@@ -199,6 +200,7 @@ class Workshop:
         sources = [of_checkers(baseline, diagnostic, checkers), of_slips(document, diagnostic, parse_file)]
         priority = Priority.BACKGROUND if job.idle else Priority.REPAIR
         infill: list[Source] = []
+        weighs = False
         if job.engine is not None:
             snippets = await self._snippets(job, diagnostic.start, _FIM_CONTEXT)
             repo = job.folder.name if job.folder else ""
@@ -206,6 +208,7 @@ class Workshop:
                 job.engine.client, job.engine.model, priority=priority, snippets=snippets, names=Names(job.name, repo)
             )
             infill = of_infill(filler, document, diagnostic)
+            weighs = filler.weighs
         if job.idle:
             return [*sources, *infill[:1]]  # a chat's answer takes long, and may cost somebody money
         try:
@@ -222,9 +225,8 @@ class Workshop:
             snippets = await self._snippets(job, diagnostic.start, _CHAT_CONTEXT)
             task = Task(document, region, diagnostic, others, path=job.name, snippets=snippets)
             sources += [of_chat(chatter, task), of_chat(chatter, task, again=True)]
-        if infill or not job.guess:
-            return [*sources, *infill]
-        return [*sources, of_guesses(document, diagnostic)]
+        guesses = [of_guesses(document, diagnostic)] if job.guess and not weighs else []
+        return [*sources, *infill, *guesses]
 
     async def _chatter(self, job: Job) -> Chatter | None:
         """The chat model to ask, or None. Raises EngineError or ModelError when the engine for it cannot be had."""

@@ -10,6 +10,7 @@ import pytest
 
 from coderls.document import Document, Edit
 from coderls.errors import EngineUnreachable
+from coderls.repair import pipeline
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Report, Step
 from coderls.repair.diagnostic import Diagnostic
@@ -35,7 +36,7 @@ class Played:
     languages: frozenset[str] = frozenset({"python"})
     asked: list[str] = field(default_factory=list)
 
-    async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
+    async def check(self, document: Document, *, limit_s: float = 30.0, others: object = ()) -> Report:
         self.asked.append(document.text)
         if self.fails:
             return Report(self.name, failed=self.fails)
@@ -125,6 +126,37 @@ async def test_slow_checkers_see_the_best_few_only() -> None:
     assert len(types.asked) <= 1 + 6
     assert len(outcome.repairs) == 2
     assert all(reason.startswith("types has a new complaint") for _, reason in outcome.unverified)
+
+
+async def test_a_text_is_shown_to_a_checker_once() -> None:
+    types, lint = Played(name="types", step=Step.TYPES), Played()
+    await repair(DOCUMENT, TARGET, checkers=[lint, types], sources=[source("bad2"), source("2", "bad2")])
+    assert sorted(lint.asked) == sorted(set(lint.asked))
+    assert sorted(types.asked) == sorted(set(types.asked))
+
+
+async def test_after_a_slow_proof_no_other_is_looked_for() -> None:
+    class Slow(Played):
+        async def check(self, document: Document, *, limit_s: float = 30.0, others: object = ()) -> Report:
+            if document.text != TEXT:
+                await asyncio.sleep(pipeline._SLOW_S)  # that is what is slow about it
+            return await super().check(document, limit_s=limit_s, others=others)
+
+    outcome = await repair(DOCUMENT, TARGET, checkers=[Slow(step=Step.TYPES)], sources=[source("2", "3")])
+    assert [one.title for one in outcome.repairs] == ["to 2"]
+
+
+async def test_guesses_are_no_repairs() -> None:
+    async def find() -> Found:
+        return Found(tuple(change(new, guess=True) for new in ("2", "3", "4", "5")))
+
+    outcome = await repair(DOCUMENT, TARGET, checkers=[Played()], sources=[Source("names near by", find)])
+    assert outcome.repairs == ()
+    assert [one.title for one in outcome.guesses] == ["to 2", "to 3", "to 4"]
+    assert outcome.sentence() == "No verified fix, but guesses that pass played: to 2; to 3; to 4."
+    after = [Source("names near by", find), source("6")]
+    sure = await repair(DOCUMENT, TARGET, checkers=[Played()], sources=after)
+    assert ([one.title for one in sure.repairs], sure.guesses) == (["to 6"], ())
 
 
 async def test_cancelling_stops_between_steps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.infill import Filler, spans_for
 from coderls.repair.prompt import Task, form_for, messages
 from coderls.repair.region import enclosing
-from coderls.repair.sources import Chatter, Found, of_chat, of_infill
+from coderls.repair.sources import Chatter, Found, of_chat, of_guesses, of_infill
 from coderls.tokenizer import Tokenizer
 
 TEXT = "def mean(values):\n    total = sum(values)\n    return summe / len(values)\n"
@@ -55,8 +56,8 @@ def fim(tmp_path: Path) -> FimModel:
 
 def spans(text: str, start: int, end: int, message: str = "?") -> list[str]:
     document = Document("file:///a", "python", 1, text)
-    narrow, wide = spans_for(document, Diagnostic(start, end, message))
-    return [text[span.start : span.end] for span in (*narrow, *wide)]
+    every = spans_for(document, Diagnostic(start, end, message))
+    return [text[span.start : span.end] for spans in every for span in spans]
 
 
 def test_spans_from_narrow_to_wide() -> None:
@@ -68,8 +69,7 @@ def test_spans_from_narrow_to_wide() -> None:
 )
 def test_spans_of_odd_places_lie_in_the_text(text: str, start: int, end: int) -> None:
     document = Document("file:///a", "python", 1, text)
-    narrow, wide = spans_for(document, Diagnostic(start, end, "invalid syntax"))
-    for span in (*narrow, *wide):
+    for span in chain(*spans_for(document, Diagnostic(start, end, "invalid syntax"))):
         assert 0 <= span.start <= span.end <= len(text)
 
 
@@ -77,8 +77,8 @@ async def test_a_span_is_filled_anew_in_several_ways(fim: FimModel) -> None:
     assert fim.tokenizer is not None
     engine = PlayedFim(fim.tokenizer, lambda prompt, request: "total" if request.n == 1 else "count")
     filler = Filler(engine, fim, priority=Priority.BACKGROUND)
-    near, _ = of_infill(filler, DOCUMENT, COMPLAINT)
-    found = await near.find()
+    names, line = of_infill(filler, DOCUMENT, COMPLAINT)
+    found = await names.find()
     texts = [one.text for one in found.candidates]
     assert TEXT.replace("summe", "total") in texts
     assert TEXT.replace("summe", "count") in texts
@@ -87,21 +87,33 @@ async def test_a_span_is_filled_anew_in_several_ways(fim: FimModel) -> None:
     assert all(request.sampling.temperature > 0 for request in drawn)
     first = next(one for one in found.candidates if one.text == TEXT.replace("summe", "total"))
     assert first.title == "Change 'summe' to 'total'"
+    assert len({request.prompt for request in engine.asked}) == 1  # the names that are weighed stand at the same place
+    engine.asked.clear()
+    await line.find()
+    asked = {request.prompt for request in engine.asked}
+    assert len(asked) == 2  # from the token on, and from the start of the line
+    assert len(engine.asked) == 4
 
 
 async def test_guessed_names_are_weighed_by_the_model(fim: FimModel) -> None:
     assert fim.tokenizer is not None
     filler = Filler(PlayedFim(fim.tokenizer, lambda *_: "summe"), fim)
-    near, _ = of_infill(filler, DOCUMENT, COMPLAINT)
-    guessed = [one for one in (await near.find()).candidates if one.origin == "rule"]
-    assert guessed[0].title == "Change 'summe' to 'total'"
-    assert [one.logprob for one in guessed[:2]] == [-0.5, -5.0]
+    names, _ = of_infill(filler, DOCUMENT, COMPLAINT)
+    chosen = (await names.find()).candidates
+    assert chosen[0].title == "Change 'summe' to 'total'"
+    assert [one.logprob for one in chosen[:2]] == [-0.5, -5.0]
+    assert {(one.origin, one.guess) for one in chosen} == {("infill", False)}  # the model chose them
+
+
+async def test_names_that_nobody_weighs_are_guesses() -> None:
+    found = await of_guesses(DOCUMENT, COMPLAINT).find()
+    assert {(one.origin, one.guess) for one in found.candidates} == {("rule", True)}
 
 
 async def test_nothing_comes_of_repeating_what_is_there_and_of_half_an_answer(fim: FimModel) -> None:
     assert fim.tokenizer is not None
     filler = Filler(PlayedFim(fim.tokenizer, lambda *_: "summe"), fim)
-    assert await filler.fill(DOCUMENT, spans_for(DOCUMENT, COMPLAINT)[0][:1]) == []
+    assert await filler.fill(DOCUMENT, spans_for(DOCUMENT, COMPLAINT)[0]) == []
 
 
 async def test_line_ends_of_the_document(fim: FimModel) -> None:
@@ -110,7 +122,7 @@ async def test_line_ends_of_the_document(fim: FimModel) -> None:
     document = Document("file:///a.py", "python", 1, text)
     at = text.index("summe")
     filler = Filler(PlayedFim(fim.tokenizer, lambda *_: "total"), fim)
-    found = await filler.fill(document, spans_for(document, Diagnostic(at, at + 5, "?"))[0][:1])
+    found = await filler.fill(document, spans_for(document, Diagnostic(at, at + 5, "?"))[0])
     assert [one.text for one in found] == [text.replace("summe", "total")]
 
 

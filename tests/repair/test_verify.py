@@ -25,7 +25,7 @@ class Scripted:
     languages: frozenset[str] = frozenset({"python"})
     seen: list[str] = field(default_factory=list)
 
-    async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
+    async def check(self, document: Document, *, limit_s: float = 30.0, others: object = ()) -> Report:
         self.seen.append(document.text)
         if self.answer is not None:
             return self.answer(document.text)

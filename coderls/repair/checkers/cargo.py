@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,14 @@ class Cargo(CommandChecker):
         self._shadow: Shadow | None = None
         self._turn = asyncio.Lock()
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         folder, path = self.surroundings.folder, document.path
         if folder is None or path is None:
             raise CheckerFailed("cargo check works on a file of a package.", "Save the file first.")
         async with self._turn:
             self._shadow = self._shadow or Shadow(folder)
             await asyncio.to_thread(self._shadow.refresh)
-            with self._shadow.holding(path, document.text) as place:
+            with self._shadow.as_open(others), self._shadow.holding(path, document.text) as place:
                 manifest = _manifest(place, self._shadow.root)
                 if manifest is None:
                     raise CheckerFailed(f"There is no Cargo.toml above {path}.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class CCompiler(CommandChecker):
         """Whether it is clang, by its name."""
         return "clang" in self.program.name
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         folder = document.path.parent if document.path is not None else None
         arguments = ["-fsyntax-only", "-Wall", "-x", _LANGUAGES[document.language_id]]
         arguments += ["-fdiagnostics-parseable-fixits", "-fno-caret-diagnostics"] if self.is_clang else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -69,9 +70,10 @@ class Checker(Protocol):
     def step(self) -> Step:
         """When it is asked."""
 
-    async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
+    async def check(self, document: Document, *, limit_s: float = 30.0, others: Sequence[Document] = ()) -> Report:
         """Its word on this text, whatever lies on disk. Never raises for a checker that misbehaves: see `failed`.
 
+        `others` are open documents whose text is not the one on disk: who reads more than one file sees them so.
         Cancelling the task kills what was started.
         """
 

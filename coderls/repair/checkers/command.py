@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,11 +33,12 @@ class CommandChecker(ABC):
         """Where it was found."""
         return self.surroundings.said(self.program)
 
-    async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
+    async def check(self, document: Document, *, limit_s: float = 30.0, others: Sequence[Document] = ()) -> Report:
         """See `Checker.check`."""
         began = time.perf_counter()
+        mine = [one for one in others if one.path is not None and one.path != document.path]
         try:
-            report = await self.ask(document, limit_s)
+            report = await self.ask(document, limit_s, mine)
         except CheckerFailed as error:
             report = Report(self.name, failed=str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:  # JSON of another shape
@@ -48,8 +50,11 @@ class CommandChecker(ABC):
         return None
 
     @abstractmethod
-    async def ask(self, document: Document, limit_s: float) -> Report:
-        """The report. Raises CheckerFailed, or what comes of reading an answer of another form than expected."""
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
+        """The report; `others` have a path, and it is not the document's.
+
+        Raises CheckerFailed, or what comes of reading an answer of another form than expected.
+        """
 
     async def run(self, arguments: list[str], document: Document, limit_s: float, **environment: str) -> Done:
         """Run the program next to the document with its text on standard input. Raises CheckerFailed."""

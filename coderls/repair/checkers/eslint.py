@@ -6,6 +6,7 @@ a fix's range counts them from the start of the text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coderls.document import Document, Edit
@@ -25,7 +26,7 @@ class Eslint(CommandChecker):
     languages = frozenset({"javascript", "javascriptreact", "typescript", "typescriptreact"})
     step = Step.LINT
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         if document.path is None:
             raise CheckerFailed("eslint needs a file name to know which rules are meant.", "Save the file first.")
         arguments = ["--format", "json", "--stdin", "--stdin-filename", str(document.path), "--no-warn-ignored"]

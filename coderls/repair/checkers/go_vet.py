@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from coderls.document import Document
@@ -28,14 +29,19 @@ class GoVet(CommandChecker):
     languages = frozenset({"go"})
     step = Step.TYPES
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         path = document.path
         if path is None or not path.parent.is_dir():
             raise CheckerFailed("go vet works on a file of a package.", "Save the file first.")
         with tempfile.TemporaryDirectory(prefix="coderls-go-") as place:
             text, overlay = Path(place) / path.name, Path(place) / "overlay.json"
             text.write_bytes(document.text.encode("utf-8", "surrogatepass"))
-            overlay.write_text(json.dumps({"Replace": {str(path): str(text)}}), encoding="utf-8")
+            replaced = {str(path): str(text)}
+            for number, one in enumerate(others):
+                copy = Path(place) / f"other-{number}"
+                copy.write_bytes(one.text.encode("utf-8", "surrogatepass"))
+                replaced.setdefault(str(one.path), str(copy))
+            overlay.write_text(json.dumps({"Replace": replaced}), encoding="utf-8")
             build = ["test", "-c", "-vet=off"] if path.name.endswith("_test.go") else ["build"]
             build += ["-gcflags=-e", "-o", os.devnull]
             done = await self._go([*build, "-overlay", str(overlay), "."], path.parent, limit_s)

@@ -6,8 +6,10 @@ and place).
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -33,14 +35,17 @@ class Javac(CommandChecker):
     languages = frozenset({"java"})
     step = Step.TYPES
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         name = document.path.name if document.path is not None else "Untitled.java"
         with tempfile.TemporaryDirectory(prefix="coderls-javac-") as place:
             copy, out = Path(place) / name, Path(place) / "out"
             copy.write_bytes(document.text.encode("utf-8", "surrogatepass"))
             out.mkdir()
             arguments = ["-proc:none", "-implicit:none", "-Xlint:all", "-encoding", "UTF-8", "-Xmaxerrs", "1000"]
-            arguments += ["-classpath", str(out), "-sourcepath", str(_sources(document) or out), "-d", str(out)]
+            sources = _sources(document)
+            behind = [] if sources is None else [_as_open(others, sources, Path(place) / "open"), sources]
+            paths = os.pathsep.join(str(one) for one in behind or [out])
+            arguments += ["-classpath", str(out), "-sourcepath", paths, "-d", str(out)]
             done = await run(
                 [str(self.program), *arguments, str(copy)],
                 folder=Path(place),
@@ -65,6 +70,17 @@ def _sources(document: Document) -> Path | None:
             return None
         folder = folder.parent
     return folder
+
+
+def _as_open(others: Sequence[Document], sources: Path, place: Path) -> Path:
+    """A folder with those of the project's sources that are open with another text than on disk."""
+    place.mkdir()
+    for one in others:
+        if one.path is not None and one.path.suffix == ".java" and one.path.is_relative_to(sources):
+            copy = place / one.path.relative_to(sources)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(one.text.encode("utf-8", "surrogatepass"))
+    return place
 
 
 def _complaints(output: str, copy: Path, text: str) -> list[Diagnostic]:

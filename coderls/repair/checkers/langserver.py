@@ -1,7 +1,8 @@
 """A checker that is a language server, kept warm: a text is opened in it, and it is asked for its diagnostics.
 
 The text is laid over the file in the server's memory; nothing is written to disk, and the editor sees nothing of it.
-One document is open at a time, so that a candidate for one file is never seen by the check of another.
+Open are the document and those that the editor has not saved, and no others: a candidate for one file is never seen by
+the check of another.
 Language Server Protocol 3.17: base protocol, `textDocument/diagnostic`, `textDocument/publishDiagnostics`.
 """
 
@@ -13,8 +14,9 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from coderls.document import Document
 from coderls.errors import CheckerFailed
 from coderls.repair.checkers.process import MOST_OUTPUT, start, stop
 
@@ -37,6 +39,25 @@ _CAPABILITIES: dict[str, Any] = {
 Configure = Callable[[str], Any]
 
 
+class TextServer(Protocol):
+    """What a warm checker needs of its server. Every method raises CheckerFailed when it is gone or too slow."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+
+    async def diagnostics(
+        self, uri: str, language_id: str, text: str, limit_s: float, others: Sequence[Document] = ()
+    ) -> list[dict[str, Any]]:
+        """LSP diagnostics of `text`, as if it were what `uri` holds, and the files of `others` their text."""
+
+    async def request(self, method: str, params: Any, limit_s: float) -> Any:
+        """The result of one request of LSP."""
+
+    async def aclose(self) -> None:
+        """End it, with whatever it started."""
+
+
 class LanguageServer:
     """One running language server. Use `launch`; every method raises CheckerFailed when it is gone or too slow."""
 
@@ -48,7 +69,7 @@ class LanguageServer:
         self._published: dict[tuple[str, int], asyncio.Future[list[dict[str, Any]]]] = {}
         self._next = 0
         self._version = 0
-        self._open = ""
+        self._open: dict[str, str] = {}
         self._pulls = False
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._drain())]
 
@@ -77,25 +98,36 @@ class LanguageServer:
         """Whether it can still be asked."""
         return self._process.returncode is None and not self._tasks[0].done()
 
-    async def diagnostics(self, uri: str, language_id: str, text: str, limit_s: float) -> list[dict[str, Any]]:
+    async def diagnostics(
+        self, uri: str, language_id: str, text: str, limit_s: float, others: Sequence[Document] = ()
+    ) -> list[dict[str, Any]]:
         """LSP diagnostics of `text`, as if it were what `uri` holds. One call at a time."""
-        self._version += 1
-        version = self._version
+        wanted = {one.path.as_uri(): one for one in others if one.path is not None}
+        wanted.pop(uri, None)
+        for gone in self._open.keys() - wanted.keys() - {uri}:
+            del self._open[gone]
+            self._notify("textDocument/didClose", {"textDocument": {"uri": gone}})
+        for place, other in wanted.items():
+            if self._open.get(place) != other.text:
+                self._show(place, other.language_id, other.text)
         published = asyncio.get_running_loop().create_future()
-        self._published = {(uri, version): published}
-        if self._open and self._open != uri:
-            self._notify("textDocument/didClose", {"textDocument": {"uri": self._open}})
-        if self._open == uri:
-            document = {"uri": uri, "version": version}
-            self._notify("textDocument/didChange", {"textDocument": document, "contentChanges": [{"text": text}]})
-        else:
-            opened = {"uri": uri, "languageId": language_id, "version": version, "text": text}
-            self._notify("textDocument/didOpen", {"textDocument": opened})
-            self._open = uri
+        self._published = {(uri, self._version + 1): published}
+        self._show(uri, language_id, text)
         if self._pulls:
             report = await self.request("textDocument/diagnostic", {"textDocument": {"uri": uri}}, limit_s)
             return list(report.get("items") or [])
         return list(await self._wait(published, limit_s))
+
+    def _show(self, uri: str, language_id: str, text: str) -> None:
+        """Open a text, or change it."""
+        self._version += 1
+        document = {"uri": uri, "version": self._version}
+        if uri in self._open:
+            self._notify("textDocument/didChange", {"textDocument": document, "contentChanges": [{"text": text}]})
+        else:
+            opened = {**document, "languageId": language_id, "text": text}
+            self._notify("textDocument/didOpen", {"textDocument": opened})
+        self._open[uri] = text
 
     async def request(self, method: str, params: Any, limit_s: float) -> Any:
         """The result of one request."""
@@ -155,7 +187,7 @@ class LanguageServer:
         while stream is not None:
             try:
                 head = await stream.readuntil(b"\r\n\r\n")
-                length = _content_length(head)
+                length = content_length(head)
                 if length is None:
                     return
                 message = json.loads(await stream.readexactly(length))
@@ -193,7 +225,8 @@ class LanguageServer:
         return None
 
 
-def _content_length(head: bytes) -> int | None:
+def content_length(head: bytes) -> int | None:
+    """What the headers of a message say of its length; None for none, or one that nobody would read."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and value.strip().isdigit():

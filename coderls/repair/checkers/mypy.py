@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,18 @@ class Mypy(CommandChecker):
     languages = frozenset({"python"})
     step = Step.TYPES
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         with tempfile.TemporaryDirectory(prefix="coderls-mypy-") as place:
             shadow = Path(place) / "shadow.py"
             shadow.write_bytes(document.text.encode("utf-8", "surrogatepass"))
             path = document.path if document.path is not None and document.path.is_file() else shadow
-            done = await self._start(path, shadow, document, limit_s)
+            shadows = [] if path == shadow else [(path, shadow)]
+            for number, one in enumerate(others):
+                if one.path is not None and one.path.is_file() and one.language_id in self.languages:
+                    copy = Path(place) / f"other_{number}.py"
+                    copy.write_bytes(one.text.encode("utf-8", "surrogatepass"))
+                    shadows.append((one.path, copy))
+            done = await self._start(path, shadows, document, limit_s)
         if done.code not in (0, 1, 2) or (done.code == 2 and not done.stdout):
             raise CheckerFailed(f"mypy ended with code {done.code}: {done.last_words}")
         rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -48,13 +55,15 @@ class Mypy(CommandChecker):
         blind = any(row["code"] == "syntax" for row in mine)
         return Report(self.name, tuple(_diagnostic(row, document, places) for row in mine), blind=blind)
 
-    async def _start(self, path: Path, shadow: Path, document: Document, limit_s: float) -> Done:
+    async def _start(
+        self, path: Path, shadows: Sequence[tuple[Path, Path]], document: Document, limit_s: float
+    ) -> Done:
         arguments = ["--output", "json", "--no-error-summary", "--no-pretty", "--show-error-end"]
         arguments += ["--follow-imports", "silent", "--cache-dir", str(cache_dir() / "mypy")]
         if not self.surroundings.trusted:
             arguments += ["--config-file="]
-        if path != shadow:
-            arguments += ["--shadow-file", str(path), str(shadow)]
+        for real, copy in shadows:
+            arguments += ["--shadow-file", str(real), str(copy)]
         return await run(
             [str(self.program), *arguments, "--", str(path)],
             folder=home_of(document, self.surroundings),

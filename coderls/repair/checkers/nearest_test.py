@@ -10,6 +10,7 @@ import asyncio
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,12 +48,12 @@ class NearestTest:
         """The command."""
         return self._command
 
-    async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
+    async def check(self, document: Document, *, limit_s: float = 30.0, others: Sequence[Document] = ()) -> Report:
         """A complaint if the command ends with another code than 0; nothing where no test belongs to the file."""
         began = time.perf_counter()
         try:
             async with self._turn:
-                report = await self._run(document, limit_s)
+                report = await self._run(document, limit_s, others)
         except CheckerFailed as error:
             report = Report(self.name, failed=str(error))
         return replace(report, took_s=time.perf_counter() - began)
@@ -64,7 +65,7 @@ class NearestTest:
             if shadow is not None:
                 await asyncio.to_thread(shadow.close)
 
-    async def _run(self, document: Document, limit_s: float) -> Report:
+    async def _run(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         folder, path = self._surroundings.folder, document.path
         if folder is None or path is None:
             raise CheckerFailed("A test is run for a saved file of a folder.")
@@ -74,7 +75,7 @@ class NearestTest:
         words = [word.replace(MARK, test or "") for word in shlex.split(self._command)]
         self._shadow = self._shadow or Shadow(folder)
         await asyncio.to_thread(self._shadow.refresh, LINKED)
-        with self._shadow.holding(path, document.text):
+        with self._shadow.as_open(others), self._shadow.holding(path, document.text):
             done = await self._start(words, self._shadow.root, limit_s)
         if done.code:
             return Report(self.name, (Diagnostic(0, len(document.text), _FAILING, source=self.name, rule="test"),))

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 from coderls.document import Document, ParseFile
@@ -30,7 +31,7 @@ class ParseChecker:
         self.languages = languages
         self._parse = parse
 
-    async def check(self, document: Document, *, limit_s: float = 30.0) -> Report:
+    async def check(self, document: Document, *, limit_s: float = 30.0, others: Sequence[Document] = ()) -> Report:
         began = time.perf_counter()
         report = await asyncio.to_thread(self._read, document)
         return replace(report, took_s=time.perf_counter() - began)

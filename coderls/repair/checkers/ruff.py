@@ -6,6 +6,7 @@ characters from 1, and `end_location` is the first place not included.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coderls.document import Document, Edit
@@ -27,7 +28,7 @@ class Ruff(CommandChecker):
     languages = frozenset({"python"})
     step = Step.LINT
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         path = document.path
         isolated = path is None or self.surroundings.folder is None
         arguments = ["check", "--no-cache", "--quiet", "--output-format", "json"]

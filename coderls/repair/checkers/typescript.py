@@ -1,6 +1,7 @@
-"""tsc 7 and newer as a warm language server (`tsc --lsp --stdio`), which loads no plugins of the project.
+"""tsc as a warm server: the language server of version 7 and newer, `tsserver` of those before.
 
-TypeScript asks for types of JavaScript too where a jsconfig.json or `// @ts-check` says so.
+Neither loads plugins from the project's folder. TypeScript asks for types of JavaScript too where a jsconfig.json or
+`// @ts-check` says so.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,11 @@ from typing import Any
 from coderls.document import Document, Edit
 from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report, Step
-from coderls.repair.checkers.langserver import LanguageServer
-from coderls.repair.checkers.warm import WarmChecker, fixes_of
+from coderls.repair.checkers.langserver import TextServer
+from coderls.repair.checkers.tsserver import ARGUMENTS, TsServer
+from coderls.repair.checkers.warm import START_S, WarmChecker, fixes_of
 from coderls.repair.diagnostic import Diagnostic
 
-#: The first version with `--lsp`.
-_OLDEST = 7
 _MEANT = re.compile(r"Did you mean '([\w$]+)'\?")
 
 
@@ -33,24 +33,44 @@ class Tsc(WarmChecker):
     languages = frozenset({"typescript", "typescriptreact", "javascript", "javascriptreact"})
     step = Step.TYPES
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
-        version = await asyncio.to_thread(self._version)
-        if version and int(version.partition(".")[0]) < _OLDEST:
-            raise CheckerFailed(
-                f"TypeScript {version} has no language server that coderls speaks to.",
-                f"Install version {_OLDEST} or newer.",
-            )
-        return await super().ask(document, limit_s)
+    async def launch(self, folder: Path) -> TextServer:
+        old = await asyncio.to_thread(self._old_server)
+        if old is None:
+            return await super().launch(folder)
+        node = self.surroundings.find("node")
+        if node is None:
+            raise CheckerFailed("This version of TypeScript runs in Node, which was not found.", "Put node on PATH.")
+        return await TsServer.launch(
+            [str(node), str(old), *ARGUMENTS],
+            folder=folder,
+            environment=self.surroundings.environment(),
+            limit_s=START_S,
+        )
 
-    def _version(self) -> str:
-        """What the package around the program says of itself; "" where it is laid out in another way."""
-        package = Path(os.path.realpath(self.program)).parent.parent / "package.json"
-        try:
-            facts = json.loads(package.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return ""
-        version = str(facts.get("version", "")) if facts.get("name") == "typescript" else ""
-        return version if version.partition(".")[0].isdecimal() else ""
+    def _old_server(self) -> Path | None:
+        """`tsserver.js` of the package that the program belongs to; None where that has none, from version 7 on."""
+        for package in self._packages():
+            try:
+                facts = json.loads((package / "package.json").read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            server = package / "lib" / "tsserver.js"
+            if isinstance(facts, dict) and facts.get("name") == "typescript":
+                return server if server.is_file() else None
+        return None
+
+    def _packages(self) -> Iterator[Path]:
+        """Where the package may lie: behind the link that npm makes, or beside the script that others make."""
+        real = Path(os.path.realpath(self.program))
+        beside = self.program.parent
+        for package in (
+            real.parent.parent,  # bin/tsc of it
+            beside.parent / "typescript",  # node_modules/.bin
+            beside / "node_modules" / "typescript",  # npm's global folder on Windows
+            beside.parent / "lib" / "node_modules" / "typescript",  # and elsewhere
+        ):
+            if self.surroundings.trusted or not self.surroundings.holds(package):
+                yield package
 
     def command(self) -> list[str]:
         return [str(self.program), "--lsp", "--stdio"]
@@ -58,7 +78,7 @@ class Tsc(WarmChecker):
     def configure(self, section: str) -> Any:
         return {}
 
-    async def report(self, found: list[dict[str, Any]], document: Document, server: LanguageServer) -> Report:
+    async def report(self, found: list[dict[str, Any]], document: Document, server: TextServer) -> Report:
         report = await super().report(found, document, server)
         fixes = await fixes_of(found, document, self.uri_of(document), server, self.name)
         return replace(report, fixes=(*fixes, *spelled(report.diagnostics)))

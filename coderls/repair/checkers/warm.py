@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from coderls.document import Document, Edit
 from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report
 from coderls.repair.checkers.command import CommandChecker, home_of
-from coderls.repair.checkers.langserver import LanguageServer
+from coderls.repair.checkers.langserver import LanguageServer, TextServer
 from coderls.repair.checkers.places import Places
 from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repair.diagnostic import Diagnostic, Severity
 
 #: Without a question for so long the server leaves: it holds some hundred megabytes.
 IDLE_S = 600.0
-_START_S = 60.0
+START_S = 60.0
 
 
 class WarmChecker(CommandChecker):
@@ -27,7 +28,7 @@ class WarmChecker(CommandChecker):
 
     def __init__(self, program: Path, surroundings: Surroundings) -> None:
         super().__init__(program, surroundings)
-        self._server: LanguageServer | None = None
+        self._server: TextServer | None = None
         self._turn = asyncio.Lock()
         self._leave: asyncio.TimerHandle | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -40,13 +41,14 @@ class WarmChecker(CommandChecker):
     def configure(self, section: str) -> Any:
         """The settings of one section that the server asks for."""
 
-    async def ask(self, document: Document, limit_s: float) -> Report:
+    async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         """Open the text in the server and read what it says."""
         async with self._turn:
             server = await self._ready(document)
             try:
                 uri = self.uri_of(document)
-                found = await server.diagnostics(uri, document.language_id, document.text, limit_s)
+                mine = [one for one in others if one.language_id in self.languages]
+                found = await server.diagnostics(uri, document.language_id, document.text, limit_s, mine)
                 return await self.report(found, document, server)
             except BaseException:  # it hangs, it died, or the answer to this question is still to come
                 await self._stop()
@@ -54,7 +56,7 @@ class WarmChecker(CommandChecker):
             finally:
                 self._rest()
 
-    async def report(self, found: list[dict[str, Any]], document: Document, server: LanguageServer) -> Report:
+    async def report(self, found: list[dict[str, Any]], document: Document, server: TextServer) -> Report:
         """What the server said, as a report."""
         places = Places(document.text, "utf-16")
         diagnostics = tuple(diagnostic_of(one, places, self.name) for one in found)
@@ -77,21 +79,25 @@ class WarmChecker(CommandChecker):
         async with self._turn:
             await self._stop()
 
-    async def _ready(self, document: Document) -> LanguageServer:
+    async def _ready(self, document: Document) -> TextServer:
         if self._leave is not None:
             self._leave.cancel()
             self._leave = None
         if self._server is not None and not self._server.alive:
             await self._stop()
         if self._server is None:
-            self._server = await LanguageServer.launch(
-                self.command(),
-                folder=home_of(document, self.surroundings),
-                environment=self.surroundings.environment(),
-                configure=self.configure,
-                limit_s=_START_S,
-            )
+            self._server = await self.launch(home_of(document, self.surroundings))
         return self._server
+
+    async def launch(self, folder: Path) -> TextServer:
+        """Start the server on a folder, and wait until it is ready. Raises CheckerFailed."""
+        return await LanguageServer.launch(
+            self.command(),
+            folder=folder,
+            environment=self.surroundings.environment(),
+            configure=self.configure,
+            limit_s=START_S,
+        )
 
     async def _stop(self) -> None:
         server, self._server = self._server, None
@@ -138,7 +144,7 @@ def fix_of(action: dict[str, Any], uri: str, diagnostic: Diagnostic, places: Pla
 
 
 async def fixes_of(
-    found: list[dict[str, Any]], document: Document, uri: str, server: LanguageServer, source: str
+    found: list[dict[str, Any]], document: Document, uri: str, server: TextServer, source: str
 ) -> tuple[Fix, ...]:
     """What a server offers against each of its errors and warnings, asked for in half a second altogether."""
     places = Places(document.text, "utf-16")

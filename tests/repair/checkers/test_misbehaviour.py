@@ -189,12 +189,19 @@ async def test_nothing_is_proved_by_a_checker_that_fails(tmp_path: Path) -> None
     assert "ruff was left out" in verdict.evidence[0]
 
 
-async def test_a_typescript_that_is_too_old_says_so(tmp_path: Path) -> None:
-    package = tmp_path / "node_modules" / "typescript"
-    (package / "bin").mkdir(parents=True)
+@pytest.mark.parametrize("body", ["sys.exit(70)", *(f"sys.stdout.buffer.write(b'{said}')" for said in GARBAGE)])
+async def test_an_old_typescript_that_misbehaves(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "lib" / "typescript"
+    for name in ("bin/tsc", "lib/tsserver.js"):
+        (package / name).parent.mkdir(parents=True)
+        (package / name).touch()
     (package / "package.json").write_text('{"name": "typescript", "version": "5.9.3"}', encoding="utf-8")
-    checker = Tsc(program(package / "bin", "sys.exit(1)"), Surroundings.of(tmp_path, trusted=True))
+    node = program(tmp_path, body).rename(tmp_path / "node")
+    monkeypatch.setenv("PATH", str(node.parent))
+    checker = Tsc(package / "bin" / "tsc", Surroundings.of(None, trusted=False))
     found = await checker.check(document(tmp_path, Tsc))
-    assert found.failed == (
-        "TypeScript 5.9.3 has no language server that coderls speaks to. Install version 7 or newer."
-    )
+    assert "tsserver ended" in (found.failed or "")
+    monkeypatch.setenv("PATH", str(package))
+    checker = Tsc(package / "bin" / "tsc", Surroundings.of(None, trusted=False))
+    if checker.surroundings.find("node") is None:
+        assert "runs in Node" in ((await checker.check(document(tmp_path, Tsc))).failed or "")
