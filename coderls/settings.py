@@ -6,9 +6,11 @@ A bad option is never fatal: it is reported as a `Problem` that names it, and it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from coderls.option import Option, delay, flag, gigabytes, one_of, seconds, text, texts, url, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,111 +118,6 @@ class Problem:
         return f"{self.what}; {self.instead}." if self.instead else f"{self.what}."
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Turns a raw value into a setting, or raises ValueError with the end of the sentence "it must be ...".
-
-    `schema` says the same in JSON Schema, for editors that help with writing settings.
-    """
-
-    schema: Mapping[str, Any]
-    read: Callable[[Any], Any]
-
-    def __call__(self, value: Any) -> Any:
-        return self.read(value)
-
-
-def _check(**schema: Any) -> Callable[[Callable[[Any], Any]], Check]:
-    return lambda read: Check(schema, read)
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option: `section.name`, what it is for, and the check that a value has to pass."""
-
-    key: str
-    help: str
-    check: Check
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether an editor must not take it from a project's own settings: it chooses what runs, or who is asked."""
-        return self.key.partition(".")[0] in _GUARDED
-
-
-@_check(type="string")
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a string")
-    return value
-
-
-@_check(type="boolean")
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _one_of(*choices: str) -> Check:
-    @_check(type="string", enum=list(choices))
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError("one of " + ", ".join(choices))
-        return str(value)
-
-    return check
-
-
-def _whole(low: int, high: int) -> Check:
-    @_check(type="integer", minimum=low, maximum=high)
-    def check(value: Any) -> int:
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # JSON clients send 64.0 for 64
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-@_check(type=["integer", "string"], pattern="^auto$", minimum=0, maximum=5000)
-def _delay(value: Any) -> int | None:
-    try:
-        delay: int | None = None if value in ("auto", None) else _whole(0, 5000)(value)
-    except ValueError as error:
-        raise ValueError(f"`auto` or {error}") from None
-    return delay
-
-
-@_check(type="array", items={"type": "string", "minLength": 1})
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item for item in value):
-        raise ValueError("a list of strings")
-    return tuple(value)
-
-
-@_check(type="number", minimum=0)
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise ValueError("a number of seconds, 0 or more")
-    return float(value)
-
-
-@_check(type="number", minimum=0)
-def _gigabytes(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
-        raise ValueError("a number of gigabytes, 0 or more")
-    return float(value)
-
-
-@_check(type="string", pattern="^$|^(https?://|unix:)")
-def _url(value: Any) -> str:
-    if not isinstance(value, str) or (value and not value.startswith(("http://", "https://", "unix:"))):
-        raise ValueError("an address that begins with http://, https:// or unix:")
-    return value.rstrip("/")
-
-
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 WEIGHTS = ("auto", "bfloat16", "int8", "int4")
@@ -230,117 +127,115 @@ SPECULATION = ("auto", "off")
 BATTERY = ("auto", "off")
 
 OPTIONS: tuple[Option, ...] = (
-    Option("engine.model", "model name (`coderls models list`) or directory", _text),
-    Option("engine.url", "address of another OpenAI-compatible engine; empty: coderls runs its own", _url),
-    Option("engine.token", "bearer token for `engine.url`", _text),
-    Option("engine.device", "`auto`, `cpu`, `cuda` (NVIDIA and ROCm) or `mps` (Apple)", _one_of(*DEVICES)),
-    Option("engine.dtype", "`auto`, `bfloat16`, `float16` (cards only) or `float32`", _one_of(*DTYPES)),
+    Option("engine.model", "model name (`coderls models list`) or directory", text),
+    Option("engine.url", "address of another OpenAI-compatible engine; empty: coderls runs its own", url),
+    Option("engine.token", "bearer token for `engine.url`", text),
+    Option("engine.device", "`auto`, `cpu`, `cuda` (NVIDIA and ROCm) or `mps` (Apple)", one_of(*DEVICES)),
+    Option("engine.dtype", "`auto`, `bfloat16`, `float16` (cards only) or `float32`", one_of(*DTYPES)),
     Option(
         "engine.weights",
         "`auto`, `bfloat16`, `int8` or `int4`: fewer bits are faster, and less exact",
-        _one_of(*WEIGHTS),
+        one_of(*WEIGHTS),
     ),
-    Option("engine.kv_cache", "`auto`: exact; `int8` or `fp8`: twice the context in a memory", _one_of(*KV_CACHES)),
+    Option("engine.kv_cache", "`auto`: exact; `int8` or `fp8`: twice the context in a memory", one_of(*KV_CACHES)),
     Option(
         "engine.native",
         "`auto`: kernels compiled for this machine (C++ for a processor, Triton for a card); `off`: PyTorch's own",
-        _one_of(*NATIVE),
+        one_of(*NATIVE),
     ),
-    Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", _whole(0, 1024)),
+    Option("engine.threads", "processor threads for the engine; 0: as many as there are cores", whole(0, 1024)),
     Option(
-        "engine.context_length", "longest prompt with its output, in tokens; 0: what memory allows", _whole(0, 1 << 20)
+        "engine.context_length", "longest prompt with its output, in tokens; 0: what memory allows", whole(0, 1 << 20)
     ),
-    Option("engine.memory_gb", "memory that the engine may take on the processor, in GB; 0: what is free", _gigabytes),
-    Option("engine.gpu_memory_gb", "memory that it may take on a card, in GB; 0: what is free", _gigabytes),
+    Option("engine.memory_gb", "memory that the engine may take on the processor, in GB; 0: what is free", gigabytes),
+    Option("engine.gpu_memory_gb", "memory that it may take on a card, in GB; 0: what is free", gigabytes),
     Option(
         "engine.speculation",
         "`auto`: guess tokens and verify several in one run where that is faster, which changes no answer; `off`",
-        _one_of(*SPECULATION),
+        one_of(*SPECULATION),
     ),
     Option(
-        "engine.draft_model", "smaller model of the same family that guesses too (0.5B for 7B, say); empty: none", _text
+        "engine.draft_model", "smaller model of the same family that guesses too (0.5B for 7B, say); empty: none", text
     ),
     Option(
         "engine.battery",
         "`auto`: on battery half the threads for prompts, no guessed tokens, and no work that nobody waits for; `off`",
-        _one_of(*BATTERY),
+        one_of(*BATTERY),
     ),
-    Option("engine.idle_exit_s", "the engine leaves after so many seconds without a request; 0: never", _seconds),
-    Option("completion.enabled", "offer completions at all", _flag),
-    Option("completion.max_tokens", "longest completion, in tokens", _whole(1, 4096)),
-    Option("completion.multiline", "`auto` (by the syntax), `never` or `always`", _one_of("auto", "never", "always")),
+    Option("engine.idle_exit_s", "the engine leaves after so many seconds without a request; 0: never", seconds),
+    Option("completion.enabled", "offer completions at all", flag),
+    Option("completion.max_tokens", "longest completion, in tokens", whole(1, 4096)),
+    Option("completion.multiline", "`auto` (by the syntax), `never` or `always`", one_of("auto", "never", "always")),
     Option(
         "completion.debounce_ms",
         "milliseconds from a keystroke to its automatic request; `auto`: by your typing, and longer after rejections",
-        _delay,
+        delay,
     ),
-    Option("completion.in_comments", "complete in comments without being asked by a key", _flag),
-    Option("completion.in_strings", "complete in strings without being asked by a key", _flag),
-    Option("completion.exclude", "files in which nothing is ever completed, as globs: `*.min.js`, `docs/**`", _texts),
-    Option("completion.alternatives", "how many different completions to offer when asked by a key", _whole(1, 8)),
-    Option("completion.exclude_languages", "languages in which nothing is ever completed: `markdown`", _texts),
-    Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", _whole(0, 131072)),
-    Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", _whole(0, 131072)),
+    Option("completion.in_comments", "complete in comments without being asked by a key", flag),
+    Option("completion.in_strings", "complete in strings without being asked by a key", flag),
+    Option("completion.exclude", "files in which nothing is ever completed, as globs: `*.min.js`, `docs/**`", texts),
+    Option("completion.alternatives", "how many different completions to offer when asked by a key", whole(1, 8)),
+    Option("completion.exclude_languages", "languages in which nothing is ever completed: `markdown`", texts),
+    Option("completion.prefix_tokens", "tokens before the cursor; 0: chosen for the engine", whole(0, 131072)),
+    Option("completion.suffix_tokens", "tokens after the cursor; 0: chosen for the engine", whole(0, 131072)),
     Option(
         "completion.anchored",
         "what is typed goes after the middle mark, and a key moves no suffix: `auto` (by the model), `on`, `off`",
-        _one_of("auto", "on", "off"),
+        one_of("auto", "on", "off"),
     ),
     Option(
         "completion.min_worth",
         "`auto`: answers that the model itself thinks unlikely are not shown unasked (measured by model); `off`",
-        _one_of("auto", "off"),
+        one_of("auto", "off"),
     ),
     Option(
         "completion.deadline_ms",
         "a longer answer shows its whole lines first, and the rest with the next key; 0: wait for all of it",
-        _whole(0, 60_000),
+        whole(0, 60_000),
     ),
     Option(
         "completion.ahead",
         "`auto`: once a completion is shown, make ready what follows if it is accepted (not on battery); `off`",
-        _one_of("auto", "off"),
+        one_of("auto", "off"),
     ),
-    Option("context.enabled", "put definitions from other files of the repository into the prompt", _flag),
-    Option("context.tokens", "tokens for them; 0: chosen for the engine", _whole(0, 131072)),
+    Option("context.enabled", "put definitions from other files of the repository into the prompt", flag),
+    Option("context.tokens", "tokens for them; 0: chosen for the engine", whole(0, 131072)),
     Option(
         "context.layout",
         "where they go: `before` the current file, or `after-suffix` (the layout of Qwen's published scores)",
-        _one_of("before", "after-suffix"),
+        one_of("before", "after-suffix"),
     ),
-    Option("repair.enabled", "offer verified fixes as code actions", _flag),
-    Option("repair.checkers", "checkers to ask, by name; empty: all that are found", _texts),
+    Option("repair.enabled", "offer verified fixes as code actions", flag),
+    Option("repair.checkers", "checkers to ask, by name; empty: all that are found", texts),
     Option(
         "repair.diagnostics",
         "`off`, or `onSave`: show what the checkers that coderls runs complain about, where no other server does",
-        _one_of("off", "onSave"),
+        one_of("off", "onSave"),
     ),
-    Option("repair.when_idle", "look for fixes before they are asked for, while you rest", _flag),
-    Option("repair.unverified", "offer what could not be verified, too, and say so", _flag),
+    Option("repair.when_idle", "look for fixes before they are asked for, while you rest", flag),
+    Option("repair.unverified", "offer what could not be verified, too, and say so", flag),
     Option(
         "repair.deadline_s",
         "looking for one fix begins nothing new after so many seconds; what runs then is waited for",
-        _whole(1, 3600),
+        whole(1, 3600),
     ),
     Option(
         "repair.test_command",
         "command that runs a test, `{test}` is the nearest test file: `python -m pytest {test}`; trusted folders only",
-        _text,
+        text,
     ),
     Option(
         "repair.chat",
         "`auto`: ask the model in its chat form if its name says instruct or chat; `on`: always; `off`: never",
-        _one_of("auto", "on", "off"),
+        one_of("auto", "on", "off"),
     ),
-    Option("repair.url", "address of an OpenAI-compatible chat engine for repairs; empty: `engine.*` is asked", _url),
-    Option("repair.token", "bearer token for `repair.url`", _text),
-    Option("repair.model", "name of the chat model at `repair.url`; empty: the first that it lists", _text),
-    Option("stats.enabled", "count on this machine, without any text, what became of completions", _flag),
+    Option("repair.url", "address of an OpenAI-compatible chat engine for repairs; empty: `engine.*` is asked", url),
+    Option("repair.token", "bearer token for `repair.url`", text),
+    Option("repair.model", "name of the chat model at `repair.url`; empty: the first that it lists", text),
+    Option("stats.enabled", "count on this machine, without any text, what became of completions", flag),
 )
 
 
-#: Sections that no project may set. Here nothing can tell where a value came from: an editor's client has to.
-_GUARDED = ("engine", "repair")
 #: Never repeated in a message or a log.
 _SECRET = ("engine.token", "repair.token")
 #: Sections that belong to the editor's own client (`coderls.trace.server` of VS Code), not to us.

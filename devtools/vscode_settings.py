@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coderls.settings import OPTIONS, Option, Settings
+from coderls.option import Option
+from coderls.settings import OPTIONS, Settings
 
 MANIFEST = Path(__file__).resolve().parent.parent / "editors" / "vscode" / "package.json"
 #: The group in package.json that is the extension's own.
