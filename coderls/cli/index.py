@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coderls.cli.progress import Progress
-from coderls.cli.target import workspace_of
+from coderls.cli.target import project_of, workspace_of
 from coderls.errors import WorkspaceError
 from coderls.paths import cache_dir
 from coderls.repo_context.index import RepositoryIndex
@@ -34,7 +34,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build and print; exit code 1 when --why names a file that is not in the index. Raises WorkspaceError."""
-    folder = args.folder or workspace_of((args.why or Path("x")).absolute())
+    # A file in no project is asked about where the user is: nobody wants an index of /etc.
+    folder = args.folder or (project_of(args.why) if args.why else None) or workspace_of(Path("x"))
     folder = folder.absolute()
     if not folder.is_dir():
         raise WorkspaceError(f"{folder} is no folder.", "Name the folder of a project.")

@@ -105,5 +105,10 @@ def offset_of(document: Document, target: Target) -> int:
 
 def workspace_of(path: Path, marks: Sequence[str] = ROOT_MARKS) -> Path:
     """The nearest folder at or above the file that looks like the top of a project; else the file's own folder."""
-    folder = path.absolute().parent
-    return next((up for up in (folder, *folder.parents) if any((up / mark).exists() for mark in marks)), folder)
+    return project_of(path, marks) or path.absolute().parent
+
+
+def project_of(path: Path, marks: Sequence[str] = ROOT_MARKS) -> Path | None:
+    """The nearest folder at or above the file that looks like the top of a project; None without one."""
+    above = path.absolute().parents
+    return next((folder for folder in above if any((folder / mark).exists() for mark in marks)), None)

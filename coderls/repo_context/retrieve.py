@@ -77,7 +77,7 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
     line = document.line_of(offset)
     around = look_around(document.text, offset)
     whole = query.view.whole if query.view else WholeText()
-    shares_lines = cache(partial(usages.shares_lines, lines=whole.telling(document.text)))
+    shares_lines = cache(partial(usages.shares_lines, own=whole.lines(document.text)))
     by_signature = copies_of(own.definitions, shelf, shares_lines)
 
     def is_copied_code(path: str) -> bool:

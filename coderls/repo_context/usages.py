@@ -37,6 +37,8 @@ _MIN_SCORE = 0.3
 _TELLING = 15
 _COPY = 0.5
 _PART = 0.8
+#: In files with fewer telling lines all lines count: so many, and such a share of the other file's, make a copy.
+_FEW, _LEAST, _MOST = 8, 3, 0.6
 #: A window with fewer lines of code shows nothing.
 _MIN_LINES = 4
 #: In a project with fewer windows everything is like everything.
@@ -142,11 +144,19 @@ class Usages:
                 break
         return found
 
-    def shares_lines(self, path: str, lines: Set[str]) -> bool:
-        """Whether half of the open file's `telling_lines` stand in `path` too, or nearly all of that file in it."""
+    def shares_lines(self, path: str, own: OwnLines) -> bool:
+        """Whether half of the open file's telling lines stand in `path` too, or nearly all of that file in it.
+
+        Of a file with few of them all lines count: nearly all have to be there, and be most of what is there.
+        """
         theirs = self._telling(path)
-        shared = len(theirs & lines)
-        return shared >= max(3, _COPY * len(lines)) or shared >= max(8, _PART * len(theirs))
+        shared = len(theirs & own.telling)
+        if shared >= max(3, _COPY * len(own.telling)) or shared >= max(8, _PART * len(theirs)):
+            return True
+        if not own.rows:
+            return False
+        rows = distinct(self._rows(path))
+        return len(rows & own.rows) >= max(_LEAST, _PART * len(own.rows), _MOST * len(rows))
 
     def _telling(self, path: str) -> frozenset[str]:
         rows = self._rows(path)
@@ -198,6 +208,26 @@ class Usages:
             except Exception:  # one strange file must not end the worker
                 logger.exception("A file could not be taken into the index of windows.")
             time.sleep(_YIELD_S)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLines:
+    """Lines of the open file by which copies of it are known: the `telling_lines`; all `rows`, where those are few."""
+
+    telling: Set[str]
+    rows: Set[str] = frozenset()
+
+    @classmethod
+    def of(cls, text: str) -> OwnLines:
+        """Those of a text."""
+        rows = text.split("\n")
+        telling = telling_lines(rows)
+        return cls(telling, distinct(rows) if len(telling) < _FEW else frozenset())
+
+
+def distinct(rows: Sequence[str]) -> frozenset[str]:
+    """All lines, each once and without its indentation, but for empty ones."""
+    return frozenset(map(str.strip, rows)) - {""}
 
 
 def telling_lines(rows: Sequence[str]) -> frozenset[str]:

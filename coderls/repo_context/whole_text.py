@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from coderls.repo_context.languages.language import Import
 from coderls.repo_context.outline import Outline
-from coderls.repo_context.usages import telling_lines
+from coderls.repo_context.usages import OwnLines
 
 #: More names that nothing uses are a list of names for others, as packages have.
 _MAX_IDLE = 12
@@ -22,19 +22,19 @@ class WholeText:
     """What was found in the first version of a document that was asked about: see `View.whole`."""
 
     def __init__(self) -> None:
-        self._telling: frozenset[str] | None = None
+        self._lines: OwnLines | None = None
         self._idle: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def find(self, text: str, own: Outline) -> None:
         """Find all now, so that no question waits for it."""
-        self.telling(text)
+        self.lines(text)
         self.idle(text, own)
 
-    def telling(self, text: str) -> frozenset[str]:
-        """The `telling_lines` of the document. It tells copies, which few changed lines do not make or unmake."""
-        if self._telling is None:
-            self._telling = telling_lines(text.split("\n"))
-        return self._telling
+    def lines(self, text: str) -> OwnLines:
+        """The document's lines that tell copies of it, which few changed lines do not make or unmake."""
+        if self._lines is None:
+            self._lines = OwnLines.of(text)
+        return self._lines
 
     def idle(self, text: str, own: Outline) -> dict[str, float]:
         """Imported names and declared attributes that are not used yet, each with its share of the chance.

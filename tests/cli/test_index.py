@@ -63,6 +63,18 @@ def test_why(repo: Path, capsys: pytest.CaptureFixture[str], name: str, code: in
     assert json.loads(capsys.readouterr().out)["indexed"] == (code == 0)
 
 
+def test_why_of_a_file_in_no_project_reads_the_project_around_us_and_not_its_folder(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    write(tmp_path / "elsewhere", {"other.py": "x = 1\n"})
+    monkeypatch.chdir(repo)
+    assert main(["index", "--why", str(tmp_path / "elsewhere" / "other.py")]) == 1
+    shown = capsys.readouterr()
+    assert "other.py is not in the index: outside of the workspace folders" in shown.out
+    assert "reading repo" in shown.err
+    assert not database_path(cache_dir() / "index", tmp_path / "elsewhere").exists()
+
+
 def test_rebuild_forgets_what_was_kept(repo: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["index", str(repo)]) == 0
     database = database_path(cache_dir() / "index", repo)

@@ -13,6 +13,7 @@ from coderls.repo_context.receivers import class_names
 from coderls.repo_context.recent import Recent, Region
 from coderls.repo_context.surroundings import look_around
 from coderls.repo_context.twins import is_test, twins_of
+from coderls.repo_context.usages import OwnLines, Usages
 from coderls.repo_context.whole_text import WholeText
 from coderls.repo_context.windows import Windows
 from tests.repo_context.repository import ask, check, open_document, show, write
@@ -202,6 +203,34 @@ def test_a_stale_copy_of_the_open_file_is_never_shown(tmp_path: Path):
     hidden = "def steps():\n" + text.replace("result_20 = compute_step(result_19)", "$0")
     assert all("main.py" not in snippet.path for snippet in ask(index, tmp_path, "main.py", hidden))
     index.close()
+
+
+def test_a_stale_copy_of_a_file_with_few_lines_is_never_shown(tmp_path: Path):
+    whole = (
+        'import { Subscriber } from "./subscriber";\n\nexport interface Operator<T, R> {\n'
+        "  call(subscriber: Subscriber<R>, source: any): void;\n}\n"
+    )
+    others = {f"src/used{n}.ts": f'import {{ Operator }} from "./operator";\n\nclass Used{n} {{}}\n' for n in range(30)}
+    write(
+        tmp_path, {**others, "old/src/operator.ts": whole + "\n", "src/subscriber.ts": "export class Subscriber {}\n"}
+    )
+    index = RepositoryIndex([tmp_path], keep=False)
+    index.build()
+    assert index.settle(30)
+    found = ask(
+        index, tmp_path, "src/operator.ts", whole.replace("call(subscriber: Subscriber<R>, source: any): void;", "$0")
+    )
+    assert "class Subscriber" in show(found)
+    assert all("operator.ts" not in snippet.path for snippet in found)
+    index.close()
+
+
+def test_few_lines_that_stand_in_a_long_file_make_no_copy_of_it():
+    own = OwnLines.of("import a\n\nlogger = logging.getLogger(__name__)\nLEVEL = 3\n")
+    long = "import a\n\nlogger = logging.getLogger(__name__)\nLEVEL = 3\n" + "def more(): ...\ny = 2\nz = 3\n"
+    usages = Usages({"long.py": long, "copy.py": long[:60]}.get)
+    assert not usages.shares_lines("long.py", own)
+    assert usages.shares_lines("copy.py", own)
 
 
 def test_pieces_tell_lines_retriever_score_and_tokens_within_the_budget(tmp_path: Path):
