@@ -191,13 +191,16 @@ def _completion(
 ) -> Completion | None:
     if judged.checked is None:
         return None
-    prompt_tokens = answer.usage.prompt_tokens or sum(part.tokens for part in question.prompt.parts)
+    prompt = question.prompt
+    prompt_tokens = answer.usage.prompt_tokens or sum(part.tokens for part in prompt.parts)
+    if question.behind and prompt.token_ids:  # completions are kept, and a backdrop is long
+        prompt = replace(prompt, token_ids=prompt.token_ids[question.behind :])
     return Completion(
         text=judged.checked.text,
         start=judged.checked.start,
         end=judged.checked.end,
         finish_reason=answer.finish_reason,
-        prompt=question.prompt,
+        prompt=prompt,
         usage=replace(answer.usage, prompt_tokens=prompt_tokens),
         timings=watch.timings(),
         logprob=answer.logprob,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from coderls.answer import AnswerCache, Engine
 from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import GenerationRequest, Health, Priority, Sampling
 from coderls.fim.anchor import Anchor
+from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
@@ -54,6 +56,7 @@ class CompletionRequest:
     that the answer may repeat, such as what was shown near by: an engine that speculates is faster with them, and says
     the same. `background`: nobody waits for it yet, so everything else goes first. `cells`: what stands in the earlier
     cells of a notebook. `anchor`: see `fim.anchor`; it is used where the settings and the template want it.
+    `backdrop`: what the engine has read and the prompt is to begin with; it refuses (`NOT_CACHED`) what it has no more.
     """
 
     document: Document
@@ -66,6 +69,7 @@ class CompletionRequest:
     background: bool = False
     cells: tuple[Snippet, ...] = ()
     anchor: Anchor | None = None
+    backdrop: Backdrop | None = None
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,15 @@ class Question:
     model: str
     marks: tuple[str, ...] = ()  # what ends an answer wherever it is written out
     least: float = float("-inf")
+    behind: int = 0  # tokens of the backdrop
 
     @property
     def key(self) -> tuple[GenerationRequest, Gap]:
-        """All that the answer depends on, and where it is cut."""
-        return self.asked, self.gap
+        """All that the answer depends on, and where it is cut. Keys are kept, so a backdrop is a number in them."""
+        if not self.behind:
+            return self.asked, self.gap
+        prompt = (hash(self.asked.prompt[: self.behind]), *map(int, self.asked.prompt[self.behind :]))
+        return replace(self.asked, prompt=prompt), self.gap
 
     def sampled(self, seed: int) -> Question:
         """The same, answered by a draw."""
@@ -128,17 +136,24 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     wanted = settings.completion.anchored
     anchor = request.anchor if wanted == "on" or (wanted == "auto" and fim.template.anchored) else None
     layout = settings.context.layout
-    prompt = build_prompt(document, offset, fim, budget, snippets=snippets, layout=layout, names=names, anchor=anchor)
+    build = partial(build_prompt, document, offset, fim, budget, snippets=snippets, layout=layout, names=names)
+    backdrop = request.backdrop if request.alternatives == 1 else None  # there may be one slot of its length
+    prompt = build(anchor=anchor, backdrop=backdrop)
+    if backdrop is not None and len(prompt.content) + settings.completion.max_tokens > backdrop.room:
+        backdrop, prompt = None, build(anchor=anchor)
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)
+    if backdrop is not None:
+        asked = replace(asked, room=backdrop.room, least_cached=len(backdrop.ids))
     if request.background:
         asked = replace(asked, priority=Priority.BACKGROUND)
     picky = not request.invoked and settings.completion.min_worth == "auto"
     least = (fim.template.min_logprob if picky else 0.0) or float("-inf")
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     marks = marks_in(fim, document.text)
-    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks, least)
+    behind = len(backdrop.ids) if backdrop else 0
+    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks, least, behind)
 
 
 def marks_in(fim: FimModel, text: str) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class ContextSettings:
     enabled: bool = True
     tokens: int = 0
     layout: str = "before"
+    whole: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,12 @@ OPTIONS: tuple[Option, ...] = (
         "context.layout",
         "where they go: `before` the current file, or `after-suffix` (the layout of Qwen's published scores)",
         one_of("before", "after-suffix"),
+    ),
+    Option(
+        "context.whole",
+        "as much of the repository as fits before all that, once the engine has read it: `auto` (fast engines), "
+        "`on`, `off`",
+        one_of("auto", "on", "off"),
     ),
     Option("repair.enabled", "offer verified fixes as code actions", flag),
     Option("repair.checkers", "checkers to ask, by name; empty: all that are found", texts),

@@ -2,7 +2,7 @@
 
 The protocol is OpenAI's completions API (https://platform.openai.com/docs/api-reference/completions)
 with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`, `drafts`,
-`exact`, `forced`.
+`exact`, `forced`, `room`, `least_cached`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ PROTOCOL_HEADER = "x-coderls-protocol"
 STOP_HEADER = "x-coderls-stop"
 #: Health's state, and an error code, of an engine on its way out: the client is to find or start another.
 LEAVING = "leaving"
+#: The HTTP status (Precondition Failed) of a request whose `least_cached` is not in the cache.
+NOT_CACHED = 412
 #: How much of `GenerationRequest.drafts` an engine of ours takes.
 MOST_DRAFTS = 16
 LONGEST_DRAFTS = 32_768  # characters of all drafts together
@@ -54,6 +56,9 @@ class GenerationRequest:
     `exact`: the same numbers each time on the same engine, whatever is in its cache and whoever else asks: the prompt
     is read anew in pieces of a fixed size, alone, and without drafts. Slower.
     `forced`: the output is these tokens, to learn their log-probabilities; `max_tokens` counts for nothing then.
+    `room`: so many tokens at least are to fit where this one is kept, since longer requests will go on from it.
+    `least_cached`: refused at once (`NOT_CACHED`) unless so many tokens of the prompt are in the cache: who asks has a
+    shorter question ready.
     """
 
     prompt: tuple[int, ...] | str
@@ -68,6 +73,8 @@ class GenerationRequest:
     drafts: tuple[str, ...] = ()
     exact: bool = False
     forced: tuple[int, ...] = ()
+    room: int = 0
+    least_cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,11 @@ class KvSlots:
         """Whether a slot with room for `room` tokens is free."""
         return any(not slot.in_use and slot.length >= room for slot in self._slots)
 
+    def cached(self, tokens: Sequence[int], *, long: bool) -> int:
+        """How many of `tokens` a request for them would find, but for the last, which is always computed."""
+        wanted = list(tokens[:-1])
+        return max((common_prefix(slot.tokens, wanted) for slot in self._slots if slot.long == long), default=0)
+
     def acquire(
         self, tokens: Sequence[int], room: int, *, long: bool = False, fresh: bool = False, spares: bool = False
     ) -> Grant | None:

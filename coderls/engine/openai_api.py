@@ -180,6 +180,8 @@ def _asked(fields: Fields, prompt: tuple[int, ...] | str, max_tokens: int | None
         drafts=fields.drafts(),
         exact=fields.flag("exact"),
         forced=fields.ids("forced"),
+        room=fields.whole("room", 0, 1 << 20, 0) or 0,
+        least_cached=fields.whole("least_cached", 0, 1 << 20, 0) or 0,
     )
     usage = bool((options or {}).get("include_usage"))
     # vLLM's name for counts in every event: a client that stops a generation early has them all the same.

@@ -22,6 +22,8 @@ def completion_body(request: GenerationRequest, model: str, *, user: str) -> dic
             "drafts": _fitting(request.drafts) or None,
             "exact": request.exact or None,
             "forced": list(request.forced) or None,
+            "room": request.room or None,
+            "least_cached": request.least_cached or None,
             "user": user,
         }
         body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too

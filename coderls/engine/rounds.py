@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from coderls.engine.api import Sampling
+from coderls.engine.api import NOT_CACHED, Sampling
 from coderls.engine.draft_lengths import LONGEST_DRAFT, POINTS, Costs
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.healing import HealingIndex
@@ -139,7 +139,11 @@ class Rounds:
         seed = request.sampling.seed
         first_seed = random.getrandbits(48) if seed is None else seed
         job.open = request.n
-        room = len(job.prompt) + request.max_tokens
+        room = max(len(job.prompt) + request.max_tokens, request.room)
+        long = 0 < self._info.plain_context < room
+        if request.least_cached and self.scheduler.slots.cached(job.prompt, long=long) < request.least_cached:
+            self._fail(job, RequestRefused("Less of the prompt is in the cache than was asked for.", "", NOT_CACHED))
+            return
         expected: list[list[int]] = []
         if self._speculates and request.max_tokens > 1:
             expected = [self._tokenizer.encode(request.required_prefix + text) for text in request.drafts]
@@ -151,7 +155,7 @@ class Rounds:
                 request.priority,
                 samples=request.max_tokens > 0,
                 client=job.client,
-                long=0 < self._info.plain_context < room,
+                long=long,
                 exact=len(job.prompt) if request.exact else 0,
                 spares=bool(request.forced),
             )

@@ -26,7 +26,7 @@ from coderls.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-FEATURES = ("required_prefix", "priority", "token_ids", "drafts", "exact", "forced")
+FEATURES = ("required_prefix", "priority", "token_ids", "drafts", "exact", "forced", "least_cached")
 LONGEST_QUEUE = 256
 
 Report = Callable[[str, str, float], None]  # state, detail, fraction
@@ -139,10 +139,10 @@ class Worker:
         limit, sent = self.context_length, len(job.prompt)
         if not sent:
             raise RequestRefused("The prompt is empty.", "Send at least one token.")
-        if sent + job.request.max_tokens > limit:
+        if max(sent + job.request.max_tokens, job.request.room) > limit:
+            more = max(job.request.max_tokens, job.request.room - sent)
             raise RequestRefused(
-                f"The context of this model is {limit} tokens; the prompt has {sent} and "
-                f"{job.request.max_tokens} more were asked for.",
+                f"The context of this model is {limit} tokens; the prompt has {sent} and {more} more were asked for.",
                 "Send a shorter prompt or ask for fewer tokens.",
             )
         vocabulary = self._info.vocab_size

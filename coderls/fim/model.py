@@ -13,6 +13,10 @@ from coderls.tokenizer import Tokenizer
 COLD_PROMPT_S = 0.5
 #: Below this a prefix says too little, whatever the machine.
 LEAST_TOKENS = 400
+#: Engines that read so many tokens in a second may be given a backdrop unasked, of at most so many seconds' reading.
+BACKDROP_SPEED, BACKDROP_S = 4_000.0, 30.0
+#: A smaller backdrop is not worth its while, and so much of the engine's context stays free (tokens).
+LEAST_BACKDROP, FREE = 2_000, 128
 #: Characters in a token of code: low, so that an estimate is rather too high than too low.
 _CHARACTERS_PER_TOKEN = 3
 #: Characters of a text of which only few are kept in the cache.
@@ -40,6 +44,14 @@ class FimModel:
         if self.tokenizer is None:
             return -(-len(text.encode("utf-8", "replace")) // _CHARACTERS_PER_TOKEN)
         return len(self.encode(text))
+
+    @property
+    def takes_backdrop(self) -> bool:
+        """Whether a text can stand before all of a prompt and stay in the engine's cache: nothing that changes with
+        the cursor comes before it, and the engine says at once when it has it no more."""
+        template = self.template
+        first = template.repository == "tokens" or (template.repository == "comments" and not template.suffix_first)
+        return first and self.tokenizer is not None and "least_cached" in self.features
 
     @property
     def exact(self) -> bool:
@@ -106,6 +118,28 @@ def budgets(model: FimModel, completion: CompletionSettings, context: ContextSet
         chosen["prefix"] += chosen.pop("context") if "prefix" not in fixed else 0
         chosen["context"] = 0
     return Budgets(**chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class BackdropPlan:
+    """`tokens` for a backdrop, and the `room` that it and any prompt behind it take with their answer."""
+
+    tokens: int
+    room: int
+
+
+def backdrop_plan(model: FimModel, completion: CompletionSettings, context: ContextSettings) -> BackdropPlan | None:
+    """How much of the repository may stand before all else, once the engine has it in its cache; None for nothing."""
+    wanted = context.enabled and context.whole != "off" and context.layout == "before"
+    fast = model.prefill_tokens_per_s >= BACKDROP_SPEED
+    if not wanted or not model.takes_backdrop or not (fast or context.whole == "on"):
+        return None
+    budget = budgets(model, completion, context)
+    rest = budget.prefix + budget.suffix + budget.context + completion.max_tokens + 2 * FREE
+    length = model.context_length or model.template.context_length
+    seconds = BACKDROP_S if context.whole == "auto" else 10 * BACKDROP_S
+    tokens = min(length - rest, int(model.prefill_tokens_per_s * seconds) or length)
+    return BackdropPlan(tokens, tokens + rest) if tokens >= LEAST_BACKDROP else None
 
 
 def _shrink(chosen: dict[str, int], names: list[str], limit: int) -> None:

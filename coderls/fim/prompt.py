@@ -12,27 +12,14 @@ from dataclasses import dataclass
 
 from coderls.document import Document, Snippet
 from coderls.fim.anchor import Anchor
+from coderls.fim.backdrop import Backdrop, Part
 from coderls.fim.languages import comment
-from coderls.fim.model import Budgets, FimModel
+from coderls.fim.model import FREE, BackdropPlan, Budgets, FimModel
 from coderls.fim.templates import FimTemplate
 from coderls.fim.window import window
 
 #: At most so many tokens of blanks or of one word are taken back before the cursor.
 _MOST_HEALED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Where text of a prompt came from. `kind`: "prefix", "suffix", "typed" (since an anchor), or a snippet's `source`.
-
-    Lines count from 0; `end_line` is the first line not included. `tokens` is an estimate without a tokenizer.
-    """
-
-    kind: str
-    path: str
-    start_line: int
-    end_line: int
-    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,8 @@ class Prompt:
     """What goes to the engine: `token_ids`, or `text` where we have no tokenizer (the other one is None).
 
     `parts` stand in the order of the prompt. `required_prefix` is text that was taken back from before the
-    cursor; the output must begin with it.
+    cursor; the output must begin with it. `segments` are those behind the backdrop, and in what is kept of a
+    completion `token_ids` are, too.
     """
 
     segments: tuple[Segment, ...]
@@ -96,10 +84,12 @@ def build_prompt(
     layout: str = "before",
     names: Names | None = None,
     anchor: Anchor | None = None,
+    backdrop: Backdrop | None = None,
 ) -> Prompt:
     """The prompt for `offset`. `snippets` stay in their order; `layout` is that of `ContextSettings`.
 
     With an `anchor`, and a template whose suffix stands behind its prefix, what was typed since goes after the middle.
+    A `backdrop`, made for this model, stands before all of it.
     """
     name = document.path.name if document.path else document.uri.rsplit("/", 1)[-1]
     names = names or Names(name)
@@ -109,7 +99,7 @@ def build_prompt(
         around = _around_anchor(anchor, document, offset, model=model, budget=budget, path=names.path or name)
     prefix, suffix, typed = around or (*_around(document, offset, model, budget, names.path or name), Text(""))
     shown = [] if template.repository == "none" else _within(snippets, budget.context, model)
-    if not shown:
+    if not shown and backdrop is None:
         ordered = _middle(template, [prefix], [suffix])
     elif template.repository == "tokens" and layout == "before":
         ordered = [*_as_files(shown, template, names, model), *_middle(template, [prefix], [suffix])]
@@ -125,8 +115,38 @@ def build_prompt(
     parts = tuple(item.part for item in ordered if isinstance(item, Text) and item.part and item.text)
     if model.tokenizer is None:
         return Prompt(segments, parts, None, render(segments, template))
+    if backdrop is not None:
+        segments = _behind(template, segments)
+        parts = (*backdrop.parts, *parts)
     ids, required = _encoded(segments, model, heal="required_prefix" in model.features)
-    return Prompt(segments, parts, ids, None, required)
+    return Prompt(segments, parts, (*backdrop.ids, *ids) if backdrop else ids, None, required)
+
+
+def make_backdrop(
+    snippets: Sequence[Snippet], model: FimModel, plan: BackdropPlan, *, repo_name: str = "", language_id: str = ""
+) -> Backdrop | None:
+    """What prompts with these `snippets` before everything else begin with, in the order that is given.
+
+    None where there is none, or more than planned. `language_id`: whose comments name the files, where comments do.
+    """
+    template = model.template
+    if not snippets:
+        return None
+    if template.repository == "tokens":
+        body = _as_files(snippets, template, Names("", repo_name), model)[:-2]
+    else:
+        body = [Control(template.prefix), *_as_comments(snippets, language_id, model)]
+    ordered = [Control(template.begin), *body]
+    ids, _ = _encoded(tuple(_merged(ordered)), model, heal=False)
+    parts = tuple(item.part for item in ordered if isinstance(item, Text) and item.part)
+    return Backdrop(tuple(snippets), parts, ids, plan.room) if len(ids) <= plan.tokens + FREE else None
+
+
+def _behind(template: FimTemplate, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments of a prompt without those that a backdrop begins with already."""
+    files = template.repository == "tokens"
+    at = segments.index(Control(template.file_sep if files else template.prefix))
+    return segments[at if files else at + 1 :]
 
 
 def _around(document: Document, offset: int, model: FimModel, budget: Budgets, path: str) -> tuple[Text, Text]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from coderls.document import Document, Edit, Snippet
 from coderls.paths import cache_dir
+from coderls.repo_context.backdrop import Surveyed, backdrop
 from coderls.repo_context.building import Build, Progress
-from coderls.repo_context.candidates import Asker
+from coderls.repo_context.candidates import Asker, copies_of
 from coderls.repo_context.exclusion import Tally
 from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages import by_id
@@ -28,7 +29,7 @@ from coderls.repo_context.recent import Recent, Region
 from coderls.repo_context.retrieve import Query, Sources, ask, retrieve
 from coderls.repo_context.surroundings import word_at
 from coderls.repo_context.upkeep import Upkeep
-from coderls.repo_context.usages import Usages
+from coderls.repo_context.usages import OwnLines, Usages
 from coderls.repo_context.verdict import Verdict, verdict
 from coderls.repo_context.view import View, changed_span
 from coderls.repo_context.workspace import Workspace
@@ -233,6 +234,65 @@ class RepositoryIndex:
                 while len(self._answers) > _MAX_ANSWERS:
                     del self._answers[next(iter(self._answers))]
             return list(known[1])
+
+    def backdrop(
+        self,
+        document: Document,
+        *,
+        budget_tokens: int,
+        count: Callable[[str], int],
+        previous: Sequence[Snippet] = (),
+    ) -> list[Snippet]:
+        """As much of the workspace folder as fits, for prompts about `document` (see `repo_context.backdrop`).
+
+        Takes a second or more: call it in a thread. Nothing of open documents is in it, nor of copies of this one.
+        """
+        found = self._query(document, len(document.text))
+        if found is None or budget_tokens <= 0:
+            return []
+        number, query = found
+        shelf, own = self._shelves[number], _outline_of(query.view) or Outline((), ())
+        is_copy = copies_of(
+            own.definitions, shelf, partial(self._usages[number].shares_lines, own=OwnLines.of(document.text))
+        )
+
+        def without(path: str) -> bool:
+            if path == query.path or self._intake.open_at(number, path) is not None:
+                return True
+            with self._lock:
+                return not shelf.is_outlined(path) or is_copy(path)
+
+        folder = Surveyed(shelf, self._lock, partial(self._text, number))
+        return backdrop(
+            folder,
+            query.path,
+            own,
+            query.language,
+            budget=budget_tokens,
+            count=count,
+            without=without,
+            previous=previous,
+        )
+
+    def holds(self, document: Document, snippets: Sequence[Snippet]) -> bool:
+        """Whether all of a backdrop may still be shown to `document`: files that are there, allowed, and not open."""
+        place = self._place(document)
+        if place is None:
+            return False
+        number, shelf = place[0], self._shelves[place[0]]
+        with self._lock:
+            return all(
+                shelf.is_outlined(path) and path != place[1] and self._intake.open_at(number, path) is None
+                for path in (snippet.path for snippet in snippets)
+            )
+
+    def backdrop_state(self, document: Document) -> object:
+        """What changes when `backdrop` may give something else."""
+        place = self._place(document)
+        if place is None:
+            return None
+        with self._lock:
+            return self._shelves[place[0]].changes.besides(place[1]), frozenset(self._open)
 
     def asker(self, document: Document, offset: int) -> Asker | None:
         """What is known of a cursor before anything is looked for; None where `snippets` is empty."""

@@ -15,7 +15,7 @@ from coderls.repo_context.rank import Ranked
 from coderls.repo_context.usages import Usage
 
 #: Tokens for the line that names a file, besides those of its path.
-_HEADING = 6
+HEADING = 6
 #: Tokens that the lines around shown members of a class take.
 _BRACES = 4
 #: So many candidates that do not fit any more are passed over before packing ends.
@@ -90,7 +90,7 @@ class _Packer:
 
     def _least(self, item: Ranked) -> int:
         """Tokens that a definition needs at least."""
-        heading = 0 if item.candidate.path in self.shown else _HEADING
+        heading = 0 if item.candidate.path in self.shown else HEADING
         return min(len(item.candidate.definition.text), 60) // 6 + heading
 
     def offer_usage(self, usage: Usage) -> None:
@@ -103,7 +103,7 @@ class _Packer:
             return
         text = usage.text.strip("\n") + "\n"
         tokens = self.count(text)
-        whole = tokens + self.count(usage.path) + _HEADING
+        whole = tokens + self.count(usage.path) + HEADING
         if text.strip() and whole <= self.left:
             self.left -= whole
             piece = Piece("", usage.start_line, usage.end_line, usage.source, round(usage.score, 4), tokens)
@@ -134,7 +134,7 @@ class _Packer:
                 in_short = item.score < _WORTH_ALL and definition.kind not in CONTAINERS
                 text = compact(definition.text, language) if in_short else definition.text
                 new[number] = _Shown(text, self._piece(definition, text, item, language), item)
-        cost = sum(part.piece.tokens for part in new.values()) + (0 if shown else self.count(path) + _HEADING)
+        cost = sum(part.piece.tokens for part in new.values()) + (0 if shown else self.count(path) + HEADING)
         if cost > self.left:
             return False
         self.left -= cost
@@ -172,7 +172,7 @@ class _Packer:
                     text=render(definitions, texts, language),
                     source=best.source,
                     score=best.score,
-                    tokens=sum(piece.tokens for piece in pieces) + self.count(path) + _HEADING,
+                    tokens=sum(piece.tokens for piece in pieces) + self.count(path) + HEADING,
                     pieces=tuple(pieces),
                 )
             )

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from coderls.answer import AnswerCache
 from coderls.completion import Completion, complete, recall
-from coderls.engine.api import Health
+from coderls.engine.api import GenerationRequest, Health, Priority
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import STARTING, WAITING, connect_or_start, log_file
 from coderls.errors import EngineError, ModelError
-from coderls.fim.model import FimModel
+from coderls.fim.backdrop import Backdrop
+from coderls.fim.model import FimModel, backdrop_plan
+from coderls.fim.prompt import make_backdrop
 from coderls.influence import influence
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.records.recorder import Recorder
@@ -34,13 +37,16 @@ __all__ = [
     "Recorder",
     "RepositoryIndex",
     "Tools",
+    "backdrop_plan",
     "complete",
     "connect",
     "influence_of",
     "load_fim_model",
     "log_of",
+    "make_backdrop",
     "not_loading_yet",
     "parse_file",
+    "read_ahead",
     "recall",
 ]
 
@@ -62,6 +68,14 @@ async def connect(settings: EngineSettings, progress: Callable[[str, float], Non
     except BaseException:
         await client.aclose()
         raise
+
+
+async def read_ahead(engine: Engine, backdrop: Backdrop) -> None:
+    """Have the engine read a backdrop into its cache; every other request goes first. Raises EngineError."""
+    request = GenerationRequest(backdrop.ids, max_tokens=0, priority=Priority.BACKGROUND, room=backdrop.room)
+    async with aclosing(engine.client.stream(request)) as chunks:
+        async for _ in chunks:
+            pass
 
 
 def log_of(settings: EngineSettings) -> str:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coderls.document import Document
+from coderls.engine.api import NOT_CACHED
 from coderls.errors import CoderlsError, EngineError, RequestRefused
 from coderls.fim.anchor import Anchors
 from coderls.fim.reuse import Memory, Place, Shown
 from coderls.session.ahead import TOKENS, Ahead
+from coderls.session.backdrops import Backdrops
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
@@ -74,6 +76,7 @@ class Offering:
         self._anchors = Anchors()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
+        self._backdrops = Backdrops(index, lambda: records is None and not self._power.on_battery())
 
     def use(self, settings: Settings) -> None:
         """With other settings, what was answered before would not be answered now."""
@@ -169,7 +172,7 @@ class Offering:
         work = import_heavy()
         try:
             if self._records is None:
-                asked = work.complete(request, tools, heard, early)
+                asked = self._complete(request, tools, heard, early)
             else:
                 self._recorder = self._recorder or work.Recorder(self._records)
                 asked = self._recorder.complete(request, tools, heard, health=engine.health)
@@ -193,6 +196,25 @@ class Offering:
         if made:
             self._engine.worked(engine)
             self._answered(made)
+        self._backdrops.rest(place.document, engine, self.settings)
+        return made
+
+    async def _complete(
+        self,
+        request: CompletionRequest,
+        tools: Tools,
+        heard: Heard = lambda _text: None,
+        early: Callable[[Completion], None] | None = None,
+    ) -> list[Completion]:
+        """With the backdrop, or without it where the engine says that it has it no more."""
+        work = import_heavy()
+        try:
+            made: list[Completion] = await work.complete(request, tools, heard, early)
+        except RequestRefused as error:
+            if error.status != NOT_CACHED:
+                raise
+            self._backdrops.lost()
+            made = await work.complete(replace(request, backdrop=None), tools, heard, early)
         return made
 
     def _request(self, engine: Engine, place: Place, invoked: bool) -> tuple[CompletionRequest, Tools]:
@@ -214,6 +236,7 @@ class Offering:
             repo_name=folder.name if folder else "",
             drafts=self._memory.texts(document.uri, _DRAFTS),
             cells=self._notebooks.before(document, self._documents),
+            backdrop=self._backdrops.at(document, engine) if self._records is None else None,
         )
         if self.settings.completion.anchored != "off" and self._records is None:  # a record stands for itself
             anchor = self._anchors.at(document, place.offset, time.monotonic(), engine.model.count)
@@ -235,12 +258,13 @@ class Offering:
         completion = self.settings.completion
         few = replace(completion, max_tokens=min(TOKENS, completion.max_tokens))
         tools = replace(tools, settings=replace(self.settings, completion=few))
-        made = await import_heavy().complete(replace(request, background=True), tools)
+        made = await self._complete(replace(request, background=True), tools)
         return [replace(each, reused="ahead") for each in made]
 
     def _forget(self) -> None:
         self._memory.forget()
         self._ahead.stop()
+        self._backdrops.stop()
         if self._answers is not None:
             self._answers.keep_late(())
         self._answers = None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coderls.engine.api import Chunk, GenerationRequest, Priority, Sampling, Usage
+from coderls.engine.api import NOT_CACHED, Chunk, GenerationRequest, Priority, Sampling, Usage
 from coderls.engine.draft_lengths import Costs
 from coderls.engine.fake import END, FakeRule, FakeRunner, FakeScript, write_fake_model
 from coderls.engine.jobs import Job
@@ -571,3 +571,29 @@ def test_clients_take_turns_however_many_requests_they_send(make: Callable[..., 
     assert sum(waiting.qsize() >= 200 for waiting in flood) < 10, "it did not wait for the flood"
     for waiting in flood:
         assert text(finish(waiting)) == "y" * 200
+
+
+def test_a_prompt_that_is_not_in_the_cache_is_refused_at_once_where_that_is_wanted(bench: Bench) -> None:
+    long = "a long text before everything else " * 6
+    runs = bench.runner.runs
+    with pytest.raises(RequestRefused) as refused:
+        bench.ask(long + "def f():\n    ", least_cached=len(long) // 2)
+    assert refused.value.status == NOT_CACHED
+    assert bench.runner.runs == runs
+    bench.ask(long, max_tokens=0, room=400)
+    read = len(bench.tokenizer.encode(long))
+    chunks = bench.ask(long + "def f():\n    ", least_cached=read, room=400)
+    assert text(chunks) == "return 1\n\nrest"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.cached_tokens >= read
+
+
+def test_what_is_read_for_longer_requests_lies_where_these_fit(make: Callable[..., Bench]) -> None:
+    bench = make(slots=(64, 512))
+    prompt = "forever and ever"
+    bench.ask(prompt, max_tokens=0, room=500)
+    copies = bench.runner.copies
+    bench.ask(prompt + " more" * 20, max_tokens=2, least_cached=len(bench.tokenizer.encode(prompt)))
+    assert bench.runner.copies == copies
+    with pytest.raises(RequestRefused, match="512 tokens"):
+        bench.ask(prompt, room=513)
