@@ -1,7 +1,7 @@
 """Fill-in-the-middle through the real engine and the real pipeline: held-out lines and blocks, and HumanEval's lines.
 
     python -m benchmarks.fim_quality CORPUS [--lines 500] [--blocks 300] [--context both|yes|no] [--every N] ...
-    python -m benchmarks.fim_quality HumanEval-SingleLineInfilling.jsonl.gz [--limit N] [--raw] [--at-line-start] ...
+    python -m benchmarks.fim_quality HumanEval-SingleLineInfilling.jsonl.gz [--limit N] [--at-line-start] ...
         ... [--json FILE] [--model NAME|DIR] [--delta FILE|--no-delta] [--weights int8] [--layout prefix-only]
     python -m benchmarks.fim_quality --compare ONE.json OTHER.json
 
@@ -11,8 +11,9 @@ with and without context. `--delta FILE` puts another delta in the place of the 
 
 HumanEval's file has a task on each line: prompt, suffix, canonical_solution (the hidden line), test, entry_point. It is
 hidden as an editor's user would delete it: what remains is its indentation, with the cursor behind it
-(`--at-line-start`: not even that, as in published figures). `--raw` takes the engine's first line as it is, without
-stopping rules, post-processing and syntax check. Greedy; 600 tokens before and 250 after the cursor.
+(`--at-line-start`: not even that, as in published figures). Each task is generated once and judged twice: as coderls
+offers it, and raw, which is the engine's first line with text in it, without stopping rules, post-processing and syntax
+check. Greedy; 600 tokens before and 250 after the cursor.
 
 `--json FILE` is written as it goes; the same command goes on from there. Intervals are Wilson's, 95%.
 """
@@ -26,26 +27,27 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from tqdm import tqdm
 
 from benchmarks import fim_compare, fim_held_out
 from benchmarks.machine import describe
 from benchmarks.sandbox import passes
-from benchmarks.shares import Share
+from benchmarks.shares import Share, sign_test
 from coderls import paths
+from coderls.answer import Engine
 from coderls.completion import complete
 from coderls.document import Document
-from coderls.engine.api import GenerationRequest
+from coderls.engine.api import Chunk, GenerationRequest
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
 from coderls.errors import CoderlsError
-from coderls.fim.model import COLD_PROMPT_S, FimModel, budgets
-from coderls.fim.prompt import build_prompt
+from coderls.fim.model import COLD_PROMPT_S, FimModel
 from coderls.models import embedded, recipe, store
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
@@ -72,12 +74,18 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The answer to one task. `text` is what came in place of the line, None when nothing was offered."""
+    """The answer to one task: `text` is what came in place of the line, None when nothing was offered.
+
+    `raw`: the same of the engine's first line, as it came.
+    """
 
     task: str
     text: str | None
     exact: bool
     passed: bool
+    raw: str | None
+    raw_exact: bool
+    raw_passed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,6 @@ class Variant:
 
     model: str
     layout: str
-    raw: bool
     at_line_start: bool
     weights: str = "auto"
     prompt_tokens: int = 0
@@ -105,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _held_out(args)
         tasks = read_tasks(args.data)[: args.limit]
         model = _model(args)
-        variant = Variant(_model_key(model), args.layout, args.raw, args.at_line_start, args.weights)
+        variant = Variant(_model_key(model), args.layout, args.at_line_start, args.weights)
         results = _Results(args.json, variant, hashlib.sha256(args.data.read_bytes()).hexdigest())
         asyncio.run(_run([task for task in tasks if task.name not in results.rows], model, variant, results, args))
     except (CoderlsError, OSError) as error:
@@ -136,7 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=store.NANO, metavar="NAME|DIR")
     parser.add_argument("--no-delta", action="store_true", help="nano as it was before our training")
     parser.add_argument("--layout", choices=["template", "prefix-only"], default="template", help="default: fim.json's")
-    parser.add_argument("--raw", action="store_true", help="the engine's first line, without our post-processing")
     parser.add_argument("--at-line-start", action="store_true", help="do not give the indentation away")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="engine threads; 0: all cores")
     parser.add_argument("--json", type=Path, metavar="FILE", help="results; an interrupted run goes on from them")
@@ -216,10 +222,18 @@ class _Results:
             "answered": Share(sum(row.text is not None for row in rows), len(rows)),
             "exact": Share(sum(row.exact for row in rows), len(rows)),
             "passed": Share(sum(row.passed for row in rows), len(rows)),
+            "raw_exact": Share(sum(row.raw_exact for row in rows), len(rows)),
+            "raw_passed": Share(sum(row.raw_passed for row in rows), len(rows)),
         }
 
     def report(self, names: Sequence[str]) -> str:
-        lines = [f"{name:9} {share}" for name, share in self.shares(names).items()]
+        """Shares as offered and raw, and whether the two differ on the same tasks."""
+        lines = [f"{name:10} {share}" for name, share in self.shares(names).items()]
+        rows = [self.rows[name] for name in names]
+        for what in ("exact", "passed"):
+            pairs = [(getattr(row, what), getattr(row, f"raw_{what}")) for row in rows]
+            gained, lost = pairs.count((True, False)), pairs.count((False, True))
+            lines.append(f"{what}: only as offered {gained}, only raw {lost}, {sign_test(gained, lost)}")
         return "\n".join([f"{self._facts['variant']}", *lines, str(describe(("coderls", "torch")))])
 
 
@@ -253,7 +267,7 @@ def _held_out(args: argparse.Namespace) -> int:
     model = _model(args)
     contexts = {"both": [True, False], "yes": [True], "no": [False]}[args.context]
     facts = {
-        "variant": asdict(Variant(_model_key(model), args.layout, False, False, args.weights, args.prompt_tokens)),
+        "variant": asdict(Variant(_model_key(model), args.layout, False, args.weights, args.prompt_tokens)),
         "corpus_sha256": recipe.sha256_of(args.data / "manifest.jsonl"),
     }
     results = fim_held_out.Results(args.json, facts)
@@ -273,45 +287,59 @@ def _held_out(args: argparse.Namespace) -> int:
     return 0
 
 
+class _Once:
+    """An engine that is asked once, and listened to twice: by the pipeline, and for the whole first line."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._stream: AsyncGenerator[Chunk, None] | None = None
+        self._said = ""
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        """What the engine says; it goes on saying it to `first_line` when this is closed."""
+        self._stream = cast("AsyncGenerator[Chunk, None]", self._engine.stream(request))
+        async for chunk in self._stream:
+            self._said += chunk.text
+            yield chunk
+
+    async def first_line(self) -> str | None:
+        """The first line with text, and the end of the generation. None where the engine was not asked."""
+        if self._stream is None:
+            return None
+        async with aclosing(self._stream) as chunks:
+            while "\n" not in self._said.lstrip("\n"):
+                chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
+                self._said += chunk.text
+        return self._said.lstrip("\n").split("\n")[0]
+
+
 async def _one(task: Task, client: EngineClient, fim: FimModel, variant: Variant) -> Row:
     line = task.line.rstrip("\n")
     indent = "" if variant.at_line_start else line[: len(line) - len(line.lstrip())]
     before, after = task.prompt + indent, "\n" + task.suffix
     document = Document("file:///solution.py", "python", 1, before + after)
-    ask = _raw_line if variant.raw else _completed
-    whole = await ask(document, len(before), client, fim)
+    once = _Once(client)
+    try:
+        found = await complete(
+            CompletionRequest(document, len(before), invoked=True), Tools(once, fim, parse_file, SETTINGS)
+        )
+    finally:
+        raw = await once.first_line()
+    offered = document.text[: found[0].start] + found[0].text + document.text[found[0].end :] if found else None
+    shown = await asyncio.to_thread(_judged, task, offered, after)
+    plain = None if raw is None else before + raw + after
+    return Row(task.name, *shown, *(shown if plain == offered else await asyncio.to_thread(_judged, task, plain, after)))
+
+
+def _judged(task: Task, whole: str | None, after: str) -> tuple[str | None, bool, bool]:
+    """What stands in place of the hidden line, whether it is that line, and whether the task's tests pass with it."""
     if whole is None:
-        return Row(task.name, None, exact=False, passed=False)
-    exact = _plain(whole) == _plain(task.prompt + line + after)
+        return None, False, False
+    exact = _plain(whole) == _plain(task.prompt + task.line.rstrip("\n") + after)
     text = whole[len(task.prompt) : len(whole) - len(after)] if whole.endswith(after) else whole[len(task.prompt) :]
-    passed = exact or await asyncio.to_thread(passes, f"{whole}\n{task.test}\ncheck({task.entry_point})\n")
-    return Row(task.name, text, exact, passed)
-
-
-async def _completed(document: Document, offset: int, client: EngineClient, fim: FimModel) -> str | None:
-    """The document after accepting what coderls offers; None when it offers nothing."""
-    request = CompletionRequest(document, offset, invoked=True)
-    found = await complete(request, Tools(client, fim, parse_file, SETTINGS))
-    return document.text[: found[0].start] + found[0].text + document.text[found[0].end :] if found else None
-
-
-async def _raw_line(document: Document, offset: int, client: EngineClient, fim: FimModel) -> str | None:
-    """The document with the first line of the engine's answer that has text."""
-    budget = budgets(fim, SETTINGS.completion, SETTINGS.context)
-    prompt = build_prompt(document, offset, fim, budget)
-    request = GenerationRequest(
-        prompt.content,
-        max_tokens=SETTINGS.completion.max_tokens,
-        stop_token_ids=fim.template.stop_ids(fim.tokenizer) if fim.tokenizer else (),
-        required_prefix=prompt.required_prefix,
-    )
-    text = ""
-    async with aclosing(client.stream(request)) as chunks:
-        async for chunk in chunks:
-            text += chunk.text
-            if "\n" in text.lstrip("\n"):
-                break
-    return document.text[:offset] + text.lstrip("\n").split("\n")[0] + document.text[offset:]
+    return text, exact, exact or passes(f"{whole}\n{task.test}\ncheck({task.entry_point})\n")
 
 
 def _plain(code: str) -> list[str]:

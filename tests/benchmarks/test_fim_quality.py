@@ -63,17 +63,18 @@ def model(tmp_path: Path) -> Path:
     return write_fake_model(tmp_path / "fake", FakeScript(rules=rules))
 
 
-@pytest.mark.parametrize("options", [[], ["--raw"]])
 def test_lines_are_completed_compared_and_run(
-    data: Path, model: Path, tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results.json"
-    assert main([str(data), "--model", str(model), "--json", str(results), *options]) == 0
+    assert main([str(data), "--model", str(model), "--json", str(results)]) == 0
     facts = json.loads(results.read_text(encoding="utf-8"))
-    assert [(row["exact"], row["passed"]) for row in facts["rows"]] == [(True, True), (False, True), (False, False)]
+    for before in ("", "raw_"):
+        rows = [(row[f"{before}exact"], row[f"{before}passed"]) for row in facts["rows"]]
+        assert rows == [(True, True), (False, True), (False, False)]
     assert facts["rows"][1]["text"] == "    y = x + x"
     assert (facts["shares"]["exact"]["count"], facts["shares"]["passed"]["count"]) == (1, 2)
-    assert "passed    2/3" in capsys.readouterr().out
+    assert "passed     2/3" in capsys.readouterr().out
 
 
 def test_an_interrupted_run_goes_on(
@@ -89,8 +90,28 @@ def test_an_interrupted_run_goes_on(
     rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
     assert [row["task"] for row in rows] == ["0", "1", "2"]
     assert rows[0]["text"] == "was kept"
-    assert main([*command, "--raw"]) == 1
+    assert main([*command, "--at-line-start"]) == 1
     assert "another variant" in capsys.readouterr().err
+
+
+def test_each_task_is_generated_once_and_judged_as_offered_and_raw(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model repeats the line below, which is cut; opens a bracket too many, which is withheld; and says a word."""
+    rules = (
+        FakeRule(after="c = a + b\n    ", say="return (c\n"),
+        FakeRule(after="def double(x):\n    ", say="y = x * 2\n    return y\n"),
+        FakeRule(after="z = 0\n    ", say="return z  \n"),
+    )
+    model = write_fake_model(tmp_path / "fake", FakeScript(rules=rules))
+    results = tmp_path / "results.json"
+    assert main([str(data), "--model", str(model), "--json", str(results)]) == 0
+    rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
+    assert [row["raw"] for row in rows] == ["    return (c", "    y = x * 2", "    return z  "]
+    assert [row["raw_passed"] for row in rows] == [False, True, True]
+    assert [row["passed"] for row in rows[1:]] == [True, True]
+    assert rows[0]["text"] != rows[0]["raw"], "a bracket that nobody closes is not offered"
+    assert "exact: only as offered" in capsys.readouterr().out
 
 
 def test_what_holds_no_tasks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
