@@ -22,6 +22,9 @@ SMALLEST_CHUNK = 16
 LARGEST_CHUNK = 4096
 #: A prompt that nobody waits behind runs in chunks of so many times the usual length: the run itself can be stopped.
 LONE_CHUNKS = 8
+#: Somebody who types stops one long chunk after the other, and what it had read is lost each time. So many prompts after
+#: a stopped one run in chunks of the usual length, of which each is kept.
+HURRIED_PROMPTS = 16
 #: Pieces of a prompt that is run in the same way each time.
 EXACT_CHUNK = 256
 #: A generation that lacks no more tokens than this runs together with others.
@@ -141,6 +144,7 @@ class Scheduler:
     _rounds: int = 0
     _chunks: int = 0
     _chunk_was_last: bool = False
+    _hurried: int = 0  # prompts that still run in chunks of the usual length
 
     def add(self, generation: Generation) -> None:
         """Queue one. Raises ValueError when no slot can ever hold it: the caller has refused it before."""
@@ -155,6 +159,7 @@ class Scheduler:
                 self._served = {client: self._served[client] for client in present}
             self._served[generation.client] = had
         self.generations.append(generation)
+        self._hurried = max(0, self._hurried - 1)
 
     def remove(self, generation: Generation) -> None:
         """It is finished, cancelled or failed: its slot is free (and keeps its tokens for the next)."""
@@ -213,6 +218,7 @@ class Scheduler:
 
     def stopped(self, run: Round) -> None:
         """The round was stopped before its end, and has changed nothing: what was there before is in the slots."""
+        self._hurried = HURRIED_PROMPTS
         for step in run.steps:
             step.generation.interrupted = True
 
@@ -294,7 +300,8 @@ class Scheduler:
 
     def _chunk_of(self, generation: Generation, grants: tuple[Grant, ...]) -> Round:
         self._chunks += 1
-        lone = len(self.generations) == 1 and not generation.interrupted and not generation.exact
+        undisturbed = not (self._hurried or generation.interrupted)
+        lone = len(self.generations) == 1 and undisturbed and not generation.exact
         usual = self.pace.chunk(generation.lacking)
         size = self.pace.chunk(generation.lacking, LONE_CHUNKS) if lone else usual
         return Round((_step(generation, size),), grants, lone=size > usual)

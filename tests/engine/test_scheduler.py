@@ -8,6 +8,7 @@ from coderls.engine.api import Priority
 from coderls.engine.kv_slots import KvSlots
 from coderls.engine.scheduler import (
     FIRST_CHUNK,
+    HURRIED_PROMPTS,
     LARGEST_CHUNK,
     LONE_CHUNKS,
     MOST_TOGETHER,
@@ -96,6 +97,30 @@ def test_a_prompt_that_nobody_waits_behind_runs_in_long_chunks_until_it_is_inter
     again = run(books)
     assert not again.lone
     assert (only(again).start, len(only(again).tokens)) == (0, 100)
+
+
+def test_somebody_who_types_loses_one_long_chunk_and_no_more() -> None:
+    """Each key cancels the prompt of the one before, which was read for a while, and asks with one token more."""
+    books = scheduler([4096], rate=2000)
+    prompt = list(range(2000))
+    read = 0
+    for key in range(HURRIED_PROMPTS):
+        one = generation([*prompt, *range(key)])
+        books.add(one)
+        made = books.next()
+        assert made is not None
+        assert made.lone == (key == 0)
+        if made.lone:
+            books.stopped(made)
+        else:
+            books.ran(only(made), [])
+            assert one.computed > read + 90, "what was read stays, and the next goes on from there"
+            read = one.computed
+        books.remove(one)
+    books.add(generation(list(range(5000, 7000))))
+    made = books.next()
+    assert made is not None
+    assert made.lone, "after a while without such stops chunks are long again"
 
 
 def test_generations_of_one_class_decode_together() -> None:
