@@ -330,7 +330,9 @@ async def _one(task: Task, client: EngineClient, fim: FimModel, variant: Variant
     offered = document.text[: found[0].start] + found[0].text + document.text[found[0].end :] if found else None
     shown = await asyncio.to_thread(_judged, task, offered, after)
     plain = None if raw is None else before + raw + after
-    return Row(task.name, *shown, *(shown if plain == offered else await asyncio.to_thread(_judged, task, plain, after)))
+    return Row(
+        task.name, *shown, *(shown if plain == offered else await asyncio.to_thread(_judged, task, plain, after))
+    )
 
 
 def _judged(task: Task, whole: str | None, after: str) -> tuple[str | None, bool, bool]:

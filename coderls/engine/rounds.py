@@ -253,8 +253,12 @@ class Rounds:
         return found
 
     def _should_stop(self, run: Round) -> Callable[[], bool] | None:
-        """When a prefill is to be given up: nobody wants it any more, or somebody came behind a long chunk."""
-        if all(len(step.tokens) <= SHORT for step in run.steps):
+        """When a long chunk is to be given up: nobody wants it any more, or somebody came behind it.
+
+        One of the usual length is read to its end, whoever has left: what is read is kept, and somebody who types
+        needs it at the next key. On a machine so busy that each key comes before its end nothing would ever be whole.
+        """
+        if not run.lone and not any(step.generation.exact for step in run.steps):
             return None
         jobs = {self._candidates[step.generation].job for step in run.steps if step.generation in self._candidates}
         return lambda: all(job.cancelled for job in jobs) or (run.lone and self._disturbed())

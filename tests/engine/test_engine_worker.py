@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,13 @@ def finish(events: queue.SimpleQueue, n: int = 1) -> list[Chunk]:
         chunks.append(event)
         n -= event.finish_reason is not None
     return chunks
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def text(chunks: list[Chunk], index: int = 0) -> str:
@@ -556,6 +564,30 @@ def test_a_long_prompt_is_given_up_when_somebody_comes_and_goes_on_afterwards(ma
     assert text(finish(fast)) == "return"
     assert text(finish(slow)) == "pass"
     assert bench.worker.busy == 0
+
+
+def test_what_was_read_of_a_prompt_stays_while_somebody_types(make: Callable[..., Bench]) -> None:
+    """Each key cancels the request of the one before while the model reads: on a busy machine no prompt is read in
+    one go, and without this none would ever be."""
+    bench = make(slots=(4096, 4096))
+    bench.worker._rounds.pace.rate = 1000  # 50 tokens a chunk
+    read, running = bench.runner.run, []
+
+    def typed(batch: Sequence[Work], should_stop: Callable[[], bool] | None = None) -> list[Result]:
+        running[-1].cancelled = True
+        return read(batch, should_stop)
+
+    bench.runner.run = typed
+    for key in range(6):
+        prompt = "z" * 600 + "y" * key
+        running.append(Job(GenerationRequest(prompt, max_tokens=1), tuple(bench.tokenizer.encode(prompt)), print))
+        bench.worker.submit(running[-1])
+        until(lambda: not bench.worker.busy)
+    bench.runner.run = read
+    bench.runner.shapes.clear()
+    bench.ask("z" * 600 + "y" * 6, max_tokens=1)
+    start, _, _ = bench.runner.shapes[0][0]
+    assert start > 150, "all but the first, long chunk was kept"
 
 
 def test_clients_take_turns_however_many_requests_they_send(make: Callable[..., Bench]) -> None:
