@@ -22,8 +22,8 @@ SMALLEST_CHUNK = 16
 LARGEST_CHUNK = 4096
 #: A prompt that nobody waits behind runs in chunks of so many times the usual length: the run itself can be stopped.
 LONE_CHUNKS = 8
-#: Somebody who types stops one long chunk after the other, and what it had read is lost each time. So many prompts after
-#: a stopped one run in chunks of the usual length, of which each is kept.
+#: Somebody who types stops one long chunk after the other, and what it had read is lost each time. So many prompts
+#: after a stopped one run in chunks of the usual length, of which each is kept.
 HURRIED_PROMPTS = 16
 #: Pieces of a prompt that is run in the same way each time.
 EXACT_CHUNK = 256
