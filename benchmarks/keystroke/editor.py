@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import psutil
 from coderls.cli.progress import Progress
 from devtools.lsp_client import StdioClient, span
 
+LOOK_S = 0.01  # looking without a pause takes a core from the model, whose threads then wait for each other
 COMMAND = (sys.executable, "-m", "coderls", "--stdio")
 
 
@@ -126,3 +128,22 @@ def counter(engine: httpx.Client, name: str) -> float:
     """One of the engine's own numbers, all of its labels together."""
     found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)", engine.get("/metrics").text, re.MULTILINE)
     return sum(map(float, found))
+
+
+def cancelled(editor: Editor, engine: httpx.Client, request: int) -> tuple[float, float] | None:
+    """Cancel a request that has come to the engine: milliseconds until its reply, and until the engine is idle.
+
+    None where it was answered before.
+    """
+    client = editor.client
+    while counter(engine, "coderls_queue") == 0 and request not in client.arrived:
+        time.sleep(LOOK_S)
+    began = time.perf_counter()
+    client.cancel(request)
+    while counter(engine, "coderls_queue") > 0:
+        time.sleep(LOOK_S)
+    idle = time.perf_counter()
+    client.wait_for(lambda: request in client.arrived)
+    if client.arrived[request] <= began:
+        return None
+    return (client.arrived[request] - began) * 1000, (idle - began) * 1000

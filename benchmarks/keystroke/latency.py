@@ -23,7 +23,16 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.keystroke.editor import COMMAND, Answer, Editor, counter, editor_at, engine_client, engines, own_folders
+from benchmarks.keystroke.editor import (
+    COMMAND,
+    Answer,
+    Editor,
+    cancelled,
+    editor_at,
+    engine_client,
+    engines,
+    own_folders,
+)
 from benchmarks.machine import describe, percentile, wait_for_idle
 from coderls.cli.progress import Progress
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
@@ -33,7 +42,6 @@ from devtools.sdists import HTTPX, project
 TYPED = 3
 STARTS = 9
 CANCELS = 40
-LOOK_S = 0.01  # looking without a pause takes a core from the model, whose threads then wait for each other
 EVERYWHERE = {"in_strings": True, "in_comments": True}  # places are drawn without a look at what they are in
 SETTLE_S = 1.5  # an idle process has done its imports by then
 
@@ -105,9 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         results.idle = wait_for_idle(args.idle_wait)
         _measure_starts(results, progress)
         _measure_ghost_text(results, root, places, args.model, progress)
-        fake = str(write_fake_model(scratch / "fake", FakeScript(rules=_hidden(places))))
-        results.editor_plain_ms = _editor_side(root, places, fake, False, progress)
-        results.editor_context_ms = _editor_side(root, places, fake, True, progress)
+        fake = str(write_fake_model(scratch / "fake", FakeScript(rules=hidden(places))))
+        results.editor_plain_ms = editor_side(root, places, fake, False, progress)
+        results.editor_context_ms = editor_side(root, places, fake, True, progress)
     print(table(results, args.seed))
     if args.json:
         args.json.write_text(json.dumps(asdict(results), indent=1), encoding="utf-8")
@@ -181,7 +189,7 @@ def _measure_ghost_text(results: Results, root: Path, places: Sequence[Place], m
 
 
 def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place], progress: Progress) -> None:
-    """Cancel requests that run, and look at the engine's own count until it is idle (each `LOOK_S`)."""
+    """Cancel requests that run, and look at the engine's own count until it is idle."""
     with engine_client() as engine:
         for number, place in enumerate(places):
             if len(results.cancel_idle_ms) == CANCELS:
@@ -189,22 +197,14 @@ def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place
             progress("cancelling", number / len(places))
             uri = editor.open(place.path)
             editor.edit(uri, place.line, place.column, len(place.text), "")
-            request = editor.client.inline_request(uri, place.line, place.column, invoked=False)
-            while counter(engine, "coderls_queue") == 0 and request not in editor.client.arrived:
-                time.sleep(LOOK_S)
-            cancelled = time.perf_counter()
-            editor.client.cancel(request)
-            while counter(engine, "coderls_queue") > 0:
-                time.sleep(LOOK_S)
-            idle = time.perf_counter()
-            editor.client.wait_for(lambda request=request: request in editor.client.arrived)  # type: ignore[misc]
-            if editor.client.arrived[request] > cancelled:  # else it was answered before
-                results.cancel_reply_ms.append((editor.client.arrived[request] - cancelled) * 1000)
-                results.cancel_idle_ms.append((idle - cancelled) * 1000)
+            took = cancelled(editor, engine, editor.client.inline_request(uri, place.line, place.column, invoked=False))
+            if took is not None:
+                results.cancel_reply_ms.append(took[0])
+                results.cancel_idle_ms.append(took[1])
             editor.edit(uri, place.line, 0, place.column, place.text)
 
 
-def _hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
+def hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
     """The scripted model says what is hidden; the longest text before the cursor that fits decides."""
     rules: list[FakeRule] = []
     for place in places:
@@ -214,7 +214,7 @@ def _hidden(places: Sequence[Place]) -> tuple[FakeRule, ...]:
     return tuple(sorted(rules, key=lambda rule: -len(rule.after)))
 
 
-def _editor_side(root: Path, places: Sequence[Place], fake: str, context: bool, progress: Progress) -> list[float]:
+def editor_side(root: Path, places: Sequence[Place], fake: str, context: bool, progress: Progress) -> list[float]:
     """Everything but the engine: conversion, context, prompt, the way to the engine's process, checks, reply."""
     options = {
         "context": {"enabled": context, "tokens": 1000 if context else 0},

@@ -39,6 +39,9 @@ class Metrics:
             buckets=(1.0, 2.0, 4.0, 8.0, 16.0),
             registry=registry,
         )
+        self.run_tokens = Counter(
+            "coderls_run_tokens", "Tokens that the model ran over, of prompts and outputs", registry=registry
+        )
         self.steps = Counter("coderls_steps", "Model runs", ["kind"], registry=registry)
         self.step_seconds = Histogram(
             "coderls_step_seconds", "Time of one model run", ["kind"], buckets=_SECONDS, registry=registry
@@ -52,8 +55,9 @@ class Metrics:
         self.queue = Gauge("coderls_queue", "Requests that wait or run", registry=registry)
         self.prefill_rate = Gauge("coderls_prefill_tokens_per_second", "Prefill speed, measured", registry=registry)
 
-    def step(self, kind: str, generations: int, seconds: float) -> None:
+    def step(self, kind: str, generations: int, seconds: float, tokens: int) -> None:
         """Note one model run of `generations`; `kind` is "prefill", "decode" or, with drafts, "verify"."""
+        self.run_tokens.inc(tokens)
         self.together.observe(generations)
         self.steps.labels(kind).inc()
         self.step_seconds.labels(kind).observe(seconds)

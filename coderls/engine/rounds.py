@@ -272,7 +272,7 @@ class Rounds:
             self._speculation.costs.note(total, seconds)
         kind = "prefill" if prefill else "verify" if any(len(work.samples) > 1 for work in works) else "decode"
         if works:
-            self._metrics.step(kind, len(works), seconds)
+            self._metrics.step(kind, len(works), seconds, total)
 
     def _collect(self, step: Step, draft: tuple[int, ...], result: Result, seconds: float) -> None:
         generation = step.generation
@@ -318,9 +318,6 @@ class Rounds:
         usage = None
         if not job.open:
             usage = job.usage()
-            self._metrics.prompt_tokens.inc(usage.prompt_tokens)
-            self._metrics.cached_tokens.inc(usage.cached_tokens)
-            self._metrics.completion_tokens.inc(usage.completion_tokens)
             self._end_job(job, "done")
         job.emit(candidate.chunk(piece, reason, usage))
 
@@ -334,6 +331,10 @@ class Rounds:
         for generation in [key for key, candidate in self._candidates.items() if candidate.job is job]:
             self._drop(generation)
         self._ended()
+        if job.produced or outcome == "done":  # clients close a stream that has said enough: that is no less work
+            self._metrics.prompt_tokens.inc(len(job.prompt))
+            self._metrics.cached_tokens.inc(job.cached)
+            self._metrics.completion_tokens.inc(job.produced)
         self._metrics.outcomes.labels(outcome).inc()
         self._metrics.drafted_tokens.inc(job.drafted)
         self._metrics.accepted_tokens.inc(job.accepted)

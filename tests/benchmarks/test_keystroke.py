@@ -145,12 +145,16 @@ def test_a_piece_is_typed_and_accepted(
     model = write_fake_model(tmp_path / "fake", FakeScript(tuple(sorted(rules, key=lambda rule: -len(rule.after)))))
     out = tmp_path / "typed.json"
     words = ["--lines", "8", "--model", str(model), "--option", "completion.debounce_ms=0", "--json", str(out)]
-    assert typed.main(words) == 0
+    assert typed.main([*words, "--editor-lines", "3", "--idle-wait", "0"]) == 0
     results = json.loads(out.read_text())
     assert results["lines"] == 8
     assert results["accepts"] > 0
     assert results["keys"] + results["accepted_characters"] <= results["characters"]
     assert results["model_calls"] > 0
+    assert 0 < results["valid"] <= results["shown"]
+    assert 0 < results["accepted_tokens"] < results["model_tokens"] < results["run_tokens"]
+    assert results["editor_plain_ms"]
+    assert results["editor_context_ms"]
     assert "characters accepted" in capsys.readouterr().out
 
 
@@ -167,3 +171,9 @@ def test_a_piece_is_typed_and_accepted(
 )
 def test_what_a_reader_accepts(ghost: str, wanted: str, size: int) -> None:
     assert typed._right(ghost, wanted) == size
+
+
+def test_ghost_text_is_valid_where_the_file_parses_with_it_or_was_broken() -> None:
+    assert typed.is_valid("x = 1\n", 6, 6, "y = 2\n")
+    assert not typed.is_valid("x = 1\n", 6, 6, "y = (\n")
+    assert typed.is_valid("x = (\n", 6, 6, "y = (\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -269,7 +270,11 @@ def test_a_cancelled_job_stops_before_the_next_step(bench: Bench) -> None:
     assert bench.worker.busy == 0
     assert bench.runner.runs <= runs + 3
     assert events.qsize() <= 1
-    assert 'outcome="cancelled"} 1.0' in bench.metrics.text().decode()
+    counted = bench.metrics.text().decode()
+    assert 'outcome="cancelled"} 1.0' in counted
+    assert re.search(r"completion_tokens_total [45]\.0", counted), (
+        "what was chosen for it is counted, and the one after"
+    )
 
 
 def test_interactive_overtakes_background_and_both_are_answered_in_full(make: Callable[..., Bench]) -> None:
