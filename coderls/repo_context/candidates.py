@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from coderls.repo_context.files import Shelf
+from coderls.repo_context.files import Shelf, telling_signatures
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import
 from coderls.repo_context.outline import Binding, Definition
@@ -27,8 +27,6 @@ _MAX_NAMESAKES = 6
 _MAX_SIBLINGS = 60
 _MAX_RECEIVERS = 24
 _MAX_WHOLE_FILE = 400
-#: Shorter signatures are alike by chance (characters).
-_TELLING = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +90,16 @@ def copies_of(
 
     Where signatures are too few to tell, `shares_lines` is asked.
     """
-    mine = {definition.text.strip() for definition in own if len(definition.text) > _TELLING}
+    mine = telling_signatures(own)
     names = {definition.name for definition in own if not definition.owner}
     known: dict[str, bool] = {}
 
     def look(path: str) -> bool:
-        definitions = shelf.definitions(path)
-        theirs = {item.text.strip() for item in definitions if len(item.text) > _TELLING}
+        theirs = shelf.telling(path)
         shared = len(mine & theirs)
         if shared >= 3 and shared >= 0.6 * min(len(mine), len(theirs)):
             return True
+        definitions = shelf.definitions(path)
         same = sum(item.name in names for item in definitions if not item.owner)
         return bool(same) and same >= 0.5 * min(len(names), len(definitions)) and shares_lines(path)
 

@@ -22,6 +22,8 @@ _MAX_PLACES = 400
 #: Definitions of loaded outlines that stay in memory: some 350 bytes each.
 _MAX_LOADED = 80_000
 _MAX_RESOLVED = 20_000
+#: Shorter signatures are alike by chance (characters).
+_TELLING = 24
 #: File names that more files have than this are looked up together with their folder's name.
 _CROWD = 32
 
@@ -40,6 +42,11 @@ def name_hashes(outline: Outline) -> array[int]:
     """Hashes of all that a file can be found by: the names that it defines, and its namespaces as such."""
     names = {item.name for item in outline.definitions}
     return hashes_of(names | {_NAMESPACE + item.name for item in outline.definitions if item.kind == "namespace"})
+
+
+def telling_signatures(definitions: Sequence[Definition]) -> frozenset[str]:
+    """Those that are not alike by chance."""
+    return frozenset([item.text.strip() for item in definitions if len(item.text) > _TELLING])
 
 
 class Shelf:
@@ -80,6 +87,7 @@ class Shelf:
         self._by_tail: dict[str, dict[str, list[str]]] = {}
         self._resolved: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._places: dict[str, dict[str, list[int]]] = {}
+        self._telling: dict[str, frozenset[str]] = {}
 
     def announce(self, paths: Iterable[str]) -> None:
         """These files are there, and will be read: imports of them can be resolved from now on."""
@@ -220,6 +228,15 @@ class Shelf:
                 names.setdefault(definition.name, []).append(index)
         return names.get(name, ())
 
+    def telling(self, path: str) -> frozenset[str]:
+        """The signatures of `path` that are not alike by chance."""
+        found = self._telling.get(path)
+        if found is None:
+            if len(self._telling) >= _MAX_PLACES:
+                self._telling.clear()
+            found = self._telling[path] = telling_signatures(self.definitions(path))
+        return found
+
     # What import resolution asks: `languages.language.Files`.
 
     def has(self, path: str) -> bool:
@@ -292,6 +309,7 @@ class Shelf:
         path = self._paths[number]
         self._held.pop(path, None)
         self._places.pop(path, None)
+        self._telling.pop(path, None)
         hashes = self._hashes[number]
         if hashes is not None:
             self._names.remove(number, hashes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 
 from coderls.repo_context.candidates import Asker, Candidate
@@ -81,43 +82,62 @@ class Ranked:
 
 def features(candidate: Candidate, asker: Asker, beside: float = 0.0) -> dict[str, float]:
     """What is known of a candidate; keys as in WEIGHTS. `beside`: see `with_neighbours`."""
+    definition = candidate.definition
+    plain = dict.fromkeys(_plain(definition.name, definition.kind), 1.0)
+    return plain | candidate.ways | dict(_here(candidate, asker, beside))
+
+
+@lru_cache(maxsize=50_000)
+def _plain(name: str, kind: str) -> tuple[str, ...]:
+    """What a definition's name and kind alone say."""
+    found = ["bias"]
+    if name in ("__init__", "constructor", "new"):
+        found.append("constructor")
+    elif name.startswith("__"):
+        found.append("dunder")
+    elif name[:1] in ("_", "#"):
+        found.append("private")
+    return (*found, kind) if kind != "function" else tuple(found)
+
+
+def _here(candidate: Candidate, asker: Asker, beside: float) -> list[tuple[str, float]]:
+    """What a candidate has to do with the text around the cursor."""
     definition, around = candidate.definition, asker.around
-    near = around.names
-    found = dict(candidate.ways)
-    found["bias"] = 1.0
-    name = definition.name
+    name, near = definition.name, around.names
+    found = [("beside", beside)] if beside else []
     used = near.get(name)
     if used is not None:
-        found["used"] = used
-        found["mentioned"] = 1.0
-    if beside:
-        found["beside"] = beside
+        found += (("used", used), ("mentioned", 1.0))
     if definition.owner and (owner := near.get(definition.owner)):
-        found["owner near"] = owner
-    if name in ("__init__", "constructor", "new"):
-        found["constructor"] = 1.0
-    elif name.startswith("__"):
-        found["dunder"] = 1.0
-    elif name[:1] in ("_", "#"):
-        found["private"] = 1.0
-    if definition.kind != "function":
-        found[definition.kind] = 1.0
-    if shared := [weight for word in words_of(name) if (weight := around.words.get(word))]:
-        found["words"] = sum(shared) / len(words_of(name))
-    if "own" in found:
+        found.append(("owner near", owner))
+    words = words_of(name)
+    shared = 0.0
+    for word in words:
+        shared += around.words.get(word, 0.0)
+    if shared:
+        found.append(("words", shared / len(words)))
+    own = candidate.ways.get("own")
+    if own is not None:
         if name == around.function:
-            found["same method"] = 1.0
+            found.append(("same method", 1.0))
         elif around.in_class_body:
-            found["taken" if asker.scope.defines(name) else "overridable"] = found["own"]
+            found.append(("taken" if asker.scope.defines(name) else "overridable", own))
     return found
 
 
 def rank(candidates: Sequence[Candidate], asker: Asker, weights: Mapping[str, float] = WEIGHTS) -> list[Ranked]:
     """Best first: likelihood for each token; ties by path and place."""
     ranked: list[tuple[float, str, int, Ranked]] = []
+    known: dict[tuple[str, str], float] = {}
     for candidate, beside in with_neighbours(candidates, asker):
-        found = features(candidate, asker, beside)
-        odds = sum([weights[name] * value for name, value in found.items()])
+        key = (candidate.definition.name, candidate.definition.kind)
+        odds = known.get(key)
+        if odds is None:
+            odds = known[key] = sum([weights[feature] for feature in _plain(*key)])
+        for way, strength in candidate.ways.items():
+            odds += weights[way] * strength
+        for feature, value in _here(candidate, asker, beside):
+            odds += weights[feature] * value
         score = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
         # Tokens are estimated here and counted when packed: most candidates never get that far.
         value = -score / (min(len(candidate.definition.text), _LONG) / _TOKEN + _FIXED) ** _PRICE
