@@ -13,15 +13,17 @@ from typing import Any
 
 from coderls.answer import AnswerCache
 from coderls.completion import Completion, complete, recall
+from coderls.document import Document
 from coderls.engine.api import GenerationRequest, Health, Priority
 from coderls.engine.client import EngineClient
 from coderls.engine.launch import STARTING, WAITING, connect_or_start, log_file
 from coderls.errors import EngineError, ModelError
 from coderls.fim.backdrop import Backdrop
-from coderls.fim.model import FimModel, backdrop_plan
+from coderls.fim.model import FimModel, backdrop_plan, budgets
 from coderls.fim.prompt import make_backdrop
+from coderls.fim.triggers import refusal
 from coderls.influence import influence
-from coderls.question import CompletionRequest, Tools, load_fim_model
+from coderls.question import CompletionRequest, ContextSource, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -43,6 +45,7 @@ __all__ = [
     "influence_of",
     "load_fim_model",
     "log_of",
+    "look_around",
     "make_backdrop",
     "not_loading_yet",
     "parse_file",
@@ -76,6 +79,13 @@ async def read_ahead(engine: Engine, backdrop: Backdrop) -> None:
     async with aclosing(engine.client.stream(request)) as chunks:
         async for _ in chunks:
             pass
+
+
+def look_around(document: Document, offset: int, source: ContextSource, model: FimModel, settings: Settings) -> None:
+    """Ask the index what a completion here will ask it, so that it knows; nothing where none will."""
+    budget = budgets(model, settings.completion, settings.context).context
+    if budget > 0 and not refusal(document, offset, invoked=False, settings=settings.completion):
+        source.snippets(document, offset, budget_tokens=budget, count=model.count)
 
 
 def log_of(settings: EngineSettings) -> str:

@@ -20,6 +20,7 @@ from coderls.session.backdrops import Backdrops
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
+from coderls.session.looking import Looking
 from coderls.session.notebooks import Notebooks
 from coderls.session.power import Power
 from coderls.session.rhythm import Rhythm
@@ -74,6 +75,7 @@ class Offering:
         self._answers: AnswerCache | None = None
         self._answered_by: object = None
         self._anchors = Anchors()
+        self._looking = Looking()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
         self._backdrops = Backdrops(index, lambda: records is None and not self._power.on_battery())
@@ -145,8 +147,10 @@ class Offering:
         """Completions by the model, and remembered."""
         if not self.settings.completion.enabled:
             return []
-        if not invoked and not await self._until_typing_rests(place.document.uri):
-            return []
+        if not invoked:
+            self._look_around(place)
+            if not await self._until_typing_rests(place.document.uri):
+                return []
         engine = self._engine.wanted()
         if engine is None:
             return []
@@ -155,6 +159,13 @@ class Offering:
             if not made and (successor := await self._engine.successor(engine)) is not None:
                 made = await self._ask(successor, place, invoked, heard)
         return self._remembered(made, invoked)
+
+    def _look_around(self, place: Place) -> None:
+        """Have the context ready when the delay is over."""
+        engine, source = self._engine.engine, self._index.source
+        if engine is not None and source is not None:
+            work, settings, model = import_heavy(), self.settings, engine.model
+            self._looking.begin(lambda: work.look_around(place.document, place.offset, source, model, settings))
 
     def _remembered(self, made: list[Completion], invoked: bool = False) -> list[Completion]:
         """Without what the user has rejected, where it comes unasked; and kept for later places."""
