@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,13 +25,38 @@ def test_the_plugin_parses(home: Home, version: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.editors
+def test_luacheck_has_nothing_to_say() -> None:
+    done = subprocess.run(
+        [installed("lua", "luacheck"), "--no-color", "."],
+        cwd=EDITORS / "nvim",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.editors
+def test_stylua_would_write_the_same() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("StyLua runs in Node, which is not there")
+    script = Path(__file__).with_name("stylua.mjs")
+    command = [
+        node,
+        script,
+        installed("lua", "stylua"),
+        EDITORS / "nvim/.stylua.toml",
+        *(EDITORS / name for name in LUA),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", LUA)
-def test_lua_has_one_style(name: str) -> None:
-    lines = (EDITORS / name).read_text(encoding="utf-8").splitlines()
-    assert [
-        number for number, line in enumerate(lines, 1) if len(line) > 140 or "\t" in line or line != line.rstrip()
-    ] == []
-    assert len(lines) <= 400
+def test_lua_files_are_short(name: str) -> None:
+    assert len((EDITORS / name).read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def test_json_files_are_json() -> None:

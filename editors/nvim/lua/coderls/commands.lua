@@ -10,7 +10,8 @@ local function say(text, level)
 end
 
 local function not_attached()
-  local why = api.nvim_buf_get_name(0) == '' and 'It has no file name yet; write it first.' or ':checkhealth coderls says more.'
+  local why = api.nvim_buf_get_name(0) == '' and 'It has no file name yet; write it first.'
+    or ':checkhealth coderls says more.'
   say('it is not attached to this buffer. ' .. why, vim.log.levels.WARN)
 end
 
@@ -159,7 +160,10 @@ function M.run(args)
   local words = vim.list_slice(args.fargs)
   local name = table.remove(words, 1) or 'status'
   if COMMANDS[name] == nil then
-    return say(('there is no :Coderls %s. There is: %s'):format(name, table.concat(M.names(), ', ')), vim.log.levels.ERROR)
+    return say(
+      ('there is no :Coderls %s. There is: %s'):format(name, table.concat(M.names(), ', ')),
+      vim.log.levels.ERROR
+    )
   end
   COMMANDS[name](words, args)
 end

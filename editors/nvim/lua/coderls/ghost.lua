@@ -1,7 +1,7 @@
 -- Ghost text of the plugin's own, drawn with extmarks: on Neovim 0.11, and where the user prefers it.
 --
--- A buffer has one request at most; a newer one cancels it. What was answered stays while the user types it: the rest is
--- drawn again, and the server is not asked.
+-- A buffer has one request at most; a newer one cancels it. What was answered stays while the user types it: the rest
+-- is drawn again, and the server is not asked.
 local client_of = require('coderls.client')
 local config = require('coderls.config')
 local texts = require('coderls.text')

@@ -21,7 +21,10 @@ local function editor()
   local name = by == 'native' and 'ComplHint' or 'CoderlsGhost'
   local colours = vim.api.nvim_get_hl(0, { name = name, link = false })
   if by ~= 'off' and not vim.o.termguicolors and colours.ctermfg == nil then
-    health.warn(('the highlight %s has no colour in this terminal'):format(name), 'Give it a ctermfg, or set termguicolors.')
+    health.warn(
+      ('the highlight %s has no colour in this terminal'):format(name),
+      'Give it a ctermfg, or set termguicolors.'
+    )
   end
 end
 
@@ -40,9 +43,13 @@ local function program()
       "Or name it: vim.lsp.config('coderls', { cmd = { '/path/to/coderls', '--stdio' } })",
     })
   end
-  local done = vim.system(vim.list_extend(vim.deepcopy(command), { '--version' }), { text = true, stdin = false }):wait(20000)
+  local done =
+    vim.system(vim.list_extend(vim.deepcopy(command), { '--version' }), { text = true, stdin = false }):wait(20000)
   if done.code ~= 0 then
-    return health.error(('%s --version failed: %s'):format(command[1], vim.trim(done.stderr or '')), 'Install coderls again.')
+    return health.error(
+      ('%s --version failed: %s'):format(command[1], vim.trim(done.stderr or '')),
+      'Install coderls again.'
+    )
   end
   health.ok(('%s (%s)'):format(vim.trim(done.stdout), vim.fn.exepath(command[1])))
 end

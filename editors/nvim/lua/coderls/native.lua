@@ -1,5 +1,5 @@
--- Neovim's own ghost text (0.12), with what it leaves out: words and lines, dismissing, alternatives, an end for requests
--- that a newer one supersedes, and a look at whether the text still fits before it is taken.
+-- Neovim's own ghost text (0.12), with what it leaves out: words and lines, dismissing, alternatives, an end for
+-- requests that a newer one supersedes, and a look at whether the text still fits before it is taken.
 local client_of = require('coderls.client')
 local texts = require('coderls.text')
 
