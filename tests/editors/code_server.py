@@ -10,10 +10,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.editors.home import EDITORS, ROOT, SERVER, Home, installed
@@ -48,21 +53,24 @@ def browser() -> str:
 class CodeServer:
     """A running code-server with folders of its own. `home.work` is what it opens.
 
-    `cache`: where models are, if not in `home`.
+    `bare`: as on a machine of somebody new. Folders are not trusted until the user says so, the walkthrough comes by
+    itself, toasts are shown, and on PATH is nothing but the folder `bin`.
     """
 
-    def __init__(self, home: Home, settings: dict[str, Any], cache: Path | None = None) -> None:
+    def __init__(self, home: Home, settings: dict[str, Any], bare: bool = False) -> None:
         self.home = home
-        self.cache = cache
+        self.bin = home.path / "bin"
+        self.bare = bare
         self.node = installed("vscode", "node/bin/node")
         self.folder = self.node.parents[2]
         self.data = home.path / "vscode"
         vsix = packed()
+        self.settings = {**({} if bare else {WALKTHROUGH: False}), **settings}
         for place in ("Machine", "User"):
             (self.data / place).mkdir(parents=True)
         # Settings of the machine's scope count here only; those of the user are in the browser's profile.
-        self._write("Machine", {"workbench.welcomePage.walkthroughs.openOnInstall": False, **settings})
         self._write("User", QUIET)
+        self._write("Machine", self.settings)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -70,7 +78,15 @@ class CodeServer:
         subprocess.run(install, env=self.environment, check=True, timeout=90, capture_output=True)
         self.log = (home.path / "code-server.log").open("wb")
         self.process = subprocess.Popen(
-            [*self.command, "--auth", "none", "--bind-addr", f"127.0.0.1:{self.port}", *OPTIONS],
+            [
+                *self.command,
+                "--auth",
+                "none",
+                "--bind-addr",
+                f"127.0.0.1:{self.port}",
+                *OPTIONS,
+                *(() if bare else DRIVEN),
+            ],
             env=self.environment,
             stdout=self.log,
             stderr=self.log,
@@ -86,9 +102,9 @@ class CodeServer:
     @property
     def environment(self) -> dict[str, str]:
         # What Node asks first is the folder of its own; nobody's settings of npm or git are wanted.
-        cache = {} if self.cache is None else {"CODERLS_CACHE": str(self.cache)}
-        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return {**keep, **self.home.quiet, **cache, "EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PATIENCE") if name in os.environ}
+        path = {"PATH": str(self.bin)} if self.bare else {}
+        return {**keep, **path, **self.home.quiet, "CODERLS_LOG": "INFO", "EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
 
     def answers(self) -> bool:
         assert self.process.poll() is None, (self.home.path / "code-server.log").read_text()
@@ -97,35 +113,65 @@ class CodeServer:
         except httpx.TransportError:
             return False
 
-    def run(self, scenario: str, name: str = "", **given: Any) -> None:
-        """Run a scenario; its last words are in the failure, its pictures among the artifacts."""
+    def run(self, scenario: str, settings: dict[str, Any] | None = None, /, **given: Any) -> None:
+        """Run a scenario, with `settings` of its own.
+
+        When it fails, the failure has its last words, and the artifacts have pictures and logs.
+        """
+        self._write("Machine", {**self.settings, **(settings or {})})  # those of a scenario before may be others
         facts = {
-            "name": name or scenario,
+            "name": scenario,
             "editors": str(self.folder),
             "chromium": browser(),
             "port": self.port,
             "work": str(self.home.work),
+            "bin": str(self.bin),
             "data": str(self.data),
             "extension": str(EXTENSION),
             "artifacts": str(ARTIFACTS),
             **given,
         }
-        script = SCENARIOS / f"{scenario}.mjs"
-        ended = subprocess.run(
-            [str(self.node), str(script), json.dumps(facts)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_S,
-            check=False,
-        )
-        if ended.returncode != 0:
-            pytest.fail(f"{ended.stdout}\n{ended.stderr}\n\n{self.said()}", pytrace=False)
+        began = time.time()
+        try:
+            ended = subprocess.run(
+                [str(self.node), str(SCENARIOS / f"{scenario}.mjs"), json.dumps(facts)],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=LONGEST_S,
+                check=False,
+            )
+            said, failed = f"{ended.stdout}\n{ended.stderr}", ended.returncode != 0
+        except subprocess.TimeoutExpired as error:
+            said, failed = f"{scenario} did not end.\n{error.stdout!r}\n{error.stderr!r}", True
+        if failed:
+            pytest.fail(f"{said}\n\n{self._keep_logs(scenario, began)}", pytrace=False)
+        # Whoever closes a window ends its server, too. The next scene begins with none.
+        eventually(lambda: not self.servers(), "the end of the servers of closed windows", 30)
 
-    def said(self) -> str:
-        """The end of the extension's logs."""
-        logs = sorted(self.data.rglob("*coderls.log"))
-        return "\n".join(f"{log.name}:\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+    def servers(self) -> list[psutil.Process]:
+        """The language servers that its windows started."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if "--stdio" in process.cmdline() and process.cwd().startswith(str(self.data)):
+                    found.append(process)
+        return found
+
+    def _keep_logs(self, scenario: str, began: float) -> str:
+        """Put what was logged since then among the artifacts; the end of what the extension and the server said."""
+        folder = ARTIFACTS / f"{scenario}-logs"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        said: list[str] = []
+        for log in sorted(self.home.path.rglob("*.log")):
+            if log.stat().st_mtime < began or log.stat().st_size == 0:
+                continue
+            shutil.copy(log, folder / "-".join(log.relative_to(self.home.path).parts[-3:]))
+            if log.name.startswith("overheard"):
+                words = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("! ")]
+                said.append("\n".join([log.name, *words[-40:]]))
+        return "\n".join([*said, f"All logs are in {folder}"])
 
     def close(self) -> None:
         self.process.terminate()
@@ -137,7 +183,14 @@ class CodeServer:
         self.log.close()
 
     def _write(self, place: str, settings: dict[str, Any]) -> None:
-        (self.data / place / "settings.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        """In one step: VS Code must not read half of it."""
+        file = self.data / place / "settings.json"
+        text = json.dumps(settings, indent=1)
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            return
+        new = file.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)
 
 
 def settings_for(home: Home) -> dict[str, Any]:
@@ -148,13 +201,21 @@ def settings_for(home: Home) -> dict[str, Any]:
         if isinstance(values, dict)
         for key, value in values.items()
     }
-    return {"coderls.server.command": SERVER, **flat}
+    return {"coderls.server.command": overheard(home), **flat}
+
+
+def overheard(home: Home, command: Sequence[str] = SERVER) -> list[str]:
+    """The command of a server all of whose words are kept in a log."""
+    return [sys.executable, str(Path(__file__).with_name("overheard.py")), str(home.path / "said"), *command]
 
 
 OPTIONS = (
-    *("--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", "--ignore-last-opened"),
-    *("--disable-getting-started-override", "--vscode-option", "enable-smoke-test-driver"),
+    *("--auth", "none"),
+    *("--disable-telemetry", "--disable-update-check", "--ignore-last-opened", "--disable-getting-started-override"),
+    *("--vscode-option", "force-disable-user-env"),  # PATH is what it is here, not what a login shell makes of it
 )
+DRIVEN = ("--disable-workspace-trust", "--vscode-option", "enable-smoke-test-driver")
+WALKTHROUGH = "workbench.welcomePage.walkthroughs.openOnInstall"
 QUIET = {
     "workbench.startupEditor": "none",
     "telemetry.telemetryLevel": "off",

@@ -29,6 +29,8 @@ SCRIPT = FakeScript(
         FakeRule("one = ", ("'first'", "'second'", "'third'")),
         FakeRule("total(", "left, right)"),
         FakeRule("block:\n    ", "first = 1\n    second = 2"),
+        FakeRule("make it a sum", "```python\ndef whole(values):\n    return sum(values)\n```"),
+        FakeRule("name `qqq`", "```python\ndef f(count):\n    return count\n```"),
         FakeRule("poison = ", "1", fail="die"),
     ),
     default="pass",

@@ -27,6 +27,16 @@ export interface Plan {
   wheels?: string;
   torch: Torch;
   platform: NodeJS.Platform;
+  /** How much is free in a folder, in GB. */
+  free: (folder: string) => Promise<number>;
+}
+
+/** What the file system says; without a bound where it says nothing. */
+export async function freeGb(folder: string): Promise<number> {
+  return fs.statfs(folder).then(
+    (disk) => (disk.bavail * disk.bsize) / 1e9,
+    () => Infinity,
+  );
 }
 
 export class InstallError extends Error {}
@@ -132,7 +142,7 @@ function stopIfFailed(ended: Ended, signal: AbortSignal, what: string): void {
 
 async function checkRoom(plan: Plan): Promise<void> {
   const wanted = ROOM_GB[plan.torch];
-  const free = await fs.statfs(plan.root).then((disk) => (disk.bavail * disk.bsize) / 1e9, () => Infinity);
+  const free = await plan.free(plan.root);
   if (free < wanted) {
     throw new InstallError(
       `There are ${free.toFixed(1)} GB free in ${plan.root}, and the server needs ${String(wanted)} GB. Make room, or install it elsewhere and name its Python in coderls.server.python.`,

@@ -3,7 +3,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { install, InstallError, removeOthers, ROOM_GB, type Torch } from "./environment";
+import { freeGb, install, InstallError, removeOthers, ROOM_GB, type Torch } from "./environment";
 import { examine, isPython, unsuitable, type Python } from "./python";
 import { run } from "./run";
 import { SECTION } from "./settings";
@@ -49,6 +49,7 @@ export async function installServer(installer: Installer, python: Python | undef
       target,
       torch,
       platform: process.platform,
+      free: freeGb,
       ...(wheels ? { wheels } : {}),
     };
     try {
@@ -57,7 +58,7 @@ export async function installServer(installer: Installer, python: Python | undef
       await removeOthers(installer.root, made);
       return true;
     } catch (error) {
-      await explainFailure(installer, error);
+      void explainFailure(installer, error); // its buttons may be looked at much later: nothing waits for them
       return false;
     }
   });

@@ -5,15 +5,13 @@ import { scenario } from "./harness.mjs";
 await scenario(async (code) => {
   await code.open("context.py");
   await code.status(/coderls: fake on cpu/);
-  await code.menu();
-  await code.choose("Show context");
+  await code.menu("Show context");
   await code.webview("No completion yet");
   await code.end();
   await code.type("shape.area()\ndef add(a, b):\nreturn ");
   await code.ghost("a + b");
   await code.press("Tab");
-  await code.menu();
-  await code.choose("Show context");
+  await code.menu("Show context");
   const panel = await code.webview("The prompt, in its order");
   await panel.locator("a", { hasText: "shapes.py" }).first().waitFor();
   await code.picture("panel");

@@ -1,10 +1,12 @@
 // The model that comes with coderls: it loads, completes, and Tab takes what it says.
 
-import { holds, scenario } from "./harness.mjs";
+import { given, holds, scenario, set } from "./harness.mjs";
+
+set({ "coderls.engine.model": given.model });
 
 await scenario(async (code) => {
   await code.open("embedded.py");
-  await code.status(/coderls: nano on cpu/);
+  await code.status(/coderls: nano\S* on cpu/);
   await code.end();
   await code.type("    return width ");
   await code.page.locator(".ghost-text-decoration").first().waitFor();

@@ -17,16 +17,22 @@ const FLAGS = [
   "--no-first-run",
 ];
 
+/** The item of the extension in the status bar. */
+const ITEM = '.statusbar-item[id*="coderls"]';
+/** Text that is in the file, without what is only drawn there. */
+const LINES = ".monaco-editor .view-lines > .view-line";
+
 /** What test_vscode.py hands over: editors, port, folder, artifacts, and facts of the single test. */
 export const given = JSON.parse(process.argv[2]);
 
 const { chromium } = createRequire(path.join(given.editors, "node_modules", "x"))("playwright-core");
 
-/** Open a browser and run a scenario in it; a picture and the screen's text are kept when it fails. */
+/** Run a scenario in a browser; of one that fails pictures, texts and what the browser said are kept. */
 export async function scenario(run) {
   const browser = await chromium.launch({ executablePath: given.chromium, args: FLAGS });
   const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, deviceScaleFactor: 1 });
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await context.addInitScript(remember, ITEM);
   const asked = [];
   await context.route("**/*", (route) => {
     const url = new URL(route.request().url());
@@ -34,6 +40,9 @@ export async function scenario(run) {
     asked.push(url.href);
     return route.abort();
   });
+  const heard = [];
+  context.on("console", (message) => heard.push(`${new Date().toISOString()} ${message.type()}: ${message.text()}`));
+  context.on("dialog", (dialog) => dialog.accept()); // leaving a page with unsaved text
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   const code = new Code(page, context);
@@ -44,12 +53,51 @@ export async function scenario(run) {
   } catch (error) {
     process.exitCode = 1;
     console.error(error.stack ?? String(error));
-    for (const [number, each] of context.pages().entries()) {
-      await new Code(each, context).picture(`failed-${number}`).catch(() => undefined);
-      console.error(`on screen ${number}: ${await each.evaluate(() => document.body.innerText).catch(String)}`);
-    }
+    await keep(context, heard);
   }
+  await leave(context);
   await browser.close();
+}
+
+/** What was on each page and what the browser said, among the artifacts. */
+async function keep(context, heard) {
+  for (const [number, page] of context.pages().entries()) {
+    const each = new Code(page, context);
+    await each.picture(`failed-${number}`).catch((error) => console.error(`no picture: ${error}`));
+    const text = await page.evaluate(() => document.body.innerText).catch(String);
+    const states = await page.evaluate(() => window.statesOfTest).catch(() => undefined);
+    console.error(`on screen ${number}: ${text}\nstates: ${JSON.stringify(states)}`);
+  }
+  fs.mkdirSync(given.artifacts, { recursive: true });
+  fs.writeFileSync(path.join(given.artifacts, `${given.name}-browser.log`), heard.join("\n"));
+}
+
+/** Leave the pages as a user does who closes them: the server's side learns of it, and ends at once. */
+async function leave(context) {
+  for (const page of context.pages()) await page.goto("about:blank", { timeout: 20_000 }).catch((error) => console.error(String(error)));
+}
+
+/** Runs in each page: keeps every text that the status bar's item had, and all ghost text, however short it was there. */
+function remember(item) {
+  if (window !== window.top) return;
+  window.statesOfTest = [];
+  window.ghostsOfTest = [];
+  const add = (texts, text) => {
+    if (text && text !== texts.at(-1)) texts.push(text);
+  };
+  const look = () => {
+    add(window.statesOfTest, document.querySelector(item)?.textContent.trim());
+    add(window.ghostsOfTest, [...document.querySelectorAll(".ghost-text-decoration")].map((part) => part.textContent).join(""));
+  };
+  new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true });
+}
+
+/** Change settings of the machine, as the user does in the file: in one step, so that no half of it is read. */
+export function set(settings) {
+  const file = path.join(given.data, "Machine", "settings.json");
+  const now = { ...JSON.parse(fs.readFileSync(file, "utf8")), ...settings };
+  fs.writeFileSync(`${file}.new`, JSON.stringify(now, null, 1));
+  fs.renameSync(`${file}.new`, file);
 }
 
 export class Code {
@@ -78,11 +126,30 @@ export class Code {
     await this.page.locator(".monaco-editor .view-lines").first().waitFor();
   }
 
-  /** Wait until the status bar says something that fits; what it says then. */
+  /** Wait until the status bar says something that fits. */
   async status(pattern) {
-    const item = this.page.locator(".statusbar-item", { hasText: pattern });
-    await item.first().waitFor();
-    return (await item.first().innerText()).trim();
+    await this.page.locator(ITEM, { hasText: pattern }).first().waitFor();
+  }
+
+  /** The number of states that the status bar has shown so far: a place to wait from. */
+  async states() {
+    return this.page.evaluate(() => window.statesOfTest.length);
+  }
+
+  /** Wait until the status bar, since that place, has shown these one after the other, and shows the last one. */
+  async passed(since, ...patterns) {
+    let seen = [];
+    const came = async () => {
+      seen = (await this.page.evaluate(() => window.statesOfTest)).slice(since);
+      let from = 0;
+      const inOrder = patterns.every((pattern) => {
+        const found = seen.findIndex((text, index) => index >= from && pattern.test(text));
+        from = found + 1;
+        return found >= 0;
+      });
+      return inOrder && patterns.at(-1).test(seen.at(-1));
+    };
+    await this.until(came, () => `${patterns.join(", ")} in ${JSON.stringify(seen)}`);
   }
 
   /** Put the cursor at the end of the open file. */
@@ -107,24 +174,24 @@ export class Code {
     for (const key of keys) await this.page.keyboard.press(key);
   }
 
-  /** The lines of the open file as they are drawn: ghost text is among them. */
+  /** The lines of the open file as they are drawn, without ghost text. */
   async lines() {
-    return this.page.evaluate(() => {
-      const drawn = [...document.querySelectorAll(".monaco-editor .view-line")];
+    return this.page.evaluate((selector) => {
       const top = (line) => Number.parseInt(line.style.top, 10);
-      return drawn.sort((a, b) => top(a) - top(b)).map((line) => line.textContent.replaceAll("\u00a0", " "));
-    });
+      const drawn = [...document.querySelectorAll(selector)].sort((a, b) => top(a) - top(b));
+      return drawn.map((line) => {
+        const copy = line.cloneNode(true);
+        for (const ghost of copy.querySelectorAll('[class*="ghost-text"]')) ghost.remove();
+        return copy.textContent.replaceAll("\u00a0", " ");
+      });
+    }, LINES);
   }
 
-  /** Wait until what is drawn holds a text, or does not. */
-  async drawn(text, { gone = false } = {}) {
-    await this.page.waitForFunction(
-      ([text, gone]) => {
-        const all = [...document.querySelectorAll(".monaco-editor .view-line")].map((line) => line.textContent.replaceAll("\u00a0", " "));
-        return all.some((line) => line.includes(text)) !== gone;
-      },
-      [text, gone],
-    );
+  /** Wait until a line of the open file holds a text. */
+  async drawn(text) {
+    let lines = [];
+    const there = async () => (lines = await this.lines()).some((line) => line.includes(text));
+    await this.until(there, () => `${JSON.stringify(text)} in ${JSON.stringify(lines)}`);
   }
 
   /** Wait until the ghost text is this. */
@@ -135,6 +202,21 @@ export class Code {
     }, text);
   }
 
+  /** Type something and take it back until the ghost text is this: where nothing says when there will be some. */
+  async insist(text) {
+    const came = async () => {
+      await this.type("a");
+      await this.press("Backspace");
+      return appears(this.page.locator(".ghost-text-decoration", { hasText: text }).first());
+    };
+    await this.until(came, `the ghost text ${text}`);
+  }
+
+  /** All ghost texts that were there since the page was loaded. */
+  async ghosts() {
+    return this.page.evaluate(() => window.ghostsOfTest.map((text) => text.replaceAll("\u00a0", " ")));
+  }
+
   /** Wait until there is none. */
   async noGhost() {
     await this.page.waitForFunction(() => document.querySelectorAll(".ghost-text-decoration").length === 0);
@@ -143,23 +225,44 @@ export class Code {
   /** Wait until something is so that the page does not tell of itself. */
   async until(condition, what) {
     for (const end = Date.now() + PATIENCE; !(await condition()); await this.page.waitForTimeout(50)) {
-      if (Date.now() > end) throw new Error(`it did not come to this: ${what}`);
+      if (Date.now() > end) throw new Error(`it did not come to this: ${typeof what === "function" ? what() : what}`);
     }
   }
 
-  /** Open the menu of the status bar. */
-  async menu() {
-    await this.page.locator(".statusbar-item", { hasText: /coderls/ }).first().click();
-    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: "Run doctor" }).first().waitFor();
+  /** Open the menu of the status bar, and take an entry if one is named. */
+  async menu(entry) {
+    const rows = this.page.locator(".quick-input-list .monaco-list-row");
+    const opened = async () => {
+      // A list closes when something else takes the focus; a user opens it again.
+      await this.page.locator(ITEM).first().click();
+      if (!(await appears(rows.filter({ hasText: "Run doctor" }).first()))) return false;
+      return entry === undefined || taken(rows.filter({ hasText: entry }).first());
+    };
+    await this.until(opened, `the menu, and ${entry ?? "nothing"} in it`);
   }
 
   /** Run a command by its title. */
   async command(title) {
-    await this.page.keyboard.press("F1");
     const input = this.page.locator(".quick-input-widget input");
-    await input.waitFor();
-    await input.fill(`>${title}`);
-    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first().click();
+    const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first();
+    const ran = async () => {
+      await this.page.keyboard.press("F1");
+      if (!(await appears(input))) return false;
+      await input.fill(`>${title}`, { timeout: SHORT }).catch(() => undefined);
+      return (await appears(row)) && taken(row);
+    };
+    await this.until(ran, `the command ${title}`);
+  }
+
+  /** Open the list of code actions at the cursor, and take one if `take`. */
+  async action(pattern, { key = "Control+.", take = true } = {}) {
+    const row = this.page.locator(".action-widget .monaco-list-row", { hasText: pattern }).first();
+    // The list closes when new ghost text lands: a user opens it again.
+    const opened = async () => {
+      await this.press(key);
+      return (await appears(row)) && (!take || taken(row));
+    };
+    await this.until(opened, `the action ${pattern}`);
   }
 
   /** Choose an entry of the list that is open. */
@@ -169,13 +272,17 @@ export class Code {
 
   /** Wait for a notification, and take one of its buttons if one is named. */
   async notified(pattern, button) {
-    // Toasts are off while tests drive VS Code; what they would say is behind the bell.
-    await this.page.locator('.statusbar-item[id="status.notifications"] .codicon-bell-dot').waitFor();
-    await this.page.locator('.statusbar-item[id="status.notifications"]').click();
     const note = this.page.locator(".notification-list-item", { hasText: pattern }).first();
-    await note.waitFor();
+    const bell = this.page.locator('.statusbar-item[id="status.notifications"]');
+    const seen = async () => {
+      // Where no toast is shown (tests that drive VS Code have none), it is behind the bell.
+      if (await note.isVisible()) return true;
+      if (await bell.locator(".codicon-bell-dot").isVisible()) await bell.click();
+      return appears(note);
+    };
+    await this.until(seen, `a notification: ${pattern}`);
     if (button !== undefined) await note.locator(".monaco-button", { hasText: button }).click();
-    else await this.press("Escape");
+    else if (await this.page.locator(".notifications-center.visible").isVisible()) await bell.click();
   }
 
   /** The document inside of a webview that shows this text. */
@@ -205,4 +312,21 @@ export function same(found, expected, what) {
 
 export function holds(condition, what) {
   if (!condition) throw new Error(what);
+}
+
+/** Long enough to be drawn; what was not by then is asked for again. */
+const SHORT = 5_000;
+
+async function appears(locator) {
+  return locator.waitFor({ timeout: SHORT }).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function taken(locator) {
+  return locator.click({ timeout: SHORT }).then(
+    () => true,
+    () => false,
+  );
 }

@@ -18,7 +18,9 @@ export async function run(): Promise<void> {
 
   await commandsAreThere(extension);
   settingsOfTheManifestAreKnown(extension);
+  itRunsWhereTheCodeIs(extension);
   await ghostTextIsProvided();
+  await aLineAndAWordAreTaken();
   await otherSchemesAreLeftAlone();
   await aThousandFilesAreOpened(api);
   await aRestartWorksEachTime(api);
@@ -40,20 +42,49 @@ function settingsOfTheManifestAreKnown(extension: vscode.Extension<Api>): void {
   }
 }
 
+/** The window is a browser's, the folder is on another side: that is where the extension and its server run. */
+function itRunsWhereTheCodeIs(extension: vscode.Extension<Api>): void {
+  assert.equal(vscode.env.uiKind, vscode.UIKind.Web);
+  assert.ok(vscode.env.remoteName, "this window is not a remote one");
+  assert.equal(extension.extensionKind, vscode.ExtensionKind.Workspace);
+  const [folder] = vscode.workspace.workspaceFolders ?? [];
+  assert.ok(folder && fs.existsSync(path.join(folder.uri.fsPath, "pyproject.toml")));
+}
+
 async function ghostTextIsProvided(): Promise<void> {
-  const document = await vscode.workspace.openTextDocument({ language: "python", content: "def add(a, b):\n    return " });
-  await vscode.window.showTextDocument(document);
-  const end = document.positionAt(document.getText().length);
-  const editor = vscode.window.activeTextEditor;
-  assert.ok(editor);
+  const document = await written("def add(a, b):\n    return ");
+  await took("editor.action.inlineSuggest.commit", document, "return a + b");
+}
+
+/** Ghost text of two lines is taken line by line, and word by word. */
+async function aLineAndAWordAreTaken(): Promise<void> {
+  const lines = await written("if block:\n    ");
+  await took("editor.action.inlineSuggest.acceptNextLine", lines, "first = 1");
+  assert.equal(lines.getText().includes("second"), false, "more than a line was taken");
+  await took("editor.action.inlineSuggest.commit", lines, "second = 2");
+  const words = await written("def add(a, b):\n    return ");
+  await took("editor.action.inlineSuggest.acceptNextWord", words, "return a");
+  assert.equal(words.getText().includes("+ b"), false, "more than a word was taken");
+}
+
+/** A new document with this text, and the cursor at its end. */
+async function written(content: string): Promise<vscode.TextDocument> {
+  const document = await vscode.workspace.openTextDocument({ language: "python", content });
+  const editor = await vscode.window.showTextDocument(document);
+  const end = document.positionAt(content.length);
   editor.selection = new vscode.Selection(end, end);
   await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+  return document;
+}
+
+/** A command takes of the ghost text, as soon as there is some, so that the document holds this. */
+async function took(command: string, document: vscode.TextDocument, text: string): Promise<void> {
   await until(
     async () => {
-      await vscode.commands.executeCommand("editor.action.inlineSuggest.commit");
-      return document.getText().includes("return a + b");
+      await vscode.commands.executeCommand(command);
+      return document.getText().includes(text);
     },
-    () => `the ghost text in ${JSON.stringify(document.getText())}`,
+    () => `${command} in ${JSON.stringify(document.getText())}`,
   );
 }
 

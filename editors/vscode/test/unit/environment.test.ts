@@ -3,7 +3,7 @@ import * as fs from "node:fs/promises";
 import * as os from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { adviceOn, install, ownPython, pipArguments, progressOf, removeOthers, type Plan } from "../../src/environment";
+import { adviceOn, freeGb, install, ownPython, pipArguments, progressOf, removeOthers, type Plan } from "../../src/environment";
 import type { Ended, Run } from "../../src/run";
 
 let root: string;
@@ -25,7 +25,7 @@ function python(pip: Partial<Ended> = {}, log: string[] = []): Run {
   };
 }
 
-const plan = (more: Partial<Plan> = {}): Plan => ({ root, python: "/usr/bin/python3", target: "/x/coderls.whl", torch: "cpu", platform: "linux", ...more });
+const plan = (more: Partial<Plan> = {}): Plan => ({ root, python: "/usr/bin/python3", target: "/x/coderls.whl", torch: "cpu", platform: "linux", free: () => Promise.resolve(100), ...more });
 const still = new AbortController().signal;
 const folders = async (): Promise<string[]> => (await fs.readdir(root)).sort();
 
@@ -79,10 +79,11 @@ void describe("an installation", () => {
 
   void it("says how much room is missing before anything is fetched", async () => {
     const asked: string[] = [];
-    const free = await fs.statfs(root);
-    if ((free.bavail * free.bsize) / 1e9 > 14) return; // this disk has room for everything
-    await assert.rejects(install(plan({ torch: "cuda" }), python({}, asked), () => undefined, still), /GB free/);
+    const small = plan({ torch: "cuda", free: () => Promise.resolve(7.25) });
+    await assert.rejects(install(small, python({}, asked), () => undefined, still), /7\.3 GB free in .*, and the server needs 14 GB\. Make room/);
     assert.deepEqual(asked, []);
+    assert.ok((await freeGb(root)) > 0);
+    assert.equal(await freeGb("/nowhere"), Infinity);
   });
 });
 
