@@ -131,6 +131,10 @@ class ParsedFile(Protocol):
     def faults(self) -> int:
         """How many ERROR and MISSING nodes the whole tree has."""
 
+    def faults_within(self, start: int, end: int) -> int:
+        """How many of them begin in this part of the text (code points), and what there the grammar lets pass although
+        the language does not."""
+
     def after(self, edit: Edit) -> ParsedFile:
         """The tree of the text after `edit`, parsed incrementally."""
 

@@ -57,7 +57,7 @@ def is_badly_indented(hole: Hole, text: str) -> bool:
             return True
         shallower.add(_depth(previous))
         depth, last = _depth(line), _depth(previous)
-        if depth > last and not _OPEN_END.search(_code(previous)):
+        if depth > last and not _OPEN_END.search(_code(previous, hole.language_id)):
             return True
         if depth < last and depth not in shallower:
             return True
@@ -65,8 +65,9 @@ def is_badly_indented(hole: Hole, text: str) -> bool:
     return False
 
 
-def _code(line: str) -> str:
-    return re.sub(r"\s*(//.*|#.*|/\*.*\*/)$", "", line).rstrip()
+def _code(line: str, language_id: str) -> str:
+    """The line without a comment at its end. A mark in a string is taken for one, too, but `#` in Python only."""
+    return re.sub(r"\s*(#.*)$" if language_id == "python" else r"\s*(//.*|/\*.*\*/)$", "", line).rstrip()
 
 
 def _depth(line: str) -> int:

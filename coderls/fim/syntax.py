@@ -2,8 +2,8 @@
 
 A completion is compared with the file before it: it may leave the file with the faults that it had, not with more.
 Python is judged by its own parser (`ast`), which also knows indentation; other languages by the ERROR and MISSING
-nodes of the whole tree; languages without a grammar by brackets and quotes near the cursor. What fails is cut back
-to its longest clean prefix: of several lines whole ones, of one line whole tokens.
+nodes of the whole tree, and none of them in what is new; languages without a grammar by brackets and quotes near the
+cursor. What fails is cut back to its longest clean prefix: of several lines whole ones, of one line whole tokens.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from itertools import islice
 
 from coderls.document import Document, Edit, ParsedFile, ParseFile
 from coderls.fim.brackets import balance
-from coderls.fim.postprocess import Insertion
+from coderls.fim.closing import closed
+from coderls.fim.postprocess import Insertion, line_end
 from coderls.fim.python_syntax import Region, count_line_ends, first_fault, region_around, whole_file
 
 #: Characters before and after the cursor in which brackets are counted.
 _NEAR = 10_000
+#: Characters before and after the cursor's line that tell whether statements end with a semicolon.
+_AROUND = 2_000
 #: So many shorter forms of a completion are tried.
 _TRIES = 20
 #: And none after so many seconds: a strange text can make each parse slow.
@@ -96,12 +99,27 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
             best = shorter
             if not before.mendable:
                 break
-    return best
+    return best or _closed(insertion, before)
 
 
 def allowed(insertion: Insertion, before: Before) -> bool:
     """Whether the document has no more faults with the insertion than without it."""
     return _effect(insertion, before) is not _Effect.WORSE
+
+
+def _closed(insertion: Insertion, before: Before) -> Insertion | None:
+    """With an end for each block that it leaves open, where that breaks nothing."""
+    document = before.document
+    start, end = document.line_span(document.line_of(before.offset))
+    if document.text[before.offset : end].strip():
+        return None
+    around = document.text[max(0, start - _AROUND) : start] + document.text[end : end + _AROUND]
+    plain = insertion.text.replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    text = closed(plain, document.text[start : before.offset], document.language_id, around)
+    if text is None:
+        return None
+    whole = replace(insertion, text=text.replace("\n", line_end(document, before.offset)), end=before.offset)
+    return whole if _effect(whole, before) is not _Effect.WORSE else None
 
 
 class _Effect(Enum):
@@ -118,7 +136,10 @@ def _effect(insertion: Insertion, before: Before) -> _Effect:
         if verdict is not None:
             return verdict
     if before.tree is not None:
-        return _compared(before.tree.after(edit).faults(), before.faults)
+        tree = before.tree.after(edit)
+        effect = _compared(tree.faults(), before.faults)
+        worse = effect is _Effect.WORSE or tree.faults_within(edit.start, edit.start + len(edit.new_text))
+        return _Effect.WORSE if worse else effect
     low, high = max(0, edit.start - _NEAR), edit.end + _NEAR
     head, tail = document.text[low : edit.start], document.text[edit.end : high]
     was = balance(head + document.text[edit.start : edit.end] + tail, document.language_id).faults

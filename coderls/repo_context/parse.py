@@ -143,6 +143,21 @@ class ParsedText:
         """How many ERROR and MISSING nodes the tree has; UNKNOWN_FAULTS when the text could not be parsed."""
         return UNKNOWN_FAULTS if self._tree is None else _count_faults(self._tree.root_node)
 
+    def faults_within(self, start: int, end: int) -> int:
+        """Of these, the ones that begin in this part (code points), and what there only the grammar lets pass."""
+        if self._tree is None:
+            return UNKNOWN_FAULTS
+        low, high = self._bytes_before(start), self._bytes_before(end)
+        root = self._tree.root_node
+        found = sum(
+            (node.is_error or node.is_missing) and low <= node.start_byte < high for node in _faulty_nodes(root)
+        )
+        if not self._language.lax:
+            return found
+        cursor = tree_sitter.QueryCursor(_lax(self._language))
+        cursor.set_byte_range(low, high)
+        return found + len(cursor.captures(root).get("lax", ()))
+
     def after(self, edit: Edit) -> ParsedText:
         """The tree after `edit` (offsets in code points), parsed again only where it changed."""
         text = self._text[: edit.start] + edit.new_text + self._text[edit.end :]
@@ -237,6 +252,11 @@ def _variables(language: Language) -> tree_sitter.Query:
     return tree_sitter.Query(_grammar(language), language.variables)
 
 
+@cache
+def _lax(language: Language) -> tree_sitter.Query:
+    return tree_sitter.Query(_grammar(language), language.lax)
+
+
 def _try(language: Language) -> Grammar:
     package = language.grammar[0].replace("_", "-")
     try:
@@ -246,6 +266,7 @@ def _try(language: Language) -> Grammar:
     try:
         _query(language)
         _variables(language)
+        _lax(language)
     except (ImportError, AttributeError, ValueError) as error:
         return Grammar(language.name, package, version, f"{package} {version} cannot be used: {error}.")
     return Grammar(language.name, package, version)

@@ -92,6 +92,10 @@ def test_lines_stand_where_they_belong(before: str, text: str, bad: bool) -> Non
     assert is_badly_indented(hole(before, "\n"), text) is bad
 
 
+def test_a_number_sign_in_a_string_begins_no_comment() -> None:
+    assert not is_badly_indented(hole("", "\n", language_id="typescript"), "it('#1', () => {\n    run();\n});")
+
+
 def test_pythons_own_parser_judges() -> None:
     texts = ["x = 1\n", "x = (\n", "x = '\\d'\n", "\0"]
     assert judge_of("python")([(Path("a.py"), text) for text in texts]) == [0, 1, 0, 1]

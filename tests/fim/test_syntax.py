@@ -144,6 +144,9 @@ def test_the_tree_is_asked_only_a_few_times() -> None:
         def faults(self) -> int:
             return 0 if asked == 0 else 1
 
+        def faults_within(self, start: int, end: int) -> int:
+            return 0
+
         def after(self, edit: object) -> ParsedFile:
             nonlocal asked
             asked += 1
@@ -204,3 +207,33 @@ def test_a_statement_of_megabytes_is_never_parsed_whole(monkeypatch: pytest.Monk
     assert clean(Insertion('    "more": 1,', offset, offset), before) == Insertion('    "more": 1,', offset, offset)
     assert clean(Insertion('    "more": (1,', offset, offset), before) != Insertion('    "more": (1,', offset, offset)
     assert max(parsed, default=0) <= 300_000
+
+
+@pytest.mark.parametrize(
+    ("language", "marked", "text", "kept"),
+    [
+        ("rust", "impl A {\n    fn f($0) -> &T {\n        1\n    }\n}\n", "self, _ref", "self"),
+        ("rust", "fn f($0) {}\n", "a: fn(i32) -> i32, b: &str", "a: fn(i32) -> i32, b: &str"),
+        ("typescript", "$0\nif (a) {\n}\n", "const b = (c: D)", "const b"),
+        ("typescript", "$0\n", "const b = (c: D) => c;", "const b = (c: D) => c;"),
+        ("java", "class A {\n  void f() {\n    $0\n  }\n}\n", "a + b;", None),
+        ("java", "class A {\n  void f() {\n    $0\n  }\n}\n", "a = b; i++; g();", "a = b; i++; g();"),
+        # Broken before, and at the cursor: what is put in may not have a fault of its own.
+        ("java", "class A {\n  void f() {\n    (($0) b).g();\n  }\n}\n", "*c", None),
+    ],
+)
+def test_what_only_the_grammar_lets_pass(language: str, marked: str, text: str, kept: str | None) -> None:
+    assert check(marked, text, language) == kept
+
+
+@pytest.mark.parametrize(
+    ("language", "marked", "text", "kept"),
+    [
+        ("typescript", "f(() => {\n    $0\n});\n", "if (a) {", "if (a) {\n    }"),
+        ("typescript", "a();\r\n$0\r\n", "it('b', () => {", "it('b', () => {\r\n});"),
+        ("typescript", "$0\n  b();\n}\n", "if (a) {", "if (a) {"),
+        ("typescript", "x = $0 + 1;\n", "f(() => {", "f"),
+    ],
+)
+def test_a_block_that_nobody_closes_is_closed(language: str, marked: str, text: str, kept: str | None) -> None:
+    assert check(marked, text, language) == kept

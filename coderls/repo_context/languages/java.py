@@ -69,6 +69,15 @@ def resolve(module: str, importer: str, files: Files) -> Sequence[str]:
     return [name for folder in folders for name in files.inside(folder.rstrip("/")) if name.endswith(".java")]
 
 
+#: Statements that do nothing (Java Language Specification, 14.8: Expression Statements).
+_LAX = """
+(expression_statement [
+  (binary_expression) (identifier) (field_access) (parenthesized_expression) (array_access) (ternary_expression)
+  (cast_expression) (lambda_expression) (instanceof_expression) (unary_expression) (string_literal)
+  (decimal_integer_literal) (true) (false) (null_literal) (this) (method_reference) (array_creation_expression)
+] @lax)
+"""
+
 JAVA = Language(
     name="java",
     ids=("java",),
@@ -78,6 +87,7 @@ JAVA = Language(
     resolve=resolve,
     read_import=read_import,
     function_end=";",
+    lax=_LAX,
     shares_folder=True,
     variables=VARIABLES,
 )

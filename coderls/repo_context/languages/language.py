@@ -154,6 +154,8 @@ class Language:
     partners: Partners = no_partners
     #: Parameters, local variables and their scopes.
     variables: str = ""
+    #: Nodes (captured as @lax) that the grammar lets pass although the language's own parser does not.
+    lax: str = ""
     #: What a method calls the object that it works on.
     self_name: str = "this"
     #: Calls that give back about what they are called on.

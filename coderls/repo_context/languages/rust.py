@@ -205,6 +205,16 @@ def _path_dependencies(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((match.group(1).replace("-", "_"), match.group(2)) for match in found)
 
 
+#: Parameters without a type: right in types of functions only.
+_LAX = """
+(function_item parameters: (parameters [
+  (type_identifier) (primitive_type) (reference_type) (generic_type) (scoped_type_identifier) (tuple_type)
+] @lax))
+(function_signature_item parameters: (parameters [
+  (type_identifier) (primitive_type) (reference_type) (generic_type) (scoped_type_identifier) (tuple_type)
+] @lax))
+"""
+
 RUST = Language(
     name="rust",
     ids=("rust",),
@@ -215,6 +225,7 @@ RUST = Language(
     read_import=read_import,
     import_words=("use", "mod"),
     function_end=";",
+    lax=_LAX,
     join=join,
     settings_files=("Cargo.toml",),
     variables=VARIABLES,

@@ -159,6 +159,9 @@ _TYPESCRIPT_VARIABLES = """
   (construct_signature) (call_signature) (interface_declaration)] @scope
 """
 
+#: The parameters of an arrow function, without the arrow: `const f = (a: number)`.
+_TYPESCRIPT_LAX = "(parenthesized_expression (type_annotation)) @lax"
+
 
 def _language(name: str, ids: tuple[str, ...], extensions: tuple[str, ...], grammar: tuple[str, str]) -> Language:
     own = _JAVASCRIPT if name == "javascript" else _TYPESCRIPT
@@ -172,6 +175,7 @@ def _language(name: str, ids: tuple[str, ...], extensions: tuple[str, ...], gram
         import_words=("import", "export", "from", "require"),
         function_end=";",
         exports_locals=True,
+        lax="" if name == "javascript" else _TYPESCRIPT_LAX,
         variables=_VARIABLES if name == "javascript" else _VARIABLES + _TYPESCRIPT_VARIABLES,
         settings_files=("tsconfig*.json", "jsconfig*.json", "package.json"),
     )
