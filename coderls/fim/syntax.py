@@ -95,10 +95,9 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
         effect = _effect(shorter, before)
         if effect is _Effect.PARSES:
             return shorter
-        if effect is _Effect.NO_WORSE and best is None:
-            best = shorter
-            if not before.mendable:
-                break
+        if effect is _Effect.NO_WORSE and not before.mendable:  # where it could mend the file, a piece that does not
+            best = shorter  # is no help
+            break
     return best or _closed(insertion, before)
 
 
