@@ -18,11 +18,12 @@ from pathlib import PurePath
 
 import tree_sitter
 
-from coderls.document import Edit, ParsedFile
+from coderls.document import Edit
 from coderls.repo_context.bindings import read_bindings
 from coderls.repo_context.definitions import read_outline
 from coderls.repo_context.languages import LANGUAGES, by_id, by_path
 from coderls.repo_context.languages.language import Language
+from coderls.repo_context.occurrences import Occurrence, read_occurrences
 from coderls.repo_context.outline import Binding, Outline
 
 #: Longer texts are not parsed at all (bytes of UTF-8).
@@ -63,7 +64,7 @@ class Grammar:
     problem: str = ""
 
 
-def parse_file(language_id: str, text: str) -> ParsedFile | None:
+def parse_file(language_id: str, text: str) -> ParsedText | None:
     """The tree of `text`; None for a language without a grammar, or a text too long to parse (see MAX_BYTES)."""
     language = by_id(language_id)
     if language is None:
@@ -157,6 +158,10 @@ class ParsedText:
         cursor = tree_sitter.QueryCursor(_lax(self._language))
         cursor.set_byte_range(low, high)
         return found + len(cursor.captures(root).get("lax", ()))
+
+    def occurrences(self, name: str) -> tuple[Occurrence, ...]:
+        """Every place at which `name` stands as a whole word; none when the text could not be parsed."""
+        return () if self._tree is None else read_occurrences(self._language, self._data, self._tree.root_node, name)
 
     def after(self, edit: Edit) -> ParsedText:
         """The tree after `edit` (offsets in code points), parsed again only where it changed."""
