@@ -88,6 +88,13 @@ class RepairSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NextEditSettings:
+    """Whether to offer the edits that follow from what was changed in a document."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class StatsSettings:
     """Whether to count on this machine what became of completions."""
 
@@ -102,6 +109,7 @@ class Settings:
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
     repair: RepairSettings = field(default_factory=RepairSettings)
+    next_edit: NextEditSettings = field(default_factory=NextEditSettings)
     stats: StatsSettings = field(default_factory=StatsSettings)
 
 
@@ -239,6 +247,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("repair.url", "address of an OpenAI-compatible chat engine for repairs; empty: `engine.*` is asked", url),
     Option("repair.token", "bearer token for `repair.url`", text),
     Option("repair.model", "name of the chat model at `repair.url`; empty: the first that it lists", text),
+    Option(
+        "next_edit.enabled",
+        "offer the edit that follows from your last ones elsewhere in the document (in editors that show it)",
+        flag,
+    ),
     Option("stats.enabled", "count on this machine, without any text, what became of completions", flag),
 )
 

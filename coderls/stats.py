@@ -45,6 +45,8 @@ _DAY_S = 86_400.0
 #: Older numbers go, once in so many offers.
 _KEPT_DAYS, _TIDIED_AFTER = 400.0, 1_000
 _PIECE = re.compile(r"\w+|\s+|[^\w\s]")
+#: `Offered.model` of an edit that no model made: one that followed from others.
+NEXT_EDIT = "next edit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the file says of some days. Shares are None where nothing was counted."""
+    """What the file says of some days. Shares are None where nothing was counted.
+
+    `next_edits`: how many were shown, taken and rejected. They count in nothing else.
+    """
 
     shown: int
     accepted: int
@@ -73,6 +78,7 @@ class Summary:
     p95_ms: float | None
     kept: dict[int, float | None]
     by_language: dict[str, tuple[int, int]]
+    next_edits: tuple[int, int, int] = (0, 0, 0)
 
 
 def stats_file() -> Path:
@@ -120,22 +126,23 @@ class Stats:
 
     def summary(self, days: float = 30.0) -> Summary:
         """The last `days`."""
-        since = (time.time() - days * _DAY_S,)
+        since = (time.time() - days * _DAY_S, NEXT_EDIT)
+        completions = "FROM offers WHERE at >= ? AND model != ?"
         with self._open() as file:
-            counted = dict(file.execute("SELECT outcome, COUNT(*) FROM offers WHERE at >= ? GROUP BY outcome", since))
-            rows = file.execute("SELECT milliseconds, reused, taken FROM offers WHERE at >= ?", since).fetchall()
+            counted = dict(file.execute(f"SELECT outcome, COUNT(*) {completions} GROUP BY outcome", since))
+            rows = file.execute(f"SELECT milliseconds, reused, taken {completions}", since).fetchall()
             kept = {
-                seconds: file.execute(
-                    f"SELECT AVG(kept_{seconds}) FROM offers WHERE at >= ?",
-                    since,
-                ).fetchone()[0]
+                seconds: file.execute(f"SELECT AVG(kept_{seconds}) {completions}", since).fetchone()[0]
                 for seconds in KEPT_AFTER_S
             }
             languages = file.execute(
-                "SELECT language, COUNT(*), SUM(outcome IN ('accepted', 'partly')) FROM offers WHERE at >= ? "
+                f"SELECT language, COUNT(*), SUM(outcome IN ('accepted', 'partly')) {completions} "
                 "GROUP BY language ORDER BY COUNT(*) DESC, language",
                 since,
             ).fetchall()
+            edits = dict(
+                file.execute("SELECT outcome, COUNT(*) FROM offers WHERE at >= ? AND model = ? GROUP BY outcome", since)
+            )
         times = sorted(milliseconds for milliseconds, _, _ in rows)
         return Summary(
             shown=len(rows),
@@ -148,6 +155,7 @@ class Stats:
             p95_ms=times[min(len(times) - 1, int(len(times) * 0.95))] if times else None,
             kept=kept,
             by_language={language: (shown, taken) for language, shown, taken in languages},
+            next_edits=(sum(edits.values()), edits.get("accepted", 0), edits.get("rejected", 0)),
         )
 
     def clear(self) -> None:

@@ -42,8 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
 def described(summary: Summary, days: float) -> str:
     """The summary in words."""
+    edits, taken, rejected = summary.next_edits
+    of_edits = [f"  next edits    {edits} shown, {taken} taken, {rejected} rejected"] if edits else []
     if not summary.shown:
-        return f"No completion was shown in the last {days:g} days."
+        return "\n".join([f"No completion was shown in the last {days:g} days.", *of_edits])
     taken = summary.accepted + summary.partly
     lines = [
         f"Last {days:g} days: {summary.shown} completions shown.",
@@ -57,7 +59,7 @@ def described(summary: Summary, days: float) -> str:
     if kept:
         lines.append(f"  kept          {', '.join(kept)}")
     lines += [f"  {language:<13} {of} of {shown} taken" for language, (shown, of) in summary.by_language.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *of_edits])
 
 
 def _percent(share: float | None) -> str:

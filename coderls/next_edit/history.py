@@ -58,6 +58,14 @@ class Change:
         head, rest = text[first:start], text[end:last]
         return head + old + rest, head + new + rest, self.place + lead - len(head)
 
+    def is_at(self, offset: int, text: str) -> bool:
+        """Whether a cursor at `offset` of the newest `text` is in the word that is being typed, or at its end."""
+        _, new, place = self.words()
+        end = place + len(new)
+        while end < len(text) and _is_word(text[end]):
+            end += 1
+        return self.is_open and place <= offset <= end
+
 
 class History:
     """The changes of one open document, made from its versions."""

@@ -23,6 +23,8 @@ from coderls.repo_context.occurrences import Meaning, Occurrence
 
 #: Longer replacements are pieces of code that were pasted, not edits that repeat (characters).
 _LONGEST = 200
+#: So many of the last changes are looked at: what was changed before them is over.
+_LATELY = 4
 #: So many places are tried until one is found that parses.
 _TRIES = 12
 #: What was typed on behind a new name, at most, and the signs it may begin with: `total: int` still renames to `total`.
@@ -59,6 +61,14 @@ class NextEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A replacement (old text and new text), and all other places of one version that it would be right for."""
+
+    pair: tuple[str, str]
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Renaming:
     """`old` was made `new`, which stands at `place`; `change` tells the rest."""
 
@@ -68,37 +78,28 @@ class Renaming:
     change: Change
 
 
-def next_edit(
-    document: Document,
-    offset: int,
-    changes: Sequence[Change],
-    parse: Parse,
-    *,
-    typing: bool,
-    refused: Callable[[tuple[str, str]], bool] = lambda pair: False,
-) -> NextEdit | None:
-    """The edit that follows from `changes` (the newest first) for a user whose cursor is at `offset`.
-
-    `typing`: the cursor is where the next letter goes; nothing is offered while it is in the word of the last change.
-    `refused`: whether the user does not want a replacement.
-    """
-    for number, change in enumerate(changes[:4]):
-        if typing and not number and _still_in(document, change, offset):
-            return None
+def follow_ups(document: Document, changes: Sequence[Change], parse: Parse) -> tuple[FollowUp, ...]:
+    """What follows from the last of `changes` (the newest first). Some dozens of milliseconds in a long file."""
+    found: list[FollowUp] = []
+    for number, change in enumerate(changes[:_LATELY]):
         renaming = renaming_of(change)
-        pair = (renaming.old, renaming.new) if renaming is not None else change.words()[:2]
-        if refused(pair):
-            return None
         if renaming is not None:
-            found = _renamed(document, renaming, parse)
+            pair, edits = (renaming.old, renaming.new), _renamed(document, renaming, parse)
         else:
-            found = _repeated(document, change, changes[number + 1 :])
-        places = [edit for edit in found or () if not edit.start < offset < edit.end or not typing]
-        places.sort(key=lambda edit: (abs(edit.start - offset), edit.start < offset))
-        for edit in places[:_TRIES]:
+            pair, edits = change.words()[:2], _repeated(document, change, changes[number + 1 :])
+        if edits and all(pair != one.pair for one in found):
+            found.append(FollowUp(pair, tuple(edits)))
+    return tuple(found)
+
+
+def next_edit(document: Document, offset: int, found: Sequence[FollowUp], parse: Parse) -> NextEdit | None:
+    """Of what follows, the edit nearest to the cursor that leaves the document with no more faults than it has."""
+    for one in found:
+        nearest = sorted(one.edits, key=lambda edit: (abs(edit.start - offset), edit.start < offset))
+        for edit in nearest[:_TRIES]:
             before = look_before(document, edit.start, parse)
             if allowed(Insertion(edit.new_text, edit.start, edit.end), before):
-                return NextEdit(edit, _reason(pair, edit, document), pair, len(places) - 1)
+                return NextEdit(edit, _reason(one.pair, edit), one.pair, len(one.edits) - 1)
     return None
 
 
@@ -116,17 +117,8 @@ def renaming_of(change: Change) -> Renaming | None:
     return Renaming(old, match.group(), place, change)
 
 
-def _still_in(document: Document, change: Change, offset: int) -> bool:
-    """Whether the cursor is in the word that is being typed, or at its end."""
-    _, new, place = change.words()
-    text, end = document.text, place + len(new)
-    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
-        end += 1
-    return change.is_open and place <= offset <= end
-
-
 def _renamed(document: Document, renaming: Renaming, parse: Parse) -> list[Edit] | None:
-    """Where the old name still stands for the same thing; None where a name alone tells too little."""
+    """Where the old name still stands for the same thing; None where too little tells."""
     old, new, change = renaming.old, renaming.new, renaming.change
     is_new = not _has_word(change.before.text, new)
     if not is_new and change.times < 2:
@@ -219,7 +211,7 @@ def _repeated(document: Document, change: Change, earlier: Sequence[Change]) -> 
     return None
 
 
-def _reason(pair: tuple[str, str], edit: Edit, document: Document) -> str:
+def _reason(pair: tuple[str, str], edit: Edit) -> str:
     """Why, in one line."""
     old, new = pair
     if _NAME.fullmatch(old) and _NAME.fullmatch(new):

@@ -22,7 +22,7 @@ from pygls.lsp.server import LanguageServer
 import coderls
 from coderls import lsp_convert
 from coderls.document import Document
-from coderls.server import fixes, notebooks
+from coderls.server import fixes, next_edits, notebooks
 from coderls.server.editor import SECTION, Editor
 from coderls.server.parent import is_alive, outlived
 from coderls.server.protocol import Protocol
@@ -117,6 +117,7 @@ def _capabilities(encoding: str, *, popup: bool) -> lsp.ServerCapabilities:
         workspace=lsp.WorkspaceOptions(
             workspace_folders=lsp.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
+        experimental={next_edits.CAPABILITY: True},
     )
 
 
@@ -281,5 +282,6 @@ METHODS: dict[str, Callable[..., Any]] = {
     lsp.TEXT_DOCUMENT_CODE_ACTION: fixes.code_action,
     lsp.CODE_ACTION_RESOLVE: fixes.resolve,
     lsp.WORKSPACE_EXECUTE_COMMAND: execute_command,
+    next_edits.NEXT_EDIT: next_edits.next_edit,
     **notebooks.METHODS,
 }

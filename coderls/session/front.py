@@ -16,6 +16,7 @@ from coderls.fim.triggers import exclusion
 from coderls.records.folder import notice
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.index_link import IndexLink
+from coderls.session.next_edits import NextEditOffer, NextEdits
 from coderls.session.notebooks import Notebooks
 from coderls.session.offering import Offering
 from coderls.session.repairs import Repairs
@@ -64,6 +65,7 @@ class Session:
         self._initial: Any = None
         self._shown: set[Problem] = set()
         self.repairs = Repairs(client, self.documents, self.lost, self._engine, self._index)
+        self._next_edits = NextEdits(self.documents, self.lost, self._tally, lambda document: ())
 
     # Life.
 
@@ -98,6 +100,7 @@ class Session:
         self.documents[document.uri] = document
         self.lost.discard(document.uri)
         self._index.changed(document)
+        self._next_edits.opened(document)
         self.repairs.changed(document)
 
     def change(self, document: Document) -> None:
@@ -106,6 +109,7 @@ class Session:
         self.lost.discard(document.uri)
         self._offering.changed(document)
         self._tally.changed(document)
+        self._next_edits.changed(document)
         self._index.changed(document)
         self.repairs.changed(document)
 
@@ -117,6 +121,7 @@ class Session:
         if uri in self.documents and uri not in self.lost:
             self.lost.add(uri)
             self._offering.stop(uri)
+            self._next_edits.closed(uri)
             self.repairs.closed(uri)
             self._client.show(
                 "warning",
@@ -130,6 +135,7 @@ class Session:
         self._last.pop(uri, None)
         self.lost.discard(uri)
         self._offering.closed(uri)
+        self._next_edits.closed(uri)
         self._tally.closed(uri)
         self.repairs.closed(uri)
         if document is not None:
@@ -159,6 +165,7 @@ class Session:
         base, problems = parse_settings(_own_section(self._initial))
         self.settings, more = parse_settings(_own_section(pulled), base)
         self._tally.enabled = self.settings.stats.enabled
+        self._next_edits.use(enabled=self.settings.next_edit.enabled)
         self.repairs.use(self.settings.repair)
         self._offering.use(self.settings)
         for problem in [*problems, *more]:
@@ -222,8 +229,15 @@ class Session:
         self._last[document.uri] = found[0]
         return [replace(completion, offer=number) for completion in found]
 
+    async def next_edit(self, document: Document, offset: int, *, typing: bool) -> NextEditOffer | None:
+        """The edit that follows from the user's last ones in a snapshot (see `NextEdits.at`), or None."""
+        if self._paused or exclusion(document, self.settings.completion):
+            return None
+        return await self._next_edits.at(document, offset, typing=typing)
+
     def accepted(self, number: int) -> None:
-        """The user took the completion that was offer `number`."""
+        """The user took the completion, or next edit, that was offer `number`."""
+        self._next_edits.taken(number)
         self._tally.accepted(number)
 
     def partly_accepted(self, number: int, characters: int) -> None:
@@ -232,6 +246,7 @@ class Session:
 
     def rejected(self, number: int) -> None:
         """The user dismissed it: the same text is not offered there again for a while."""
+        self._next_edits.rejected(number)
         for shown in self._tally.rejected(number):
             self._offering.rejected(shown)
 

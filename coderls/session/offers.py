@@ -69,6 +69,10 @@ class Offers:
         self._standing: dict[str, _Offer] = {}
         self._numbers = count(1)
 
+    def number(self) -> int:
+        """A number for an offer that is followed elsewhere."""
+        return next(self._numbers)
+
     def show(self, variants: Sequence[Shown[Any]], now: float) -> int:
         """An offer of one text, or of several at the same cursor, goes out; its number.
 

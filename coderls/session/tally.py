@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from coderls.document import Document
 from coderls.fim.reuse import Shown
-from coderls.session.offers import Offers, Outcome
+from coderls.session.offers import Kind, Offers, Outcome
 from coderls.session.rhythm import Rhythm
 from coderls.stats import KEPT_AFTER_S, Offered, Stats, kept_share
 
@@ -67,6 +67,16 @@ class Tally:
             )
             self._write(lambda stats: self._note_row(number, stats.offered(offered)))
         return number
+
+    def showing_edit(self, offered: Offered) -> int:
+        """A next edit goes to the editor; the number of its offer."""
+        number = self._offers.number()
+        self._write(lambda stats: self._note_row(number, stats.offered(offered)))
+        return number
+
+    def edit_ended(self, number: int, kind: Kind, characters: int) -> None:
+        """What became of a next edit."""
+        self._write_to(number, lambda stats, row: stats.ended(row, kind, characters))
 
     def _note_row(self, number: int, row: int) -> None:
         self._rows[number] = row

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from coderls.document import Document, Edit
 from coderls.next_edit.history import History
-from coderls.next_edit.rules import NextEdit, next_edit
+from coderls.next_edit.rules import NextEdit, follow_ups, next_edit
 from coderls.repo_context.parse import parse_file
 
 MARK = re.compile(r"«([^»→]*)→([^»]*)»")
@@ -52,20 +52,21 @@ class Edited:
             self.edit(start + number, start + number, sign)
         self.offset = start + len(text)
 
-    def next(self, *, typing: bool = True, refused: tuple[tuple[str, str], ...] = ()) -> NextEdit | None:
-        return next_edit(
-            self.document,
-            self.offset,
-            self.history.changes(),
-            parse_file,
-            typing=typing,
-            refused=refused.__contains__,
-        )
+    def next(self) -> NextEdit | None:
+        changes = self.history.changes()
+        if not changes or changes[0].is_at(self.offset, self.document.text):
+            return None
+        return self.anyway()
+
+    def anyway(self) -> NextEdit | None:
+        """The same wherever the cursor is."""
+        found = follow_ups(self.document, self.history.changes(), parse_file)
+        return next_edit(self.document, self.offset, found, parse_file)
 
     def follow(self, most: int = 100) -> list[int]:
         """Take every edit that is offered, one after the other; the lines (from 1) at which they were."""
         lines = []
-        while (found := self.next(typing=False)) is not None and len(lines) < most:
+        while (found := self.anyway()) is not None and len(lines) < most:
             lines.append(self.document.line_of(found.edit.start) + 1)
             self.edit(found.edit.start, found.edit.end, found.edit.new_text)
             self.offset = found.edit.start

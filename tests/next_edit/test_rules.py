@@ -24,7 +24,9 @@ def first(«count→total»):
 def second(count):
     return count
 """
-    assert followed(marked) == """
+    assert (
+        followed(marked)
+        == """
 def first(total):
     print("count", total)  # count
     return total + 1
@@ -32,6 +34,7 @@ def first(total):
 def second(count):
     return count
 """
+    )
 
 
 def test_a_use_that_is_renamed_renames_the_rest_and_the_binding() -> None:
@@ -47,9 +50,10 @@ def f(items):
 
 
 def test_the_nearest_place_comes_first_and_then_onward() -> None:
-    marked = "def f():\n    aa = 1\n    «bb→cc»(aa)\n    bb(2)\n    x = 3\n    x = 4\n    bb(5)\n"
-    made = Edited.of("import bb\n" + marked)
-    assert made.follow() == [5, 8, 1] or made.follow() == []
+    marked = (
+        "import bb\n\n\ndef f():\n    «bb→cc»(1)\n    bb(2)\n    x = 3\n    x = 4\n    x = 5\n    x = 6\n    bb(7)\n"
+    )
+    assert Edited.of(marked).follow() == [6, 1, 11]
 
 
 @pytest.mark.parametrize(
@@ -57,20 +61,26 @@ def test_the_nearest_place_comes_first_and_then_onward() -> None:
     [
         (
             "typescript",
-            "function f(«a1→b1»: number) {\n  const g = (a1: string) => a1;\n  return { a1: a1, x: `${a1}` };\n}\nlet a1 = 2;\n",
-            "function f(b1: number) {\n  const g = (a1: string) => a1;\n  return { a1: b1, x: `${b1}` };\n}\nlet a1 = 2;\n",
+            "function f(«a1→b1»: number) {\n  const g = (a1: string) => a1;\n"
+            "  return { a1: a1, x: `${a1}` };\n}\nlet a1 = 2;\n",
+            "function f(b1: number) {\n  const g = (a1: string) => a1;\n"
+            "  return { a1: b1, x: `${b1}` };\n}\nlet a1 = 2;\n",
         ),
         (
             "go",
-            'package p\n\nfunc f(n int) int {\n\t«sum→total» := 0\n\tfor i := 0; i < n; i++ {\n\t\tsum += i\n\t}\n\treturn sum\n}\n'
+            "package p\n\nfunc f(n int) int {\n\t«sum→total» := 0\n\tfor i := 0; i < n; i++ {\n"
+            "\t\tsum += i\n\t}\n\treturn sum\n}\n"
             "\nfunc g(sum int) int { return sum }\n",
-            'package p\n\nfunc f(n int) int {\n\ttotal := 0\n\tfor i := 0; i < n; i++ {\n\t\ttotal += i\n\t}\n\treturn total\n}\n'
+            "package p\n\nfunc f(n int) int {\n\ttotal := 0\n\tfor i := 0; i < n; i++ {\n"
+            "\t\ttotal += i\n\t}\n\treturn total\n}\n"
             "\nfunc g(sum int) int { return sum }\n",
         ),
         (
             "rust",
-            "fn f(«xs→items»: &[i32]) -> i32 {\n    xs.iter().sum::<i32>() + xs.len() as i32\n}\nfn g(xs: i32) -> i32 { xs }\n",
-            "fn f(items: &[i32]) -> i32 {\n    items.iter().sum::<i32>() + items.len() as i32\n}\nfn g(xs: i32) -> i32 { xs }\n",
+            "fn f(«xs→items»: &[i32]) -> i32 {\n    xs.iter().sum::<i32>() + xs.len() as i32\n"
+            "}\nfn g(xs: i32) -> i32 { xs }\n",
+            "fn f(items: &[i32]) -> i32 {\n    items.iter().sum::<i32>() + items.len() as i32\n"
+            "}\nfn g(xs: i32) -> i32 { xs }\n",
         ),
         (
             "java",
@@ -118,7 +128,9 @@ class A:
 def load():
     return A().load()
 """
-    assert followed(marked) == """
+    assert (
+        followed(marked)
+        == """
 class A:
     def read(self):
         return self.read and load
@@ -126,6 +138,7 @@ class A:
 def load():
     return A().load()
 """
+    )
 
 
 def test_a_function_a_keyword_and_an_attribute_of_the_same_name() -> None:
@@ -145,7 +158,9 @@ def test_an_import_and_its_uses() -> None:
 
 
 def test_what_hides_a_name_is_left_alone() -> None:
-    marked = "«value→result» = 1\n\n\ndef f():\n    value = 2\n    return value\n\n\nprint(value, [value for value in ()])\n"
+    marked = (
+        "«value→result» = 1\n\n\ndef f():\n    value = 2\n    return value\n\n\nprint(value, [value for value in ()])\n"
+    )
     assert followed(marked).endswith("    value = 2\n    return value\n\n\nprint(result, [value for value in ()])\n")
 
 
@@ -194,7 +209,7 @@ def test_nothing_while_the_cursor_is_in_the_word() -> None:
     made = Edited.of("def f(count):\n    return count\n")
     made.type(6, 11, "total")
     assert made.next() is None
-    assert made.next(typing=False) is not None  # a command was given, or the mode left
+    assert made.anyway() is not None  # a command was given, or the mode left
     made.offset = 12
     assert made.next() is not None
 
@@ -230,12 +245,6 @@ def test_it_is_gone_when_the_document_has_moved_on() -> None:
         at = made.document.text.rindex(f"\n{sign}\n") + 1
         made.edit(at, at, "new")
     assert made.next() is None
-
-
-def test_a_replacement_that_is_refused_is_not_offered() -> None:
-    made = Edited.of("def f(«count→total»):\n    return count\n")
-    assert made.next(refused=(("count", "total"),)) is None
-    assert made.next() is not None
 
 
 # Everything else, the third time.
