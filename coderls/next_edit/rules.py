@@ -38,12 +38,10 @@ _KEYWORD = re.compile(
 )
 
 
-class Named(Protocol):
+class Named(ParsedFile, Protocol):
     """A parsed text that knows where names stand, and what they mean there."""
 
     def occurrences(self, name: str) -> Sequence[Occurrence]: ...
-    def faults(self) -> int: ...
-    def after(self, edit: Edit) -> ParsedFile: ...
 
 
 #: language id, text -> its tree; None for a language without a grammar, and for texts that are too long.

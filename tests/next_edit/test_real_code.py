@@ -1,4 +1,4 @@
-"""Real code (tqdm's main module): one place is renamed, and all others that mean the same are offered, and nothing else."""
+"""Real code (of tqdm): one place is renamed, and all others that mean the same are offered, and nothing else."""
 
 from __future__ import annotations
 
