@@ -15,6 +15,7 @@ from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker
 from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.habits import mend_habits
 from coderls.repair.infill import Filler, Span, spans_for, together
 from coderls.repair.prompt import Task, form_for, messages
 from coderls.repair.slips import mend_names
@@ -89,10 +90,12 @@ def of_slips(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> So
 
     def look() -> Found:
         said = f"{diagnostic.rule} {diagnostic.message}".lower()
-        about_syntax = any(word in said for word in _SYNTAX)
+        # What type checkers say of a Python file that cannot be read is often an echo of that.
+        about_syntax = document.language_id == "python" or any(word in said for word in _SYNTAX)
         near = document.line_of(diagnostic.start)
         found = mend_syntax(document, parse, near=near) if about_syntax else []
-        return Found(tuple(found or mend_names(document, diagnostic, sure=True)))
+        found += mend_habits(document, diagnostic)
+        return Found((*found, *mend_names(document, diagnostic, sure=True)))
 
     return Source("common slips", lambda: asyncio.to_thread(look))
 

@@ -8,7 +8,6 @@ where it stumbles; for other languages it tries brackets, quotes and semicolons 
 from __future__ import annotations
 
 import ast
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,52 +18,31 @@ from coderls.document import Document, ParseFile
 from coderls.fim.brackets import balance
 from coderls.fim.stopping import indentation
 from coderls.repair.candidate import Candidate
+from coderls.repair.line_slips import (
+    Changed,
+    brackets,
+    colons,
+    comparisons,
+    docstrings,
+    foreign,
+    keywords,
+    old_python,
+    quotes,
+    semicolons,
+    separators,
+    stray,
+    without_comment,
+)
 
 #: Edits after one another, forms that are kept at each step, and forms that are tried at each.
 _DEPTH = 4
 _KEPT = 3
-_TRIED = 120
+_TRIED = 300
 #: So many ways that end well are found, and no search goes on for longer (seconds).
 _ENOUGH = 4
 _LONGEST_S = 1.5
 #: Longer texts (characters) are left alone: CPython's parser holds the interpreter while it works.
 _LONGEST = 200_000
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
-_TOKEN = re.compile(r"\w+|\"[^\"\n]*\"|'[^'\n]*'|[^\w\s]")
-_HEADER = re.compile(r"^\s*(?:async\s+)?(?:if|elif|else|for|while|def|class|try|except|finally|with|match|case)\b")
-#: What other languages write, and what Python does.
-_FOREIGN = (
-    (r"\belse\s+if\b|\belseif\b|\belsif\b", "elif"),
-    (r"&&", "and"),
-    (r"\|\|", "or"),
-    (r"!(?!=)\s*", "not "),
-    (r"(\w+)\+\+", r"\1 += 1"),
-    (r"(\w+)--", r"\1 -= 1"),
-    (r"\bnull\b|\bnil\b|\bundefined\b", "None"),
-    (r"\btrue\b", "True"),
-    (r"\bfalse\b", "False"),
-    (r"\bthis\b", "self"),
-    (r"^(\s*)(?:function|func|fn|fun)\b", r"\1def"),
-    (r"^(\s*)(?:const|let|var|int|float|string|auto)\s+(?=\w+\s*=)", r"\1"),
-    (r"\bnew\s+(?=\w+\()", ""),
-    (r"\bcatch\b", "except"),
-    (r"\bthrow\b", "raise"),
-    (r"\s*\{\s*$", ":"),
-    (r"//+", "#"),
-    (r"/\*+", "#"),
-    (r"^(\s*)\*+/?", r"\1#"),
-    (r"\*/", ""),
-    (r";\s*$", ""),
-    (r"=>", "="),
-    (r"=<", "<="),
-    (r"=!", "!="),
-    (r"===", "=="),
-    (r"!==", "!="),
-    (r"<>", "!="),
-    (r"\b\d+(?=[A-Za-z_]\w)", ""),
-)
-
-
 #: CPython's words for what its tokenizer stumbles over.
 _UNREADABLE = ("unterminated", "literal", "invalid character", "unmatched", "unindent", "inconsistent", "continuation")
 
@@ -84,7 +62,8 @@ class _State:
 def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None) -> list[Candidate]:
     """Texts of the document that parse, each with its edits; empty where it parses already, or nothing was found.
 
-    `near`: the line (from 0) that is complained about. Takes up to a second or two: call it in a thread.
+    Where there is more wrong than can be mended at once, texts of which the parser reads more than before. `near`: the
+    line (from 0) that is complained about. Takes up to a second or two: call it in a thread.
     """
     text = document.text
     judge = _python_progress if document.language_id == "python" else _tree_progress(document.language_id, parse)
@@ -111,7 +90,8 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
         if len(found) >= _ENOUGH or found or time.monotonic() > until:
             break
         front = sorted(better, key=lambda one: one.progress, reverse=True)[:_KEPT]
-    return [_candidate(document, state) for state in found[:_ENOUGH]]
+    further = [state for state in front if state.titles and state.progress[:2] >= start[:2]]
+    return [_candidate(document, state) for state in (found or further)[:_ENOUGH]]
 
 
 def _candidate(document: Document, state: _State) -> Candidate:
@@ -173,28 +153,25 @@ def _other_places(near: int | None) -> Callable[[str, Progress], list[int]]:
 
 # What is tried on a line.
 
-Changed = tuple[str, str]
-
 
 def _python_slips(text: str, places: list[int], language_id: str) -> Iterator[Changed]:
     lines = text.split("\n")
-    ways = (_colons, _comparisons, _brackets, _quotes, _foreign, _stray)
-    for way in ways[:4]:
+    for way in (old_python, docstrings, colons, comparisons, brackets, quotes):
         for at in places:
             yield from _with_line(lines, at, way(lines[at], language_id))
     for at in places:
         yield from _indented(lines, at)
-    for way in ways[4:]:
+    for way in (keywords, foreign, separators, stray):
         for at in places:
             yield from _with_line(lines, at, way(lines[at], language_id))
     for at in places:  # two slips in a line, of the commonest kinds
-        for first in (*_brackets(lines[at], language_id), *_comparisons(lines[at], language_id)):
-            yield from _with_line(lines, at, islice(_colons(first[0], language_id), 1))
+        for first in (*brackets(lines[at], language_id), *comparisons(lines[at], language_id)):
+            yield from _with_line(lines, at, islice(colons(first[0], language_id), 1))
 
 
 def _other_slips(text: str, places: list[int], language_id: str) -> Iterator[Changed]:
     lines = text.split("\n")
-    for way in (_semicolons, _brackets, _quotes, _stray):
+    for way in (semicolons, brackets, quotes, stray):
         for at in places:
             yield from _with_line(lines, at, way(lines[at], language_id))
     for at in places:
@@ -210,103 +187,6 @@ def _with_line(lines: list[str], at: int, forms: Iterator[Changed]) -> Iterator[
         yield "\n".join([*lines[:at], form, *lines[at + 1 :]]), title
 
 
-def _colons(line: str, language_id: str) -> Iterator[Changed]:
-    code, rest = _code(line)
-    if _HEADER.match(code) and not code.endswith(":"):
-        yield f"{code.rstrip('{;, ')}:{rest}", "Add ':'"
-        for match in re.finditer(r"\)", code):  # `if (x) return y`
-            yield f"{code[: match.end()]}:{code[match.end() :]}{rest}", "Add ':'"
-
-
-def _semicolons(line: str, language_id: str) -> Iterator[Changed]:
-    code, rest = _code(line, "//")
-    if code and not code.endswith((";", "{", "}")):
-        yield f"{code};{rest}", "Add ';'"
-    yield f"{code} {{{rest}", "Add '{'"
-
-
-def _comparisons(line: str, language_id: str) -> Iterator[Changed]:
-    singles = [match.start() for match in re.finditer(r"(?<![=!<>:+\-*/%&|^@])=(?!=)", line)]
-    for at in singles:
-        yield f"{line[:at]}=={line[at + 1 :]}", "Change '=' to '=='"
-    if len(singles) > 1:
-        yield re.sub(r"(?<![=!<>:+\-*/%&|^@])=(?!=)", "==", line), "Change '=' to '=='"
-    for match in re.finditer(r"==", line):
-        yield f"{line[: match.start()]}={line[match.end() :]}", "Change '==' to '='"
-
-
-def _brackets(line: str, language_id: str) -> Iterator[Changed]:
-    """The missing bracket at each place from the right, or one bracket less, or another kind of bracket."""
-    code, rest = _code(line)
-    body = code[:-1].rstrip() if code.endswith(":") else code
-    tail = code[len(body) :] + rest
-    own = balance(body, language_id)
-    missing = "".join(_PAIRS[one] for one in reversed(own.open))
-    places = [len(body), *(match.end() for match in reversed(list(_TOKEN.finditer(body))))]
-    if missing:
-        yield f"{body}{missing}{tail}", f"Add {missing!r}"
-        for closer in dict.fromkeys(missing):
-            for place in places[:24]:
-                yield f"{body[:place]}{closer}{body[place:]}{tail}", f"Add {closer!r}"
-    brackets = [match.start() for match in re.finditer(r"[()\[\]{}]", body)]
-    for place in reversed(brackets):
-        yield f"{body[:place]}{body[place + 1 :]}{tail}", f"Take away {body[place]!r}"
-    if own.extra:
-        opener = {closer: one for one, closer in _PAIRS.items()}[own.extra[0]]
-        for match in _TOKEN.finditer(body):
-            yield f"{body[: match.start()]}{opener}{body[match.start() :]}{tail}", f"Add {opener!r}"
-    for place in brackets:
-        for other in "()[]{}":
-            if other != body[place]:
-                yield f"{body[:place]}{other}{body[place + 1 :]}{tail}", f"Change {body[place]!r} to {other!r}"
-
-
-def _quotes(line: str, language_id: str) -> Iterator[Changed]:
-    """The other quote at each place from the right, or one quote less, or of the other kind."""
-    for quote in "\"'":
-        places = [match.start() for match in re.finditer(quote, line)]
-        if len(places) % 2 == 0:
-            continue
-        ends = [match.start() for match in re.finditer(r"[)\],:}\s]|$", line) if match.start() > places[-1]]
-        words = [match.end() for match in re.finditer(r"\w+", line)]
-        for place in dict.fromkeys([*ends, *words, *(match.start() for match in re.finditer(r"\w+", line))]):
-            yield f"{line[:place]}{quote}{line[place:]}", f"Add {quote}"
-        for place in places:
-            yield f"{line[:place]}{line[place + 1 :]}", f"Take away {quote}"
-        other = "'" if quote == '"' else '"'
-        for place in places:
-            yield f"{line[:place]}{other}{line[place + 1 :]}", f"Change {quote} to {other}"
-
-
-def _foreign(line: str, language_id: str) -> Iterator[Changed]:
-    """One thing of another language, and then all of them."""
-    whole = line
-    for pattern, replacement in _FOREIGN:
-        changed = re.sub(pattern, replacement, line)
-        if changed != line:
-            yield changed, f"Change {_first(pattern, line)!r} to {_first_new(pattern, replacement, line)!r}"
-        whole = re.sub(pattern, replacement, whole)
-    if whole != line:
-        yield whole, "Write it as Python does"
-
-
-def _first(pattern: str, line: str) -> str:
-    match = re.search(pattern, line)
-    return match[0].strip() if match else ""
-
-
-def _first_new(pattern: str, replacement: str, line: str) -> str:
-    match = re.search(pattern, line)
-    return match.expand(replacement).strip() if match else ""
-
-
-def _stray(line: str, language_id: str) -> Iterator[Changed]:
-    """One word or sign less."""
-    for match in reversed(list(_TOKEN.finditer(line))):
-        rest = line[match.end() :]
-        yield f"{line[: match.start()]}{rest.removeprefix(' ')}", f"Take away {match[0]!r}"
-
-
 def _indented(lines: list[str], at: int) -> Iterator[Changed]:
     """The line, or the block that it begins, as deep as the lines around allow."""
     line = lines[at]
@@ -315,7 +195,7 @@ def _indented(lines: list[str], at: int) -> Iterator[Changed]:
     own = indentation(line)
     above = [text for text in lines[:at] if text.strip()][-12:]
     unit = _unit(lines)
-    depths = [indentation(text) + (unit if _code(text)[0].endswith(":") else 0) for text in reversed(above)]
+    depths = [indentation(text) + (unit if without_comment(text)[0].endswith(":") else 0) for text in reversed(above)]
     depths += [indentation(text) for text in reversed(above)] + [0]
     below = next((number for number in range(at + 1, len(lines)) if lines[number].strip()), None)
     if below is not None:
@@ -362,18 +242,3 @@ def _unit(lines: list[str]) -> int:
     depths = [indentation(line) for line in lines if line.strip()]
     steps = [after - before for before, after in pairwise(depths) if 0 < after - before <= 8]
     return max(set(steps), key=steps.count) if steps else 4
-
-
-def _code(line: str, mark: str = "#") -> tuple[str, str]:
-    """The line's code without blanks at its end, and the comment after it with the blanks before."""
-    quote = ""
-    for at, char in enumerate(line):
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        elif line.startswith(mark, at):
-            code = line[:at].rstrip()
-            return code, line[len(code) :]
-    code = line.rstrip()
-    return code, line[len(code) :]

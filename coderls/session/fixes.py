@@ -56,13 +56,20 @@ class Resolved:
 
 @dataclass
 class Known:
-    """What is known of one version of a document. `whole`: complaints for which everybody was asked."""
+    """What is known of one version of a document. `whole`: complaints for which everybody was asked. `beside`: the open
+    documents that checkers read along with it."""
 
     document: Document
+    beside: tuple[Document, ...] = ()
     outcomes: dict[Diagnostic, Outcome] = field(default_factory=dict)
     whole: set[Diagnostic] = field(default_factory=set)
     own: tuple[Diagnostic, ...] | None = None
     asked_about: tuple[Diagnostic, ...] = ()
+
+    def holds_for(self, document: Document, beside: Sequence[Document]) -> bool:
+        """Whether nothing of all this has another version by now."""
+        mine, others = (self.document, *self.beside), (document, *beside)
+        return len(mine) == len(others) and all(one is other for one, other in zip(mine, others, strict=True))
 
 
 class Offered:

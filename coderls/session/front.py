@@ -72,7 +72,7 @@ class Session:
     def initialize(self, folders: Sequence[Path], options: Any) -> None:
         """Keep what the client said. Nothing that takes time: its reply is waiting."""
         self._index.folders = list(folders)
-        self._initial, self.repairs.trusted = _without_trust(options)
+        self._initial, self.repairs.work.trusted = _without_trust(options)
         self.repairs.use(parse_settings(_own_section(self._initial))[0].repair)  # a fix may be asked for at once
 
     async def start(self) -> None:

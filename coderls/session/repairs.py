@@ -7,13 +7,12 @@ next one comes: then all work on the old one is stopped, and its offers yield no
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from coderls.document import Document
 from coderls.errors import CoderlsError
@@ -21,7 +20,7 @@ from coderls.repair.diagnostic import Diagnostic
 from coderls.session.engine_link import EngineLink
 from coderls.session.fixes import Known, Offer, Offered, Resolved, apart, meets, resolved_by, same
 from coderls.session.index_link import IndexLink
-from coderls.session.lazy_bar import LazyBar
+from coderls.session.repair_work import RepairWork
 from coderls.session.ui import Client, Progress
 from coderls.settings import RepairSettings
 
@@ -32,42 +31,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 #: So many complaints of one place get an offer.
 _MOST_COMPLAINTS = 12
 #: Rest after the last change until fixes are looked for unasked, and for how many complaints (seconds).
 _REST_S, _WHEN_IDLE = 1.5, 3
-#: A completion that runs is waited for, but not for ever (seconds).
-_LONGEST_PAUSE_S = 10.0
-#: Much can be mended without a model: one that is still being loaded, or even fetched, is not waited for (seconds).
-_ENGINE_S = 15.0
 _STALE = "The document has changed since this was offered. Ask for actions again."
 _LATER = "The document has changed meanwhile."
 
 
 class Repairs:
-    """One session's. `trusted` is the editor's word that this workspace's own programs may be run."""
+    """One session's. `work` does what takes a while, and knows whether the workspace is trusted."""
 
     def __init__(
         self, client: Client, documents: Mapping[str, Document], lost: set[str], engine: EngineLink, index: IndexLink
     ) -> None:
-        self.trusted = False
+        self.work = RepairWork(client, documents, engine, index)
         self._client = client
         self._documents = documents
         self._lost = lost
         self._engine = engine
-        self._index = index
         self._settings = RepairSettings()
         self._offered = Offered()
         self._known: dict[str, Known] = {}
-        self._running: dict[str, set[asyncio.Task[Any]]] = {}
         self._idle: asyncio.Task[None] | None = None
-        self._checks: set[asyncio.Task[Any]] = set()
         self._published: set[str] = set()
         self._told: set[tuple[str, int, str]] = set()
         self._turn = asyncio.Lock()
-        self._workshop: Workshop | None = None
 
     def use(self, settings: RepairSettings) -> None:
         """Other settings than before: what was found with the old ones is forgotten."""
@@ -76,9 +65,7 @@ class Repairs:
         self._settings = settings
         self._stop_idle()
         self._known.clear()
-        workshop, self._workshop = self._workshop, None
-        if workshop is not None:
-            self._keep(_close_after(workshop, [task for running in self._running.values() for task in running]))
+        self.work.use(settings)
         if settings.diagnostics == "off":
             for uri in self._published:
                 self._client.publish(uri, None, ())
@@ -87,12 +74,7 @@ class Repairs:
     async def close(self) -> None:
         """Stop everything."""
         self._stop_idle()
-        tasks = [task for running in self._running.values() for task in running] + list(self._checks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._workshop is not None:
-            await self._workshop.aclose()
+        await self.work.close()
 
     # Documents.
 
@@ -105,7 +87,7 @@ class Repairs:
         """The editor has saved a document."""
         document = self._documents.get(uri)
         if document is not None and self._settings.enabled and self._settings.diagnostics == "onSave":
-            self._keep(self._check_saved(document))
+            self.work.keep(self._check_saved(document))
 
     def closed(self, uri: str) -> None:
         """The editor has closed a document: its complaints are nobody's any more."""
@@ -139,9 +121,9 @@ class Repairs:
 
     def all_of(self, document: Document) -> list[Offer]:
         """All that was verified for this version, as one: for "fix all" on save and by hand."""
-        known = self._known.get(document.uri)
-        if known is None or known.document is not document or not self._settings.enabled:
+        if not self._settings.enabled:
             return []
+        known = self._known_of(document)
         chosen = apart([(one, outcome.repairs[0]) for one, outcome in known.outcomes.items() if outcome.repairs])
         if not chosen:
             return []
@@ -177,7 +159,7 @@ class Repairs:
         reason = self._why_not(document) or ("" if instruction.strip() else "It needs an instruction in words.")
         if reason:
             return Resolved(reason=reason)
-        outcome = await self._stoppable(
+        outcome = await self.work.stoppable(
             document,
             "Rewriting",
             bar,
@@ -198,7 +180,9 @@ class Repairs:
         reason = "" if self._settings.enabled else "Repairs are switched off (option repair.enabled)."
         if reason:
             raise CoderlsError(reason)
-        found = await self._stoppable(document, "Checking", None, lambda workshop, job, _: workshop.diagnostics(job))
+        found = await self.work.stoppable(
+            document, "Checking", None, lambda workshop, job, _: workshop.diagnostics(job)
+        )
         if found is None or self._documents.get(document.uri) is not document:
             return ()
         self._known_of(document).own = found
@@ -231,7 +215,7 @@ class Repairs:
         chosen: list[tuple[Diagnostic, Candidate]] = [(one, repair.candidate) for one, repair in apart(proved)]
         if not chosen:
             return Resolved(reason=_STALE)
-        whole = await self._stoppable(
+        whole = await self.work.stoppable(
             offer.document, "Checking all fixes", bar, lambda workshop, job, _: workshop.together(job, chosen)
         )
         if whole is None:
@@ -248,57 +232,12 @@ class Repairs:
                 before = known.outcomes.get(complaint)
                 if before is not None and (before.repairs or complaint in known.whole):
                     return before
-                outcome = await workshop.repair(job, complaint, report, self._pause)
+                outcome = await workshop.repair(job, complaint, report, self.work.pause)
                 known.outcomes[complaint] = outcome
                 known.whole.add(complaint)
                 return outcome
 
-        return await self._stoppable(document, "Looking for a verified fix", bar, look)
-
-    async def _stoppable(
-        self,
-        document: Document,
-        title: str,
-        bar: Progress | None,
-        work: Callable[[Workshop, Job, Callable[[str, float], None]], Coroutine[Any, Any, T]],
-    ) -> T | None:
-        """Do something in the workshop, with a progress bar that can stop it; None when the document moved, or the
-        user stopped it there."""
-        uri = document.uri
-
-        async def run() -> T:
-            workshop = await self._ready()
-            job = await self._job(document)
-            return await work(workshop, job, shown.report)
-
-        task = asyncio.ensure_future(run())
-        self._running.setdefault(uri, set()).add(task)
-        shown = bar or LazyBar(self._client, title, task.cancel)
-        try:
-            await asyncio.wait({task})
-            return None if task.cancelled() else task.result()
-        finally:
-            task.cancel()
-            self._running.get(uri, set()).discard(task)
-            if bar is None:
-                shown.end()
-
-    async def _job(self, document: Document, *, idle: bool = False) -> Job:
-        folder = self._index.folder_of(document)
-        name = document.path.name if document.path else document.uri.rsplit("/", 1)[-1]
-        if folder is not None and document.path is not None:
-            name = document.path.relative_to(folder).as_posix()
-        engine = self._engine.wanted() if idle else await self._engine.ready(_ENGINE_S)
-        work = importlib.import_module("coderls.session.workshop")
-        job: Job = work.Job(document, folder, name, engine, self._index.source, idle)
-        return job
-
-    async def _ready(self) -> Workshop:
-        loop = asyncio.get_running_loop()
-        work = await loop.run_in_executor(None, importlib.import_module, "coderls.session.workshop")
-        if self._workshop is None:
-            self._workshop = work.Workshop(self._settings, trusted=self.trusted)
-        return self._workshop
+        return await self.work.stoppable(document, "Looking for a verified fix", bar, look)
 
     def _why_not(self, document: Document) -> str:
         """Why nothing is changed in this document, whatever is found; "" where it may be."""
@@ -327,18 +266,18 @@ class Repairs:
 
     async def _when_idle(self, document: Document) -> None:
         await asyncio.sleep(_REST_S)
-        await self._pause()
+        await self.work.pause()
         try:
             await self._engine.spare_battery()
-            workshop = await self._ready()
-            job = await self._job(document, idle=True)
+            workshop = await self.work.workshop()
+            job = await self.work.job(document, idle=True)
             known = self._known_of(document)
             if known.own is None:
                 known.own = await workshop.diagnostics(job)
             for complaint in dict.fromkeys([*known.asked_about, *known.own][: 2 * _WHEN_IDLE]):
                 if complaint not in known.outcomes and len(known.outcomes) < _WHEN_IDLE:
                     async with self._turn:
-                        known.outcomes[complaint] = await workshop.repair(job, complaint, _unheard, self._pause)
+                        known.outcomes[complaint] = await workshop.repair(job, complaint, _unheard, self.work.pause)
         except CoderlsError as error:
             logger.info("No fixes were looked for when idle: %s", error)
         except Exception:
@@ -348,29 +287,17 @@ class Repairs:
         with suppress(CoderlsError):
             await self.check(document)
 
-    async def _pause(self) -> None:
-        """Until no completion runs: those who type go first."""
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._index.resting.wait(), _LONGEST_PAUSE_S)
-
     def _stop_idle(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
-            self._wait_for_its_end(self._idle)
+            self.work.wait_for_its_end(self._idle)
             self._idle = None
 
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        self._wait_for_its_end(asyncio.ensure_future(work))
-
-    def _wait_for_its_end(self, task: asyncio.Task[Any]) -> None:
-        """`close` does."""
-        self._checks.add(task)
-        task.add_done_callback(self._checks.discard)
-
     def _known_of(self, document: Document) -> Known:
-        known = self._known.get(document.uri)
-        if known is None or known.document is not document:
-            known = self._known[document.uri] = Known(document)
+        """What is known of this version, while the documents that were read along with it are what they were."""
+        known, beside = self._known.get(document.uri), self.work.beside(document)
+        if known is None or not known.holds_for(document, beside):
+            known = self._known[document.uri] = Known(document, beside)
         return known
 
     def _forget(self, uri: str) -> None:
@@ -378,8 +305,7 @@ class Repairs:
         self._told = {key for key in self._told if key[0] != uri}
         if self._idle is not None:
             self._stop_idle()
-        for task in self._running.pop(uri, ()):
-            task.cancel()
+        self.work.stop(uri)
 
 
 def _is_read_only(path: Path) -> bool:
@@ -388,12 +314,6 @@ def _is_read_only(path: Path) -> bool:
         return not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK)
     except OSError:
         return False  # a new file, which is only in the editor
-
-
-async def _close_after(workshop: Workshop, tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Close a workshop when what runs in it has ended."""
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await workshop.aclose()
 
 
 def _unheard(_text: str, _fraction: float) -> None:

@@ -28,6 +28,7 @@ from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_gue
 from coderls.repair.verify import Baseline, Rules, verify
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
+from coderls.secret_files import is_secret
 from coderls.session.heavy import Engine, connect
 from coderls.settings import EngineSettings, RepairSettings
 
@@ -45,8 +46,9 @@ _BASELINES = 4
 class Job:
     """One document to work on, and who can be asked. `folder`: the workspace folder that holds it, or None.
 
-    `name`: how it is called in prompts. `idle`: nobody waits, so other work of the engine goes first. `guess`: names
-    that are only somewhat alike are tried where no model can weigh them; not for those who apply without looking.
+    `name`: how it is called in prompts. `others`: documents that are open with another text than on disk. `idle`:
+    nobody waits, so other work of the engine goes first. `guess`: names that are only somewhat alike are tried where no
+    model can weigh them; not for those who apply without looking.
     """
 
     document: Document
@@ -56,6 +58,7 @@ class Job:
     index: RepositoryIndex | None
     idle: bool = False
     guess: bool = True
+    others: tuple[Document, ...] = ()
 
 
 class Workshop:
@@ -81,7 +84,7 @@ class Workshop:
 
     async def diagnostics(self, job: Job) -> tuple[Diagnostic, ...]:
         """What the checkers say of the document, each complaint once; of an idle job the cheap ones' word."""
-        baseline, line_of = self._baseline(job.document), job.document.line_of
+        baseline, line_of = self._baseline(job), job.document.line_of
         found: dict[tuple[int, int, object], Diagnostic] = {}
         asked = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]  # those prove, later
         for checker in reversed(asked):
@@ -93,7 +96,7 @@ class Workshop:
 
     async def silent(self, job: Job) -> tuple[str, ...]:
         """Who could say nothing of the document, and why, as sentences."""
-        baseline = self._baseline(job.document)
+        baseline = self._baseline(job)
         some = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]
         reports = [await baseline.report(checker) for checker in some]
         return tuple(f"{report.checker}: {report.failed}" for report in reports if report.failed)
@@ -101,7 +104,7 @@ class Workshop:
     async def repair(self, job: Job, diagnostic: Diagnostic, progress: Progress, pause: Pause) -> Outcome:
         """Proved repairs of one complaint. Raises nothing but what cancelling raises."""
         checkers = await self._checkers_of(job)
-        baseline = self._baseline(job.document)
+        baseline = self._baseline(job)
         sources = await self._sources(job, diagnostic, baseline, checkers)
         return await repair(
             job.document,
@@ -127,7 +130,7 @@ class Workshop:
         region = region_of(document, document.line_of(start), last + 1)
         snippets = await self._snippets(job, start, _CHAT_CONTEXT)
         task = Task(document, region, instruction=instruction, path=job.name, snippets=snippets)
-        checkers, baseline = await self._checkers_of(job), self._baseline(document)
+        checkers, baseline = await self._checkers_of(job), self._baseline(job)
         unverified: list[tuple[Candidate, str]] = []
         refused: list[str] = []
         tried = 0
@@ -155,7 +158,7 @@ class Workshop:
         safe = all(candidate.safe for _, candidate in chosen)
         title = f"Apply {len(chosen)} verified fixes" if len(chosen) > 1 else chosen[0][1].title
         whole = Candidate(job.document.text, edits, "rule", title, safe=safe)
-        checkers, baseline = await self._checkers_of(job), self._baseline(job.document)
+        checkers, baseline = await self._checkers_of(job), self._baseline(job)
         verdict = None
         for diagnostic, _ in chosen:
             verdict = await verify(baseline, diagnostic, whole, checkers, rules=Rules(near=False))
@@ -163,10 +166,11 @@ class Workshop:
                 return None
         return None if verdict is None else Repair(whole, verdict)
 
-    def _baseline(self, document: Document) -> Baseline:
-        known = next((one for one in self._baselines if one.document is document), None)
+    def _baseline(self, job: Job) -> Baseline:
+        wanted = (job.document, *job.others)
+        known = next((one for one in self._baselines if _same(wanted, (one.document, *one.others))), None)
         if known is None:
-            known = Baseline(document)
+            known = Baseline(job.document, job.others)
             self._baselines = [known, *self._baselines[: _BASELINES - 1]]
         return known
 
@@ -253,3 +257,21 @@ class Workshop:
             index.snippets, job.document, offset, budget_tokens=tokens, count=engine.model.count
         )
         return tuple(found)
+
+
+def unsaved(documents: Sequence[Document]) -> tuple[Document, ...]:
+    """Those whose text is not what their file holds; secrets are left out, no checker is to see them."""
+    return tuple(one for one in documents if one.path is not None and not is_secret(one.path.name) and _differs(one))
+
+
+def _differs(document: Document) -> bool:
+    text = document.text.encode("utf-8", "surrogatepass")
+    try:
+        on_disk = document.path is not None and document.path.stat().st_size == len(text)
+        return not on_disk or (document.path is not None and document.path.read_bytes() != text)
+    except OSError:
+        return True  # it has no file yet
+
+
+def _same(some: Sequence[Document], others: Sequence[Document]) -> bool:
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))

@@ -34,6 +34,19 @@ def python(text: str, language_id: str = "python") -> Document:
         ("x = 1 // 2\n// a note of mine\n", "x = 1 // 2\n# a note of mine\n"),
         ("def f(a, b\n    return a[0\n", "def f(a, b):\n    return a[0]\n"),
         ("if a:\r\nb()\r\n", "if a:\r\n    b()\r\n"),
+        ('print "a", b\n', 'print("a", b)\n'),
+        ("try:\n    a()\nexcept ValueError, e:\n    b()\n", "try:\n    a()\nexcept ValueError as e:\n    b()\n"),
+        ("raise ValueError, 'no'\n", "raise ValueError('no')\n"),
+        ("whlie a:\n    b()\n", "while a:\n    b()\n"),
+        ("def f():\n    retrun 1\n", "def f():\n    return 1\n"),
+        ("form a import b\n", "from a import b\n"),
+        ("for i range(3):\n    a()\n", "for i in range(3):\n    a()\n"),
+        ("a = [1, 2 3]\n", "a = [1, 2, 3]\n"),
+        ("a = {'b' = 1}\n", "a = {'b': 1}\n"),
+        ("f(a: 1)\n", "f(a=1)\n"),
+        ('def f():\n    """Adds."\n    return 1\n', 'def f():\n    """Adds."""\n    return 1\n'),
+        ("def f():\n    var n;\n    n = 1\n", "def f():\n    n = None\n    n = 1\n"),
+        ("function f(a):\n    return a\n", "def f(a):\n    return a\n"),
     ],
 )
 def test_syntax(broken: str, mended: str) -> None:
@@ -42,8 +55,15 @@ def test_syntax(broken: str, mended: str) -> None:
 
 def test_nothing_is_done_to_what_parses_and_nothing_invented_for_what_is_hopeless() -> None:
     assert mend_syntax(python("x = 1\n"), parse_file) == []
-    assert mend_syntax(python("x = (((\n" * 400), parse_file) == []
+    assert mend_syntax(python("?? $$ !!\n" * 400), parse_file) == []
     assert mend_syntax(python("x = (\n" + "y = 1\n" * 50_000), parse_file) == []
+
+
+def test_where_more_is_wrong_than_can_be_mended_at_once_the_first_is() -> None:
+    broken = "def f(a)\n    return a\n" + "\n".join("x = ((1)\ny = ?\nz = $$ ))" for _ in range(3)) + "\n"
+    found = mend_syntax(python(broken), parse_file)
+    assert found
+    assert all(one.text.startswith("def f(a):\n    return a\n") for one in found)
 
 
 @pytest.mark.parametrize(

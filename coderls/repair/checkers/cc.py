@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from typing import Any
 from coderls.document import Document, Edit
 from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report, Step
-from coderls.repair.checkers.command import CommandChecker
+from coderls.repair.checkers.command import CommandChecker, home_of
 from coderls.repair.checkers.places import UNIX_LINES, Places
-from coderls.repair.checkers.process import Done
+from coderls.repair.checkers.process import Done, run
 from coderls.repair.diagnostic import Diagnostic, Severity
 
 _LANGUAGES = {"c": "c", "cpp": "c++"}
 _HARMLESS = re.compile(r"-(?:I|D|U|isystem|iquote|std=)")
+_FOLDERS = ("-isystem", "-iquote", "-I")
 _TWO_WORDS = frozenset({"-I", "-D", "-U", "-isystem", "-iquote"})
 _SEVERITIES = {
     "error": Severity.ERROR,
@@ -53,7 +55,18 @@ class CCompiler(CommandChecker):
         arguments += [] if self.is_clang else ["-fdiagnostics-format=json"]
         arguments += ["-iquote", str(folder)] if folder is not None else []
         arguments += self.flags(document.path)
-        done = await self.run([*arguments, "-"], document, limit_s)
+        with tempfile.TemporaryDirectory(prefix="coderls-cc-") as place:
+            home = home_of(document, self.surroundings)
+            if others:  # looked for in the current folder first: not in the project's, then
+                arguments = [*_as_open(arguments, others, Path(place)), "-iquote", str(home)]
+                home = Path(place)
+            done = await run(
+                [str(self.program), *arguments, "-"],
+                folder=home,
+                environment=self.surroundings.environment(),
+                limit_s=limit_s,
+                text=document.text,
+            )
         report = self._clang(done, document) if self.is_clang else self._gcc(done, document)
         if done.code and not report.diagnostics:
             raise CheckerFailed(f"{self.program.name} ended with code {done.code}: {done.last_words}")
@@ -112,6 +125,24 @@ class CCompiler(CommandChecker):
         return []
 
 
+def _as_open(arguments: Sequence[str], others: Sequence[Document], place: Path) -> list[str]:
+    """Before each folder of headers one with those of them that are open with another text than on disk."""
+    made: list[str] = []
+    for number, word in enumerate(arguments):
+        flag = arguments[number - 1] if number else ""
+        mine = [one.path for one in others if one.path is not None and one.path.is_relative_to(word)]
+        if flag in _FOLDERS and mine:
+            copy = place / str(number)
+            for one in others:
+                if one.path in mine:
+                    header = copy / one.path.relative_to(word)
+                    header.parent.mkdir(parents=True, exist_ok=True)
+                    header.write_bytes(one.text.encode("utf-8", "surrogatepass"))
+            made += [str(copy), flag]
+        made.append(word)
+    return made
+
+
 def _harmless(words: list[str], folder: Path) -> list[str]:
     flags: list[str] = []
     for number, word in enumerate(words):
@@ -119,7 +150,7 @@ def _harmless(words: list[str], folder: Path) -> list[str]:
             word += words[number + 1]  # noqa: PLW2901
         if not _HARMLESS.match(word):
             continue
-        for flag in ("-isystem", "-iquote", "-I"):
+        for flag in _FOLDERS:
             if word.startswith(flag) and len(word) > len(flag):
                 flags += [flag, str(folder / word[len(flag) :])]
                 break

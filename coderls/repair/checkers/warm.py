@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from coderls.document import Document, Edit
 from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report
-from coderls.repair.checkers.command import CommandChecker, home_of
+from coderls.repair.checkers.command import CommandChecker
 from coderls.repair.checkers.langserver import LanguageServer, TextServer
 from coderls.repair.checkers.places import Places
 from coderls.repair.checkers.surroundings import Surroundings
@@ -32,6 +33,7 @@ class WarmChecker(CommandChecker):
         self._turn = asyncio.Lock()
         self._leave: asyncio.TimerHandle | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._empty: tempfile.TemporaryDirectory[str] | None = None
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -66,7 +68,17 @@ class WarmChecker(CommandChecker):
         """Where the server thinks that the text lies."""
         if document.path is not None:
             return document.path.as_uri()
-        return (home_of(document, self.surroundings) / f"untitled{self.extension(document.language_id)}").as_uri()
+        return (self._home() / f"untitled{self.extension(document.language_id)}").as_uri()
+
+    def _home(self) -> Path:
+        """The workspace folder; for a file outside of any an empty one: a server reads all that lies in its folder,
+        and that would be the user's home or the whole disk."""
+        folder = self.surroundings.folder
+        if folder is not None and folder.is_dir():
+            return folder
+        if self._empty is None:
+            self._empty = tempfile.TemporaryDirectory(prefix="coderls-empty-", ignore_cleanup_errors=True)
+        return Path(self._empty.name)
 
     def extension(self, language_id: str) -> str:
         """The ending of a file of this language that has no name yet."""
@@ -86,7 +98,7 @@ class WarmChecker(CommandChecker):
         if self._server is not None and not self._server.alive:
             await self._stop()
         if self._server is None:
-            self._server = await self.launch(home_of(document, self.surroundings))
+            self._server = await self.launch(self._home())
         return self._server
 
     async def launch(self, folder: Path) -> TextServer:
@@ -104,8 +116,13 @@ class WarmChecker(CommandChecker):
         if self._leave is not None:
             self._leave.cancel()
             self._leave = None
-        if server is not None:
-            await asyncio.shield(asyncio.ensure_future(server.aclose()))
+        empty, self._empty = self._empty, None
+        try:
+            if server is not None:
+                await asyncio.shield(asyncio.ensure_future(server.aclose()))
+        finally:
+            if empty is not None:
+                empty.cleanup()
 
     def _rest(self) -> None:
         if self._server is not None:
