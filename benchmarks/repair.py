@@ -1,6 +1,7 @@
 """Repairs on DebugBench: does the verifier know right from wrong, and how much is repaired?
 
-    python -m benchmarks.repair debugbench_python_dev.json.gz [--every N] [--with rules|model] [--json FILE]
+    python -m benchmarks.repair debugbench_python_dev.json.gz [--every N | --sample N --seed S]
+        [--right | --lists | --with rules|guesses|model] [--json FILE]
 
 The file has items with a `buggy` and a right form (`oracle`) of a small Python program, and the settings of pyright
 under which the buggy form has errors and the right one none. The complaint to mend is pyright's first error.
@@ -8,7 +9,10 @@ under which the buggy form has errors and the right one none. The complaint to m
 The verifier alone gets, for each item, the right form (with and without the guards about nearness and deletion), the
 text as it is, the text without the complained line, with that line commented out, and with two kinds of suppression.
 
-`--with rules` looks for repairs by checkers' fixes and common slips, `--with model` asks the embedded model as well. A
+`--right` judges the right forms only. `--lists` measures how soon a server answers a request for code actions.
+
+`--with rules` looks for repairs by checkers' fixes and common slips; `--with guesses` also takes the first guessed name
+where nothing else was found, as somebody would who trusts them; `--with model` asks the embedded model instead. A
 program is repaired when all of pyright's errors are gone by proved repairs, one after the other; what comes out is
 checked by pyright once more, in a process that has not seen it before. Equal means equal to the right form by tokens.
 """
@@ -19,6 +23,7 @@ import argparse
 import asyncio
 import gzip
 import json
+import random
 import re
 import statistics
 import sys
@@ -33,6 +38,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.machine import describe
+from benchmarks.repair_lists import list_times
 from coderls.document import Document
 from coderls.errors import CheckerFailed
 from coderls.question import load_fim_model
@@ -93,12 +99,14 @@ class Tally:
         return {"accepted": self.accepted, "of": self.all, "share": round(share, 4), "refused": dict(self.refused)}
 
 
-def load(path: Path, every: int) -> tuple[list[Item], str]:
-    """The items, and the settings for pyright that the file names."""
+def load(path: Path, every: int = 1, sample: int = 0, seed: int = 0) -> tuple[list[Item], str]:
+    """The items (each Nth, or a sample of so many), and the settings for pyright that the file names."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         data = json.load(file)
     head = data["preamble"]
     rows = data["items"][::every]
+    if sample:
+        rows = random.Random(seed).sample(rows, min(sample, len(rows)))
     items = [Item(row["id"], head + row["buggy"], head + row["oracle"].rstrip() + "\n", len(head)) for row in rows]
     return items, json.dumps(data["pyright"])
 
@@ -118,7 +126,9 @@ def wrong_forms(document: Document, target: Diagnostic) -> dict[str, str]:
     }
 
 
-async def judge_items(items: Sequence[Item], checkers: Sequence[Checker], folder: Path) -> dict[str, Any]:
+async def judge_items(
+    items: Sequence[Item], checkers: Sequence[Checker], folder: Path, *, right_only: bool = False
+) -> dict[str, Any]:
     """The verifier alone."""
     tallies: dict[str, Tally] = {}
     cheap: list[float] = []
@@ -140,7 +150,8 @@ async def judge_items(items: Sequence[Item], checkers: Sequence[Checker], folder
             unclear += 1
             continue
         target = min(errors, key=lambda one: one.start)
-        for kind, text in ({RIGHT: item.oracle} | wrong_forms(document, target)).items():
+        wrong = {} if right_only else wrong_forms(document, target)
+        for kind, text in ({RIGHT: item.oracle} | wrong).items():
             candidate = Candidate.of_text(item.buggy, text, "chat", kind)
             rules = Rules(near=False, keep=False) if kind == RIGHT else Rules()
             verdict = await verify(baseline, target, candidate, checkers, rules=rules)
@@ -187,6 +198,7 @@ class Attempt:
 
     actions: list[float] = field(default_factory=list)
     repaired_first: bool = False
+    guessed: int = 0
     tried: Counter[str] = field(default_factory=Counter)
     text: str = ""
     errors_left: int = -1
@@ -203,7 +215,11 @@ async def repair_items(
         client, health = await connect(EngineSettings(threads=2), lambda _text, _fraction: None)
         filler = Filler(client, load_fim_model(health))
     try:
-        attempts = [(item, await attempt(item, checkers, folder, filler)) for item in tqdm(items, file=sys.stderr)]
+        guesses = sources == "guesses"
+        attempts = [
+            (item, await attempt(item, checkers, folder, filler, guesses=guesses))
+            for item in tqdm(items, file=sys.stderr)
+        ]
     finally:
         if client is not None:
             await client.aclose()
@@ -230,9 +246,12 @@ def summary(attempts: Sequence[tuple[Item, Attempt]], wrong: Sequence[str]) -> d
         tried.update(one.tried)
     return {
         "programs": len(attempts),
-        "first complaint repaired": sum(one.repaired_first for _, one in attempts),
-        "all complaints repaired": len(whole),
-        "equal to the right form": sum(item.oracle.split() == one.text.split() for item, one in whole),
+        "first complaint repaired": of_all(sum(one.repaired_first for _, one in attempts), attempts),
+        "all complaints repaired": of_all(len(whole), attempts),
+        "equal to the right form": of_all(
+            sum(item.oracle.split() == one.text.split() for item, one in whole), attempts
+        ),
+        "repaired with a guessed name": of_all(sum(one.guessed > 0 for _, one in whole), attempts),
         "offered as verified, but not so by a fresh pyright": list(wrong),
         "candidates tried": dict(tried),
         "an action, ms": spread(actions),
@@ -240,7 +259,14 @@ def summary(attempts: Sequence[tuple[Item, Attempt]], wrong: Sequence[str]) -> d
     }
 
 
-async def attempt(item: Item, checkers: Sequence[Checker], folder: Path, filler: Filler | None) -> Attempt:
+def of_all(count: int, attempts: Sequence[Any]) -> str:
+    """A count with its share of all programs."""
+    return f"{count} ({100 * count / len(attempts):.0f}%)" if attempts else "0"
+
+
+async def attempt(
+    item: Item, checkers: Sequence[Checker], folder: Path, filler: Filler | None, *, guesses: bool = False
+) -> Attempt:
     """Repair one complaint after the other, until none is left or one cannot be repaired."""
     one = Attempt(text=item.buggy)
     *_, types = checkers
@@ -252,15 +278,18 @@ async def attempt(item: Item, checkers: Sequence[Checker], folder: Path, filler:
         document = Document((folder / "item.py").as_uri(), "python", 1, one.text, folder / "item.py")
         baseline, target = Baseline(document), errors[0]
         some = [of_checkers(baseline, target, checkers), of_slips(document, target, parse_file)]
-        some += of_infill(filler, document, target) if filler is not None else [of_guesses(document, target)]
+        some += of_infill(filler, document, target) if filler is not None else []
+        some += [of_guesses(document, target)] if guesses else []
         began = time.perf_counter()
         outcome = await repair(document, target, checkers=checkers, sources=some, baseline=baseline)
         one.actions.append(time.perf_counter() - began)
         one.tried.update(dict(outcome.tried))
-        if not outcome.repairs:
+        proved = outcome.repairs or outcome.guesses
+        if not proved:
             break
+        one.guessed += not outcome.repairs
         one.repaired_first = one.repaired_first or number == 0
-        one.text = outcome.repairs[0].candidate.text
+        one.text = proved[0].candidate.text
     return one
 
 
@@ -274,9 +303,20 @@ async def errors_of(item: Item, text: str, types: Checker, folder: Path) -> list
     return sorted(errors, key=lambda each: each.start)
 
 
+async def lists(items: Sequence[Item], types: Checker, folder: Path) -> dict[str, Any]:
+    """How soon the list of actions for each program's first complaint is there."""
+    complaints = []
+    for item in tqdm(items, file=sys.stderr):
+        document = Document((folder / "item.py").as_uri(), "python", 1, item.buggy, folder / "item.py")
+        errors = await errors_of(item, item.buggy, types, folder)
+        complaints += [(document, errors[0])] if errors else []
+    first, others = await asyncio.to_thread(list_times, complaints, folder)
+    return {"lists": len(complaints), "the first after a start, ms": round(first * 1000, 1), "list, ms": spread(others)}
+
+
 async def measure(args: argparse.Namespace) -> dict[str, Any]:
     """All that was asked for."""
-    items, pyright = load(args.file, args.every)
+    items, pyright = load(args.file, args.every, args.sample, args.seed)
     with tempfile.TemporaryDirectory(prefix="coderls-repair-") as place:
         folder = prepared(Path(place), pyright)
         found = of_language(find_checkers(folder, trusted=False, parse=parse_file), "python")
@@ -286,7 +326,9 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
         try:
             if args.sources:
                 return await repair_items(items, checkers, folder, args.sources)
-            return await judge_items(items, checkers, folder)
+            if args.lists:
+                return await lists(items, checkers[-1], folder)
+            return await judge_items(items, checkers, folder, right_only=args.right)
         finally:
             for checker in found:
                 await checker.aclose()
@@ -297,7 +339,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--every", type=int, default=1, help="only each Nth item")
-    parser.add_argument("--with", dest="sources", choices=("rules", "model"), help="look for repairs, too")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="only N items, drawn")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--right", action="store_true", help="judge the right forms only")
+    what.add_argument("--lists", action="store_true", help="how soon is the list of actions there")
+    what.add_argument("--with", dest="sources", choices=("rules", "guesses", "model"), help="look for repairs")
     parser.add_argument("--json", type=Path, help="write the numbers to this file as well")
     args = parser.parse_args()
     report = {"machine": str(describe(("coderls", "ruff"))), **asyncio.run(measure(args))}

@@ -199,9 +199,22 @@ async def test_an_old_typescript_that_misbehaves(body: str, tmp_path: Path, monk
     node = program(tmp_path, body).rename(tmp_path / "node")
     monkeypatch.setenv("PATH", str(node.parent))
     checker = Tsc(package / "bin" / "tsc", Surroundings.of(None, trusted=False))
-    found = await checker.check(document(tmp_path, Tsc))
+    try:
+        found = await checker.check(document(tmp_path, Tsc))
+    finally:
+        await checker.aclose()
     assert "tsserver ended" in (found.failed or "")
-    monkeypatch.setenv("PATH", str(package))
-    checker = Tsc(package / "bin" / "tsc", Surroundings.of(None, trusted=False))
-    if checker.surroundings.find("node") is None:
-        assert "runs in Node" in ((await checker.check(document(tmp_path, Tsc))).failed or "")
+
+
+async def test_an_old_typescript_without_node_says_so(tmp_path: Path) -> None:
+    package = tmp_path / "typescript"
+    for name in ("bin/tsc", "lib/tsserver.js"):
+        (package / name).parent.mkdir(parents=True)
+        (package / name).touch()
+    (package / "package.json").write_text('{"name": "typescript", "version": "5.9.3"}', encoding="utf-8")
+    checker = Tsc(package / "bin" / "tsc", Surroundings(tmp_path, trusted=True, path=(package / "bin",)))
+    try:
+        found = await checker.check(document(tmp_path, Tsc))
+    finally:
+        await checker.aclose()
+    assert "runs in Node" in (found.failed or "")
