@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coderls.engine.model.attention import Attend, Attention, GraphAttention
+from coderls.engine.model.attention import Attend, Attention, GraphAttention, OnDevice
 from coderls.engine.model.attention.gathered import GatheredAttention
+from coderls.engine.model.attention.tiled import TiledAttention
 from coderls.engine.model.batch import Batch, Span, make_batch
 from coderls.engine.model.faults import device_lost, is_device_fault
 from coderls.engine.model.kv import KvCache
@@ -61,7 +62,7 @@ class _Recording:
     `plan_on_device` takes them, [2, sequences, 4]: of all tokens, and of each sequence's last.
     """
 
-    def __init__(self, shape: Shape, backend: GraphAttention, cache: KvCache) -> None:
+    def __init__(self, shape: Shape, backend: OnDevice, cache: KvCache) -> None:
         device = cache.device
         self.shape = shape
         self.name = backend.name
@@ -123,7 +124,7 @@ class GraphForward:
         self._logits = torch.empty(0)
 
     @torch.inference_mode()
-    def capture(self, backends: Sequence[GraphAttention], shapes: Sequence[Shape], progress: Progress) -> None:
+    def capture(self, backends: Sequence[OnDevice], shapes: Sequence[Shape], progress: Progress) -> None:
         """Record `shapes`, each with the first of `backends` that bears so many queries. Raises what torch raises."""
         # The largest first: the others then find their memory in what it took.
         ordered = sorted(shapes, key=lambda shape: shape.sequences * shape.tokens, reverse=True)
@@ -248,6 +249,15 @@ def records_steps(device: torch.device) -> bool:
     return device.type == "cuda" and torch.version.hip is None
 
 
+def graph_backends(attention: Attention, cache: KvCache) -> list[OnDevice]:
+    """What attention is recorded with; the first that bears a shape's tokens is taken."""
+    gathered = GatheredAttention(cache)
+    if not isinstance(attention, GraphAttention):
+        return [gathered]
+    # A kernel that reads lengths itself bears small prefills too, in pieces, whatever is cached before them.
+    return [attention, TiledAttention(attention), gathered]
+
+
 def capture_graphs(
     model: Qwen2,
     cache: KvCache,
@@ -263,13 +273,10 @@ def capture_graphs(
     if not records_steps(device):
         return None
     report = progress or (lambda _detail, _fraction: None)
-    backends: list[GraphAttention] = [GatheredAttention(cache)]
-    if isinstance(attention, GraphAttention):
-        backends.insert(0, attention)
     graphs = GraphForward(model, cache, CudaRecorder(device))
     before = torch.cuda.mem_get_info(device)[0]
     try:
-        graphs.capture(backends, SHAPES, report)
+        graphs.capture(graph_backends(attention, cache), SHAPES, report)
         reason = graphs.self_test(eager)
     except Exception as error:  # noqa: BLE001 - kernels and capture may raise anything: the plain pass remains
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -25,7 +25,7 @@ from coderls.engine.model.kv import KvCache, allocate
 from coderls.engine.model.kv_form import KvForm, choose_kv_form, kv_bytes_per_token
 from coderls.engine.model.linear import packing_works
 from coderls.engine.model.memory import free_bytes, free_cached_memory, graph_bytes, plan_memory
-from coderls.engine.model.native.step import make_native_step
+from coderls.engine.model.native.step import NativeStep, make_native_step
 from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose_all
@@ -186,7 +186,7 @@ class TorchRunner:
         self._attention = chosen.attention
         self._eager = EagerForward(model, self._cache, chosen.attention)
         self._forwards: list[Forward] = [self._eager]
-        self._native_bytes = 0
+        self._native: NativeStep | None = None
         self._threads = torch.get_num_threads()
         self._info = ModelInfo(
             name=name,
@@ -287,11 +287,11 @@ class TorchRunner:
         self._model = without_copies(self._model)
         self._eager = EagerForward(self._model, self._cache, self._attention)
         self._forwards = [step, *self._forwards[:-1], self._eager]
-        self._native_bytes = step.nbytes
+        self._native = step
 
     def describe(self, memory: Mapping[str, int]) -> None:
         """Say in `info` how steps run, and what the memory is for; of the weights, what they really take."""
-        held = self._model.weight_bytes + self._native_bytes
+        held = self._model.weight_bytes + (self._native.nbytes if self._native else 0)
         self._info = replace(
             self._info,
             ways=tuple(way.name for way in self._forwards),
@@ -300,13 +300,16 @@ class TorchRunner:
         )
 
     def go_gently(self, gently: bool) -> None:
-        """See `Runner.go_gently`: on a processor prompts run on half of the threads. A card manages itself."""
+        """See `Runner.go_gently`: a processor works on half of its threads. A card manages itself."""
         if self._device.type == "cpu":
-            torch.set_num_threads(max(1, self._threads // 2) if gently else self._threads)
+            threads = max(1, self._threads // 2) if gently else self._threads
+            torch.set_num_threads(threads)
+            if self._native is not None:
+                self._native.use_threads(threads)
 
     def close(self) -> None:
         """Give the memory back. The runner cannot be used afterwards."""
-        del self._model, self._cache, self._attention, self._eager, self._forwards
+        del self._model, self._cache, self._attention, self._eager, self._forwards, self._native
         gc.collect()
         free_cached_memory(self._device)
 

@@ -6,7 +6,8 @@ So everything is tested but the recording itself: the inputs at fixed places, th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ import torch
 
 from coderls.engine.api import Sampling
 from coderls.engine.model import graphs
+from coderls.engine.model.attention import OnDevice
 from coderls.engine.model.attention.gathered import GatheredAttention
 from coderls.engine.model.batch import Batch, make_batch
 from coderls.engine.model.forwards import EagerForward
-from coderls.engine.model.graphs import PREFILLS, SHAPES, GraphForward, Shape
+from coderls.engine.model.graphs import PREFILLS, SHAPES, GraphForward, Shape, graph_backends
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
@@ -42,17 +44,26 @@ def silent(_detail: str, _fraction: float) -> None:
 class Recorded:
     """Ours, with its recordings at hand, beside a runner without."""
 
-    def __init__(self, folder: Path, most_positions: int = LENGTH) -> None:
-        self.plain = load_runner(folder, name="x", device="cpu", dtype="float32", context_length=LENGTH)
-        self.runner = load_runner(folder, name="x", device="cpu", dtype="float32", context_length=LENGTH)
+    def __init__(self, folder: Path, most_positions: int = LENGTH, kernel: str = "", kv_cache: str = "auto") -> None:
+        self.kernel = kernel
+        self.plain, self.runner = (
+            load_runner(folder, name="x", device="cpu", dtype="float32", context_length=LENGTH, kv_cache=kv_cache)
+            for _ in range(2)
+        )
         self.runner.add_forward(lambda model, cache: self.make(model, cache, most_positions))
 
     def make(self, model: Qwen2, cache: KvCache, most_positions: int) -> GraphForward:
         with torch.inference_mode():
-            for layer in cache.layers:
-                layer[: cache.scratch] = float("nan")  # nothing may read what was never written
+            for part in cache.scales or cache.layers:
+                part[: cache.scratch] = float("nan")  # nothing may read what was never written
         self.graphs = GraphForward(model, cache, again)
-        self.graphs.capture([GatheredAttention(cache, most_positions)], SHAPES, silent)
+        backends: list[OnDevice] = [GatheredAttention(cache, most_positions)]
+        shapes: Sequence[Shape] = SHAPES
+        if self.kernel:
+            module = importlib.import_module("coderls.engine.model.attention.triton_backend")
+            backends = graph_backends(module.TritonAttention(cache, model.config.heads, 4), cache)
+            shapes = [Shape(1, 1), Shape(2, 4), Shape(1, 32, last_only=True)]  # the interpreter is slow
+        self.graphs.capture(backends, shapes, silent)
         self.ran: list[Shape] = []
         inner = self.graphs._run
 
@@ -119,6 +130,18 @@ def test_the_last_position_of_a_slot(recorded: Recorded) -> None:
     prompt = some_tokens(LENGTH)
     compare(recorded, [Work(5, 0, prompt[:-3])], None)
     compare(recorded, [Work(5, LENGTH - 3, prompt[-3:], (GREEDY,) * 3)], Shape(1, 4))
+
+
+@pytest.mark.parametrize("kv_cache", ["auto", "int8"])
+def test_small_prefills_behind_any_context(tmp_path: Path, kv_cache: str) -> None:
+    pytest.importorskip("triton", reason="needs Triton, which has wheels for Linux only")
+    folder = save(oracle(max_position_embeddings=LENGTH), tmp_path)
+    recorded = Recorded(folder, kernel="triton", kv_cache=kv_cache)
+    names = {recording.shape: recording.name for recording in recorded.graphs._recordings}
+    assert set(names.values()) == {"triton"}
+    compare(recorded, [Work(0, 0, some_tokens(200))], None)
+    compare(recorded, [Work(0, 200, some_tokens(29, seed=3), (GREEDY,))], Shape(1, 32, last_only=True))
+    compare(recorded, [Work(0, 229, [3], (GREEDY,))], Shape(1, 1))
 
 
 def test_a_context_beyond_what_a_recording_bears_runs_without(tmp_path: Path) -> None:

@@ -30,9 +30,12 @@ class Attention(Protocol):
         """Get ready for queries of `spans`, in this order, whose keys and values are in the cache."""
 
 
-@runtime_checkable
-class GraphAttention(Attention, Protocol):
-    """A backend that reads the lengths of sequences on the device, so that a captured CUDA graph serves all lengths."""
+class OnDevice(Protocol):
+    """What reads the lengths of sequences on the device, so that a captured CUDA graph serves all lengths."""
+
+    @property
+    def name(self) -> str:
+        """See `Attention.name`."""
 
     @property
     def most_queries(self) -> int:
@@ -45,3 +48,8 @@ class GraphAttention(Attention, Protocol):
         the slot's first position in the cache (`KvCache.offsets`). A row of zeros is nobody's: it reads and writes
         nothing. Rows of the result that are nobody's are finite where those in `queries` are.
         """
+
+
+@runtime_checkable
+class GraphAttention(OnDevice, Attention, Protocol):
+    """A backend that is both."""

@@ -1,5 +1,7 @@
 """Which attention backend runs: the best that is there and passes its self-test on this device.
 
+Of those that read prompts the fastest is taken, by a timing at the start of the engine (`fastest.py`).
+
 A backend that is wrong on a card, or does not compile there, is left out with a reason, and the next is tried. The last
 is always torch's own scaled_dot_product_attention, which is not tested.
 """
@@ -17,8 +19,9 @@ import torch
 from coderls.engine.model.attention import Attention, GraphAttention
 from coderls.engine.model.attention import flash as packages
 from coderls.engine.model.attention.definition import by_definition, excess
+from coderls.engine.model.attention.fastest import LENGTHS, Seconds, fastest
 from coderls.engine.model.attention.routed import RoutedAttention
-from coderls.engine.model.attention.sdpa import SdpaAttention
+from coderls.engine.model.attention.sdpa import KERNELS, SdpaAttention
 from coderls.engine.model.batch import Span
 from coderls.engine.model.faults import check_usable
 from coderls.engine.model.kv import KvCache
@@ -29,6 +32,13 @@ MOST_EXCESS = 2.0
 _LENGTHS = (1, 129, 64, 5000, 300, 65, 1024, 2000)
 #: Query tokens of verifies that are tested, which compiles what they need.
 _COUNTS = (1, 2, 4, 8, 16)
+#: Of those that read prompts: new tokens alone, after cached ones, one, and a mixture (slot, end, count).
+_PROMPTS = [
+    [Span(6, 600, 600)],
+    [Span(3, 4999, 100)],
+    [Span(0, 1, 1)],
+    [Span(3, 4097, 1), Span(7, 2000, 128), Span(1, 129, 2), Span(4, 300, 300)],
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,39 @@ def choose_attention(
     if device.type != "cuda" or wanted == "sdpa":
         return Choice(fallback)
     report = progress or (lambda _detail, _fraction: None)
-    many, rejected = first_good(_packages(cache), cache, heads, report)
+    many, rejected = for_prompts([*_packages(cache), *_kernels()], cache, heads, report)
     few, also_rejected = first_good([_triton(cache, heads)], cache, heads, report)
     torch.cuda.empty_cache()  # what the tests took
-    many = many or fallback
     chosen = RoutedAttention(few, many) if isinstance(few, GraphAttention) else many
     return Choice(chosen, (*rejected, *also_rejected))
+
+
+def for_prompts(
+    candidates: Sequence[Candidate],
+    cache: KvCache,
+    heads: int,
+    report: Callable[[str, float], None],
+    seconds: Seconds | None = None,
+) -> tuple[Attention, list[tuple[str, str]]]:
+    """The fastest of torch's own choice and of those `candidates` that are right, and why the others were not taken.
+
+    `seconds`: see `fastest`.
+    """
+    rejected: list[tuple[str, str]] = []
+    good: list[Callable[[KvCache], Attention]] = [SdpaAttention]
+    for number, candidate in enumerate(candidates):
+        report(f"testing attention: {candidate.name}", number / len(candidates))
+        reason = candidate.missing() or self_test(candidate.make, candidate.spans, cache, heads)
+        if reason:
+            rejected.append((candidate.name, reason))
+        else:
+            good.append(candidate.make)
+    if len(good) == 1:
+        return SdpaAttention(cache), rejected
+    scratch = cache.unwritten((max(LENGTHS),))
+    backends = [make(scratch) for make in good]
+    best, slower = fastest(backends, scratch, heads, seconds)
+    return good[backends.index(best)](cache), [*rejected, *slower]
 
 
 def first_good(
@@ -114,21 +151,27 @@ def self_test(make: Callable[[KvCache], Attention], cases: Sequence[Sequence[Spa
 def _packages(cache: KvCache) -> list[Candidate]:
     device = cache.device
     capability = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
-    # New tokens alone, after cached ones, one, and a mixture: (slot, end, count).
-    cases = [
-        [Span(6, 600, 600)],
-        [Span(3, 4999, 100)],
-        [Span(0, 1, 1)],
-        [Span(3, 4097, 1), Span(7, 2000, 128), Span(1, 129, 2)],
-    ]
     return [
         Candidate(
             package.name,
             lambda package=package: packages.missing(package, capability, cache.layers[0].dtype),  # type: ignore[misc]
             lambda scratch, package=package: packages.load(package, scratch),  # type: ignore[misc]
-            cases,
+            _PROMPTS,
         )
         for package in packages.PACKAGES
+    ]
+
+
+def _kernels() -> list[Candidate]:
+    """Those of torch by name."""
+    return [
+        Candidate(
+            f"sdpa ({name})",
+            lambda: "",
+            lambda scratch, name=name: SdpaAttention(scratch, name),  # type: ignore[misc]
+            _PROMPTS,
+        )
+        for name in KERNELS
     ]
 
 

@@ -15,13 +15,16 @@ from coderls.engine.model.attention import Attend
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.kv import KvCache
 
+#: Copies of more than these cost more than a graph saves.
+MOST_POSITIONS = 4096
+
 
 class GatheredAttention(SdpaAttention):
     """`SdpaAttention` that is also a `GraphAttention`, for contexts of up to `most_positions`."""
 
     most_queries = 256
 
-    def __init__(self, cache: KvCache, most_positions: int = 4096) -> None:
+    def __init__(self, cache: KvCache, most_positions: int = MOST_POSITIONS) -> None:
         super().__init__(cache)
         self._cache = cache
         self.most_positions = min(most_positions, max(cache.lengths))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.bias import causal_lower_right
 
 from coderls.engine.model.attention import Attend
@@ -14,13 +15,21 @@ from coderls.engine.model.attention.merge import after_cache, pays
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
 
+#: Of torch's kernels, those that may be the fastest for a prompt from its start; which is, depends on the card and on
+#: the version. Chunks after cached tokens are torch's choice: not all kernels have their mask.
+KERNELS = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
+
 
 class SdpaAttention:
     """One call of scaled_dot_product_attention for each sequence and layer."""
 
     name = "sdpa"
 
-    def __init__(self, cache: KvCache) -> None:
+    def __init__(self, cache: KvCache, kernel: str = "") -> None:
+        """`kernel`: the one of KERNELS that reads whole prompts or raises; "": torch chooses."""
+        if kernel:
+            self.name = f"sdpa ({kernel})"
+        self._kernel = KERNELS[kernel] if kernel else None
         self._device = cache.device
         self._cache = cache
         # Views [1, kv_heads, positions, head_dim] of each slot of each layer: made once, they cost nothing in a step.
@@ -39,12 +48,18 @@ class SdpaAttention:
 
         def attend(queries: Tensor, layer: int) -> Tensor:
             if len(spans) == 1:
-                return _attend(queries, self._read(layer, spans[0]), spans[0].end, masks[0])
+                return self._attend(queries, self._read(layer, spans[0]), spans[0].end, masks[0])
             parts = torch.split(queries, [span.count for span in spans])
             each = zip(parts, spans, masks, strict=True)
-            return torch.cat([_attend(part, self._read(layer, span), span.end, mask) for part, span, mask in each])
+            return torch.cat([self._attend(part, self._read(layer, span), span.end, mask) for part, span, mask in each])
 
         return attend
+
+    def _attend(self, queries: Tensor, views: tuple[Tensor, Tensor], end: int, mask: Tensor | None) -> Tensor:
+        if self._kernel is None or not 1 < len(queries) == end:
+            return _attend(queries, views, end, mask)
+        with sdpa_kernel(self._kernel):
+            return _attend(queries, views, end, mask)
 
     def _read(self, layer: int, span: Span) -> tuple[Tensor, Tensor]:
         """Keys and values of at least the first `span.end` positions."""

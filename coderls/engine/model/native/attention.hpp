@@ -15,12 +15,27 @@ namespace attention {
 using simd::F16;
 
 constexpr int BLOCK = 16;
+constexpr int SCALED = 32;  // numbers that share a scale
 constexpr int AT_ONCE = simd::ROWS < 4 ? simd::ROWS : 4;  // query rows
 
 struct Shape {
   int heads, kv_heads, head_dim;
   int group() const { return heads / kv_heads; }
   size_t position() const { return size_t(2) * kv_heads * head_dim; }  // numbers of the cache for each position
+  size_t scales() const { return position() / SCALED; }  // of a cache in 8 bits
+};
+
+// A slot from its first position on; `row` of a position: keys of each KV head, then values.
+struct Slot {
+  void* numbers;
+  uint16_t* scales;  // bfloat16, of a cache in 8 bits
+
+  template <class T> T* at(const Shape& shape, int64_t position, int row) const {
+    return static_cast<T*>(numbers) + size_t(position) * shape.position() + size_t(row) * shape.head_dim;
+  }
+  uint16_t* scales_at(const Shape& shape, int64_t position, int row) const {
+    return scales + size_t(position) * shape.scales() + size_t(row) * (shape.head_dim / SCALED);
+  }
 };
 
 // Room for one thread; `rows`: of all heads and tokens.
@@ -28,6 +43,7 @@ struct Room {
   float *acc, *maxima, *sums, *weights;  // [rows, head_dim], [rows], [rows], [rows, 16]
   float* row;                            // [head_dim]
   uint32_t *queries, *keys;              // [rows, head_dim], [head_dim, 16]
+  uint16_t* wide;                        // [2, 16, head_dim]
 };
 
 // Half-split rotation: `head` [head_dim] turned by cos and sin [head_dim / 2], to `out`.
@@ -40,12 +56,20 @@ inline void rotate(const float* head, const float* cos, const float* sin, int he
   }
 }
 
-// Caches of bfloat16 and of float32. WORDS: 32-bit words that hold one head of `head_dim` numbers.
+// Caches of bfloat16, of float32 and of 8 bits. `words`: 32-bit words that hold one head of `head_dim` numbers. `keep`
+// writes one head; `read` says where one is, or makes it wide.
 struct Bfloat16 {
   using Value = uint16_t;
+  using Stored = uint16_t;
   static int words(int head_dim) { return head_dim / 2; }
   static void write(const float* from, int count, Value* to) {
     for (int i = 0; i < count; ++i) to[i] = simd::to_bf16(from[i]);
+  }
+  static void keep(const float* from, const Shape& shape, const Slot& slot, int64_t position, int row) {
+    write(from, shape.head_dim, slot.at<Stored>(shape, position, row));
+  }
+  static const Value* read(const Shape& shape, const Slot& slot, int64_t position, int row, uint16_t*) {
+    return slot.at<Stored>(shape, position, row);
   }
   static F16 load(const Value* p) { return simd::load_bf16(p); }
   static F16 dot(F16 acc, const uint32_t* keys, uint32_t query) { return simd::dot2(acc, keys, query); }
@@ -53,13 +77,48 @@ struct Bfloat16 {
 
 struct Float32 {
   using Value = float;
+  using Stored = float;
   static int words(int head_dim) { return head_dim; }
   static void write(const float* from, int count, Value* to) { std::memcpy(to, from, count * sizeof(float)); }
+  static void keep(const float* from, const Shape& shape, const Slot& slot, int64_t position, int row) {
+    write(from, shape.head_dim, slot.at<Stored>(shape, position, row));
+  }
+  static const Value* read(const Shape& shape, const Slot& slot, int64_t position, int row, uint16_t*) {
+    return slot.at<Stored>(shape, position, row);
+  }
   static F16 load(const Value* p) { return simd::load(p); }
   static F16 dot(F16 acc, const uint32_t* keys, uint32_t query) {
     float value;
     std::memcpy(&value, &query, 4);
     return simd::fma(simd::load(reinterpret_cast<const float*>(keys)), simd::splat(value), acc);
+  }
+};
+
+// As `kv_form.py` has it: each 32 numbers have a scale. They are read as bfloat16, each product rounded once.
+struct Int8 : Bfloat16 {
+  using Stored = int8_t;
+  static void keep(const float* from, const Shape& shape, const Slot& slot, int64_t position, int row) {
+    Stored* to = slot.at<Stored>(shape, position, row);
+    uint16_t* scales = slot.scales_at(shape, position, row);
+    for (int first = 0; first < shape.head_dim; first += SCALED) {
+      float most = 0.0f, odd = 0.0f;  // odd: no number, where one of them is none
+      for (int i = first; i < first + SCALED; ++i) most = std::fmax(most, std::fabs(from[i])), odd += from[i] - from[i];
+      uint16_t scale = simd::to_bf16((most + odd) / 127.0f);
+      float step = simd::from_bf16(scale);
+      if (step == 0.0f) step = 1.0f;
+      for (int i = first; i < first + SCALED; ++i)
+        to[i] = Stored(std::fmax(-127.0f, std::fmin(127.0f, std::nearbyint(from[i] / step))));
+      scales[first / SCALED] = scale;
+    }
+  }
+  static const Value* read(const Shape& shape, const Slot& slot, int64_t position, int row, uint16_t* wide) {
+    const Stored* from = slot.at<Stored>(shape, position, row);
+    const uint16_t* scales = slot.scales_at(shape, position, row);
+    for (int first = 0; first < shape.head_dim; first += SCALED) {
+      float scale = simd::from_bf16(scales[first / SCALED]);
+      for (int i = first; i < first + SCALED; ++i) wide[i] = simd::to_bf16(float(from[i]) * scale);
+    }
+    return wide;
   }
 };
 
@@ -131,18 +190,15 @@ inline void soften(float* scores, int head_dim, float& maximum, float& sum, floa
 }
 
 // Sixteen positions and one KV head: takes them into the running softmax of its `rows` query rows, whose first is
-// `row`. `keys` are those of the positions; token i sees what is before seen + i, counted from the first of them.
+// `row`. `keys` and `values` are those of the positions, and are moved on; token i sees what is before seen + i, counted
+// from the first of them.
 template <class Cache>
-void attend_block(const Shape& shape, const typename Cache::Value* const* keys, int64_t seen, int row, int rows,
-                  const Room& room) {
+void attend_block(const Shape& shape, const typename Cache::Value** keys, const typename Cache::Value** values,
+                  int64_t seen, int row, int rows, const Room& room) {
   const int dim = shape.head_dim, words = Cache::words(dim), group = shape.group();
   const F16 scale = simd::splat(1.0f / std::sqrt(float(dim)));
   const uint32_t* key_words[BLOCK];
-  const typename Cache::Value* values[BLOCK];
-  for (int p = 0; p < BLOCK; ++p) {
-    key_words[p] = reinterpret_cast<const uint32_t*>(keys[p]);
-    values[p] = keys[p] + shape.kv_heads * dim;
-  }
+  for (int p = 0; p < BLOCK; ++p) key_words[p] = reinterpret_cast<const uint32_t*>(keys[p]);
   for (int w = 0; w < words; w += 16) {
     simd::transpose(key_words, room.keys + 16 * w);
     for (const uint32_t*& key : key_words) key += 16;
@@ -155,27 +211,30 @@ void attend_block(const Shape& shape, const typename Cache::Value* const* keys, 
   }
   for (int c = 0; c < dim; c += 32) {
     add_rows<Cache>(values, room.weights, dim, rows, room.acc + row * dim + c);
-    for (auto& value : values) value += 32;
+    for (int p = 0; p < BLOCK; ++p) values[p] += 32;
   }
 }
 
 // One range of positions, [first, last), of one sequence, all heads: a position's are read together, as they lie.
-// `cache`: the first position of its slot. `queries` are in room.queries already: for each KV head its count * group
+// `queries` are in room.queries already: for each KV head its count * group
 // rows, the heads of a token beside each other. Token i sees positions up to end - count + i. Leaves acc, maxima and
 // sums in `room`.
 template <class Cache>
-void attend(const Shape& shape, const typename Cache::Value* cache, int64_t first, int64_t last, int64_t end, int count,
+void attend(const Shape& shape, const Slot& slot, int64_t first, int64_t last, int64_t end, int count,
             const Room& room) {
   const int rows = count * shape.group(), all = rows * shape.kv_heads, dim = shape.head_dim;
   std::memset(room.acc, 0, sizeof(float) * all * dim);
   for (int r = 0; r < all; ++r) room.sums[r] = 0.0f, room.maxima[r] = -std::numeric_limits<float>::infinity();
   for (int64_t at = first; at < last; at += BLOCK) {
-    const typename Cache::Value* keys[BLOCK];
-    // Behind the end the last position is read again, and no token sees it.
-    for (int p = 0; p < BLOCK; ++p) keys[p] = cache + size_t(std::min(at + p, last - 1)) * shape.position();
     for (int head = 0; head < shape.kv_heads; ++head) {
-      attend_block<Cache>(shape, keys, std::min(end - count + 1, last) - at, head * rows, rows, room);
-      for (auto& key : keys) key += dim;
+      const typename Cache::Value *keys[BLOCK], *values[BLOCK];
+      for (int p = 0; p < BLOCK; ++p) {
+        // Behind the end the last position is read again, and no token sees it.
+        int64_t position = std::min(at + p, last - 1);
+        keys[p] = Cache::read(shape, slot, position, head, room.wide + p * dim);
+        values[p] = Cache::read(shape, slot, position, shape.kv_heads + head, room.wide + (BLOCK + p) * dim);
+      }
+      attend_block<Cache>(shape, keys, values, std::min(end - count + 1, last) - at, head * rows, rows, room);
     }
   }
 }

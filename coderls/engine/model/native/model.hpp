@@ -27,7 +27,7 @@ constexpr int padded(int count) { return (count + 31) / 32 * 32; }
 constexpr int PARTS = 5;  // of a layer: qkv, attention, output, gate and up, down
 
 struct Config {
-  int32_t layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, threads, cache_is_float;
+  int32_t layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, threads, cache_kind;  // the last: 0 bfloat16, 1 float32, 2 int8
   float eps;
 };
 
@@ -66,7 +66,7 @@ inline Buffer::Buffer(size_t bytes) {
 
 // What one thread works with.
 struct Scratch {
-  Buffer normed, groups, pairs, acc, maxima, sums, weights, row, queries, keys;
+  Buffer normed, groups, pairs, acc, maxima, sums, weights, row, queries, keys, wide;
 
   Scratch(int longest, int query_rows, int head_dim)
       : normed(sizeof(float) * longest),
@@ -78,12 +78,13 @@ struct Scratch {
         weights(sizeof(float) * query_rows * 16),
         row(sizeof(float) * head_dim),
         queries(sizeof(uint32_t) * query_rows * head_dim),
-        keys(sizeof(uint32_t) * head_dim * 16) {}
+        keys(sizeof(uint32_t) * head_dim * 16),
+        wide(sizeof(uint16_t) * head_dim * 2 * attention::BLOCK) {}
 
   Inputs inputs() const { return {groups.as<Group>(), pairs.as<uint32_t>()}; }
   attention::Room room() const {
     return {acc.as<float>(), maxima.as<float>(), sums.as<float>(), weights.as<float>(),
-            row.as<float>(), queries.as<uint32_t>(), keys.as<uint32_t>()};
+            row.as<float>(), queries.as<uint32_t>(), keys.as<uint32_t>(), wide.as<uint16_t>()};
   }
 };
 
@@ -98,6 +99,7 @@ class Model {
  public:
   Model(const Config& config, const void* const* norms);
   void add(const Weight& weight);
+  void use_threads(int count) { pool_.use(count); }
   bool complete() const { return weights_ == 5 * config_.layers + 1; }
   // See coderls_native_step.
   void step(int rows, const float* embedded, const float* cos, const float* sin, const Span* spans, int span_count,

@@ -76,8 +76,15 @@ class Pool {
 
   ~Pool() {
     leave_ = true;
+    use(int(threads_.size()) + 1);
     advance();
     for (std::thread& thread : threads_) thread.join();
+  }
+
+  // So many threads take part from the next step on, the caller among them; the others sleep.
+  void use(int threads) {
+    used_ = threads;
+    used_.notify_all();
   }
 
   // Before a step is made ready: returns when no thread is in the one before. One may be late, with nothing left to do.
@@ -101,9 +108,11 @@ class Pool {
 
   void work(int thread) {
     for (int32_t seen = 0;;) {
+      wait_until(used_, [thread](int32_t used) { return used > thread; });
       wait_until(job_, [seen](int32_t job) { return job != seen; });
       seen = job_.load(std::memory_order_acquire);
       if (leave_) return;
+      if (used_.load() <= thread) continue;
       // Either `settle` sees this thread inside, or this thread sees that the step is over.
       inside_.fetch_add(1);
       if (open_) function_(context_, thread);
@@ -114,6 +123,7 @@ class Pool {
   const Function function_;
   void* const context_;
   std::atomic<bool> open_{false}, leave_{false};
+  std::atomic<int32_t> used_{INT32_MAX};
   alignas(64) std::atomic<int32_t> job_{0};
   alignas(64) std::atomic<int32_t> inside_{0};
   std::vector<std::thread> threads_;  // last: they use all that is above

@@ -134,11 +134,14 @@ void Model::read_rows(const float* x, int stride, const float* norm_weight, cons
 template <class Cache>
 void Model::attend_in(int layer, const Task& task, const Scratch& scratch) {
   using Value = typename Cache::Value;
+  using Stored = typename Cache::Stored;
   const Span& span = spans_[task.span];
   const attention::Room room = scratch.room();
   const int dim = config_.head_dim, group = shape_.group(), count = int(span.count), words = Cache::words(dim);
   const int token0 = first_token_[task.span], head_rows = count * group;
-  Value* cache = static_cast<Value*>(caches_[layer]) + size_t(span.first_row) * shape_.position();
+  const attention::Slot all{caches_[layer], static_cast<uint16_t*>(caches_[config_.layers + layer])};
+  const attention::Slot slot{all.at<Stored>(shape_, span.first_row, 0),
+                             all.scales ? all.scales_at(shape_, span.first_row, 0) : nullptr};
   for (int i = 0; i < count; ++i) {
     const float* heads = qkv_rows_.as<float>() + size_t(token0 + i) * qkv_;
     const float *cos = cos_ + size_t(token0 + i) * (dim / 2), *sin = sin_ + size_t(token0 + i) * (dim / 2);
@@ -148,14 +151,14 @@ void Model::attend_in(int layer, const Task& task, const Scratch& scratch) {
       Cache::write(room.row, dim, reinterpret_cast<Value*>(room.queries + size_t(row) * words));
     }
     if (task.part + 1 < task.parts) continue;
-    Value* key = cache + size_t(span.end - count + i) * shape_.position();
-    for (int h = 0; h < config_.kv_heads; ++h, key += dim) {
+    int64_t position = span.end - count + i;
+    for (int h = 0; h < config_.kv_heads; ++h) {
       attention::rotate(heads + (config_.heads + h) * dim, cos, sin, dim, room.row);
-      Cache::write(room.row, dim, key);
-      Cache::write(heads + (config_.heads + config_.kv_heads + h) * dim, dim, key + config_.kv_heads * dim);
+      Cache::keep(room.row, shape_, slot, position, h);
+      Cache::keep(heads + (config_.heads + config_.kv_heads + h) * dim, shape_, slot, position, config_.kv_heads + h);
     }
   }
-  attention::attend<Cache>(shape_, cache, task.first, task.last, span.end, count, room);
+  attention::attend<Cache>(shape_, slot, task.first, task.last, span.end, count, room);
   auto out = [&](int row) {
     int head = row / head_rows * group + row % group, token = token0 + row % head_rows / group;
     return attended_.as<float>() + size_t(token) * heads_ + head * dim;
@@ -181,7 +184,8 @@ void Model::attend_in(int layer, const Task& task, const Scratch& scratch) {
 }
 
 void Model::attend(int layer, const Task& task, const Scratch& scratch) {
-  if (config_.cache_is_float) attend_in<attention::Float32>(layer, task, scratch);
+  if (config_.cache_kind == 2) attend_in<attention::Int8>(layer, task, scratch);
+  else if (config_.cache_kind == 1) attend_in<attention::Float32>(layer, task, scratch);
   else attend_in<attention::Bfloat16>(layer, task, scratch);
 }
 
@@ -257,8 +261,8 @@ int coderls_native_add(void* model, const Weight* weight) {
   }
 }
 
-// `embedded` float32 [rows, hidden]; `cos` and `sin` float32 [rows, head_dim / 2]; `caches`: of each layer;
-// `wanted`: rows that become `logits` float32 [wanted_count, vocab]. 0: weights are missing, or out of memory.
+// `embedded` float32 [rows, hidden]; `cos` and `sin` float32 [rows, head_dim / 2]; `caches`: of each layer,
+// then the scales of each, NULL where there are none; `wanted`: rows that become `logits` float32 [wanted_count, vocab]. 0: weights are missing, or out of memory.
 int coderls_native_step(void* model, int rows, const float* embedded, const float* cos, const float* sin,
                         const Span* spans, int span_count, void* const* caches, const int32_t* wanted, int wanted_count,
                         float* logits) {
@@ -271,6 +275,9 @@ int coderls_native_step(void* model, int rows, const float* embedded, const floa
     return 0;
   }
 }
+
+// How many threads take part in steps, of those that it was made with; the results stay the same. Not during a step.
+void coderls_native_use_threads(void* model, int count) { static_cast<Model*>(model)->use_threads(count); }
 
 void coderls_native_destroy(void* model) { delete static_cast<Model*>(model); }
 

@@ -27,13 +27,16 @@ log = logging.getLogger(__name__)
 #: The most tokens of a step (MOST_ROWS of products.hpp).
 MOST_TOKENS = 16
 
+#: Kinds of KV caches: `Config` of model.hpp.
+_CACHES = {torch.bfloat16: 0, torch.float32: 1, torch.int8: 2}
+
 Progress = Callable[[str, float], None]
 
 
 class _Config(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("layers", "hidden", "intermediate", "heads", "kv_heads", "head_dim")),
-        *((name, ctypes.c_int32) for name in ("vocab", "threads", "cache_is_float")),
+        *((name, ctypes.c_int32) for name in ("vocab", "threads", "cache_kind")),
         ("eps", ctypes.c_float),
     ]
 
@@ -96,14 +99,15 @@ class NativeStep:
             config.head_dim,
             config.vocab_size,
             torch.get_num_threads(),
-            cache.layers[0].dtype == torch.float32,
+            _CACHES[cache.layers[0].dtype],
             config.rms_norm_eps,
         )
         norms = [norm for layer in model.layers for norm in (layer.attention_norm, layer.mlp_norm)]
         floats = [norm.detach().float().contiguous() for norm in (*norms, model.norm)]
         pointers = (ctypes.c_void_p * len(floats))(*(norm.data_ptr() for norm in floats))
         self._handle = self._native.coderls_native_create(ctypes.byref(shape), pointers)
-        self._caches = (ctypes.c_void_p * len(cache.layers))(*(layer.data_ptr() for layer in cache.layers))
+        parts = [part.data_ptr() for part in (*cache.layers, *cache.scales)]
+        self._caches = (ctypes.c_void_p * (2 * len(cache.layers)))(*parts)
         self.name = f"native ({self._native.coderls_native_vectors().decode()})"
         if not self._handle:
             raise EngineError("There is no memory for it.")
@@ -145,6 +149,10 @@ class NativeStep:
             raise MemoryError("the native step found no memory for a batch")
         return logits if rows else None
 
+    def use_threads(self, count: int) -> None:
+        """Run steps on `count` of its threads from now on; what comes out stays the same to the bit."""
+        self._native.coderls_native_use_threads(self._handle, count)
+
     def close(self) -> None:
         """Give the copy of the weights and the threads back. Nothing can be run afterwards."""
         if self._handle:
@@ -175,8 +183,8 @@ def _why_not(model: Qwen2, cache: KvCache) -> str:
     """What of this model the native step cannot run; empty: nothing."""
     if model.embedding.device.type != "cpu":
         return "it runs on the processor only"
-    if cache.form is not None or cache.dtype not in {torch.bfloat16, torch.float32}:
-        return f"it reads no KV cache in {cache.name}"
+    if cache.layers[0].dtype not in _CACHES or (cache.form is not None and cache.dtype != torch.bfloat16):
+        return f"it reads no KV cache in {cache.name} of numbers in {cache.dtype}"
     if model.config.head_dim % 32:
         return f"a head has {model.config.head_dim} numbers, no multiple of 32"
     needed = copy_bytes(model)
@@ -241,6 +249,8 @@ def _load(path: Path) -> ctypes.CDLL:
         pointer, number, pointer, pointer, pointer, pointer, number, pointer, pointer, number, pointer,
     ]  # fmt: skip
     native.coderls_native_step.restype = number
+    native.coderls_native_use_threads.argtypes = [pointer, number]
+    native.coderls_native_use_threads.restype = None
     native.coderls_native_destroy.argtypes = [pointer]
     native.coderls_native_destroy.restype = None
     native.coderls_native_vectors.argtypes = []

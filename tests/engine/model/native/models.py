@@ -15,6 +15,7 @@ from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import Batch, make_batch
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.kv import KvCache, allocate
+from coderls.engine.model.kv_form import KvForm, widen_kv
 from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
 from coderls.engine.model.native import build
 from coderls.engine.model.native.step import NativeStep
@@ -142,12 +143,17 @@ def work(slot: int, start: int, ids: Sequence[int], wanted: int | None = None, l
 class Side:
     """A model with a cache of its own, run by torch."""
 
-    def __init__(self, model: Qwen2, dtype: torch.dtype, lengths: Sequence[int] = (1024, 512, 512)) -> None:
+    def __init__(
+        self,
+        model: Qwen2,
+        dtype: torch.dtype,
+        lengths: Sequence[int] = (1024, 512, 512),
+        kv_form: KvForm | None = None,
+    ) -> None:
         self.model = model
-        self.cache = allocate(model.config, lengths, CPU, dtype)
+        self.cache = allocate(model.config, lengths, CPU, dtype, kv_form)
         with torch.inference_mode():
-            for layer in self.cache.layers:
-                layer.fill_(float("nan"))  # what was never written must not be read
+            self.cache.poison()  # what was never written must not be read
 
     def batch(self, works: Sequence[Work]) -> Batch:
         return make_batch(works, self.cache, self.model.rope)
@@ -159,8 +165,14 @@ class Side:
 
     def take_over(self, cache: KvCache) -> None:
         """The other's keys and values, in the own dtype: both sides then go on from the same."""
-        for own, other in zip(self.cache.layers, cache.layers, strict=True):
-            own.copy_(other)
+        if self.cache.form == cache.form:
+            for own, other in zip(
+                (*self.cache.layers, *self.cache.scales), (*cache.layers, *cache.scales), strict=True
+            ):
+                own.copy_(other)
+            return
+        for own, other, scales in zip(self.cache.layers, cache.layers, cache.scales, strict=True):
+            own.copy_(widen_kv(other, scales, own.dtype))
 
 
 def native_of(model: Qwen2, cache: KvCache, flags: Sequence[str] | None = None) -> NativeStep:

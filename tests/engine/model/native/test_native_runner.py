@@ -50,6 +50,33 @@ def test_decode_after_a_prompt(folder: Path, weights: str) -> None:
     assert errors[0] <= 1.1 * errors[1]
 
 
+def test_a_kv_cache_in_int8(folder: Path) -> None:
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights="int8", kv_cache="int8")
+    assert ways(runner) == ["native", "eager"]
+    exact = expected_logits(load(folder, torch.float32), PROMPT)[40:]
+    runner.run([Work(0, 0, PROMPT[:40])])
+    steps = torch.cat([runner.logits(Work(0, at, PROMPT[at : at + 1])) for at in range(40, 45)])
+    assert rms(steps - exact) < 0.05 * rms(exact)
+
+
+def test_going_gently_takes_half_of_the_threads_of_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", weights="int8")
+    used: list[int] = []
+    real = NativeStep.use_threads
+    monkeypatch.setattr(NativeStep, "use_threads", lambda self, count: (used.append(count), real(self, count))[1])
+    before = runner.logits(Work(0, 0, PROMPT[:9]))
+    runner.go_gently(True)
+    try:
+        assert torch.equal(runner.logits(Work(0, 0, PROMPT[:9])), before)
+    finally:
+        runner.go_gently(False)
+    assert used == [1, 2]
+
+
 def test_float32_stays_with_torch(folder: Path) -> None:
     assert ways(load_runner(folder, name="x", device="cpu", dtype="float32")) == ["eager"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coderls.engine.model.kv_form import FP8, INT8, KvForm
 from coderls.engine.model.linear import PlainLinear
+from coderls.engine.model.native import build
 from coderls.engine.model.native.step import MOST_TOKENS, make_native_step
 from coderls.engine.runner import Work
 
@@ -45,12 +48,13 @@ class Trio:
         group: int = 32,
         flags: Sequence[str] | None = None,
         cache: torch.dtype = torch.bfloat16,
+        kv_form: KvForm | None = None,
         **sizes: int,
     ) -> None:
         model = random_model(config(*heads, **sizes))
         self.exact = Side(plain(model, form, torch.float64, group), torch.float64)
-        self.plain = Side(plain(model, form, torch.bfloat16, group), torch.bfloat16)
-        self.side = Side(in_form(model, form, group), cache)
+        self.plain = Side(plain(model, form, torch.bfloat16, group), torch.bfloat16, kv_form=kv_form)
+        self.side = Side(in_form(model, form, group), cache, kv_form=kv_form)
         self.native = native_of(self.side.model, self.side.cache, flags)
 
     def prefill(self, works: Sequence[Work]) -> None:
@@ -92,6 +96,20 @@ def test_every_kind_of_vectors(form: str, vectors: str) -> None:
     assert vectors == "native" or vectors in name.lower()
 
 
+@pytest.mark.parametrize("kv_form", [None, INT8], ids=lambda form: form.name if form else "plain")
+@pytest.mark.parametrize("vectors", VECTORS)
+def test_clang_makes_the_same_of_it(vectors: str, kv_form: KvForm | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = shutil.which("clang++")
+    if clang is None:
+        pytest.skip("there is no clang++ here")
+    monkeypatch.setattr(build, "find_compiler", lambda: clang)
+    for form in FORMS:
+        trio = Trio(form, flags=VECTORS[vectors], kv_form=kv_form)
+        ids = tokens(70)
+        trio.prefill([work(0, 0, ids[:50]), work(1, 0, ids[:9])])
+        trio.check([work(0, 50, ids[50:61]), work(1, 9, ids[9:10]), work(2, 0, ids[:4])])
+
+
 @pytest.mark.parametrize("rows", range(1, MOST_TOKENS + 1))
 @pytest.mark.parametrize("form", FORMS)
 def test_every_number_of_rows(form: str, rows: int) -> None:
@@ -120,6 +138,37 @@ def test_float32_cache() -> None:
     ids = tokens(80)
     trio.prefill([work(0, 0, ids[:64])])
     trio.check([work(0, 64, ids[64:])])
+
+
+@pytest.mark.parametrize("heads", [HEADS[0], HEADS[2]], ids=str)
+@pytest.mark.parametrize("vectors", VECTORS)
+def test_cache_in_int8(vectors: str, heads: tuple[int, int, int]) -> None:
+    trio = Trio("int8", heads, flags=VECTORS[vectors], kv_form=INT8)
+    ids = tokens(420)
+    trio.prefill([work(0, 0, ids[:400]), work(1, 0, ids[:33])])
+    trio.check([work(0, 400, ids[400:410]), work(1, 33, ids[33:34]), work(2, 0, ids[:5])])
+    trio.check([work(0, 410, ids[410:411])])
+
+
+def test_torch_and_the_step_write_the_same_numbers_in_int8() -> None:
+    trio = Trio("bfloat16", kv_form=INT8)
+    batch = trio.side.batch([work(1, 0, tokens(14))])
+    trio.native(batch)
+    trio.plain.run([work(1, 0, tokens(14))])
+    ours, theirs = (side.cache.first(0, 1, 14, torch.float64) for side in (trio.side, trio.plain))
+    # They round what is given to them differently, to bfloat16 or not; a number may fall into the next step then.
+    torch.testing.assert_close(ours, theirs, atol=float(theirs.abs().max()) / 60, rtol=0)
+    assert not trio.side.cache.first(0, 1, 15, torch.float64)[14:].isfinite().any()
+
+
+def test_what_is_no_number_is_none_in_int8() -> None:
+    model = random_model(config())
+    model.embedding[5] = float("nan")
+    side = Side(in_form(model, "int8"), torch.bfloat16, kv_form=INT8)
+    native = native_of(side.model, side.cache)
+    native(side.batch([work(0, 0, [4, 5, 6])]))
+    assert side.cache.first(0, 0, 1, torch.float64).isfinite().all()
+    assert not side.cache.first(0, 0, 2, torch.float64)[1].isfinite().any()
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 33, 95, 96, 97, 191, 193, 500, 1000])
@@ -222,6 +271,9 @@ def test_forms_that_it_does_not_read() -> None:
     wide = each_product(model, lambda linear: PlainLinear(linear.weight.float(), None), torch.float32)
     side = Side(wide, torch.float32)
     assert make_native_step(side.model, side.cache) is None
+    for dtype, kv_form in ((torch.bfloat16, FP8), (torch.float32, INT8)):
+        side = Side(in_form(model, "int8"), dtype, kv_form=kv_form)
+        assert make_native_step(side.model, side.cache) is None
     odd = Side(random_model(config(head_dim=48)), torch.bfloat16)
     assert make_native_step(odd.model, odd.cache) is None
 
@@ -244,6 +296,26 @@ def test_many_steps_on_more_threads_than_cores() -> None:
             assert torch.equal(found, logits)
 
 
+def test_fewer_threads_change_no_bit_and_the_others_sleep() -> None:
+    torch.set_num_threads(4)
+    try:
+        trio = Trio("int4")
+    finally:
+        torch.set_num_threads(2)
+    ids = tokens(200)
+    trio.prefill([work(0, 0, ids[:180])])
+    batch = trio.side.batch([work(0, 180, ids[180:190]), work(1, 0, ids[:3])])
+    expected = trio.native(batch)
+    assert expected is not None
+    for count in (1, 2, 4, 3, 9, 1):
+        trio.native.use_threads(count)
+        for _ in range(5):
+            found = trio.native(batch)
+            assert found is not None
+            assert torch.equal(found, expected)
+    trio.native.close()  # with threads asleep: they end too
+
+
 def test_threads_end_with_it() -> None:
     def count() -> int:
         return len(list(Path("/proc/self/task").iterdir()))
@@ -251,6 +323,7 @@ def test_threads_end_with_it() -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("only Linux tells the threads of a process this way")
     trio = Trio("int8")
+    trio.native.use_threads(1)
     with_it = count()
     trio.native.close()
     assert count() == with_it - (torch.get_num_threads() - 1)
