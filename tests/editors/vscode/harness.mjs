@@ -19,6 +19,8 @@ const FLAGS = [
 
 /** The item of the extension in the status bar. */
 const ITEM = '.statusbar-item[id*="coderls"]';
+/** The editor that has the focus, or had it last. */
+const EDITOR = ".editor-group-container.active .monaco-editor .view-lines";
 /** Text that is in the file, without what is only drawn there. */
 const LINES = ".monaco-editor .view-lines > .view-line";
 
@@ -115,6 +117,19 @@ export class Code {
     if (file !== undefined) await this.editor();
   }
 
+  /** Go to a file of the folder, in the window that is open. */
+  async show(file) {
+    const input = this.page.locator(".quick-input-widget input");
+    const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: file }).first();
+    const opened = async () => {
+      await this.press("Control+p");
+      if (!(await appears(input))) return false;
+      await input.fill(file, { timeout: SHORT }).catch(() => undefined);
+      return (await appears(row)) && (await taken(row)) && appears(this.page.locator(".tab.active", { hasText: file }));
+    };
+    await this.until(opened, `${file} is shown`);
+  }
+
   /** Load VS Code with a folder (null: none). */
   async visit(folder, payload) {
     const where = folder === null ? "ew=true" : `folder=${encodeURIComponent(folder)}`;
@@ -154,13 +169,13 @@ export class Code {
 
   /** Put the cursor at the end of the open file. */
   async end() {
-    await this.page.locator(".monaco-editor .view-lines").first().click();
+    await this.page.locator(EDITOR).first().click();
     await this.page.keyboard.press("Control+End");
   }
 
   /** Replace the whole text, and leave the cursor at its end. */
   async fresh(text) {
-    await this.page.locator(".monaco-editor .view-lines").first().click();
+    await this.page.locator(EDITOR).first().click();
     await this.press("Escape", "Control+a", "Delete");
     await this.noGhost();
     await this.type(text);

@@ -31,7 +31,7 @@ await scenario(async (code) => {
   await code.menu("Switch on for python");
   await code.status(/coderls: fake on cpu/);
 
-  await code.open(".env");
+  await code.show(".env");
   await code.status(/coderls: not in this file/);
   await code.picture("excluded");
   await code.page.locator(".statusbar-item", { hasText: /coderls/ }).first().hover();
@@ -51,13 +51,12 @@ await scenario(async (code) => {
   await code.press("Escape");
 
   // Another model: it starts, loads, is ready, and turns out to be slow.
-  await code.open("status.py");
+  await code.show("status.py");
   await code.status(/coderls: fake on cpu/);
   const mark = await code.states();
   set({ "coderls.engine.model": given.slow });
   await code.passed(mark, /starting|loading/, /coderls: slow-model on cpu/);
-  await code.end();
-  await code.type("\none = ");
+  await code.fresh("one = ");
   await code.status(/coderls: slow: slow-model on cpu/);
   await code.picture("slow");
   set({ "coderls.engine.model": given.model });
