@@ -35,8 +35,16 @@ def test_versions_go_together() -> None:
     assert manifest()["version"] == coderls.__version__
 
 
-def test_no_key_is_taken() -> None:
-    assert "keybindings" not in manifest()["contributes"]
+def test_keys_are_taken_only_while_a_next_edit_is_offered() -> None:
+    bound = {binding["command"]: binding for binding in manifest()["contributes"]["keybindings"]}
+    assert set(bound) == {"coderls.nextEdit", "coderls.dismissNextEdit"}
+    whens = {name: set(binding["when"].split(" && ")) for name, binding in bound.items()}
+    assert all(
+        {"coderls.nextEditOffered", "editorTextFocus", "!inlineSuggestionVisible"} <= when for when in whens.values()
+    )
+    # Escape closes and ends many things in an editor: they go first.
+    others = {"!suggestWidgetVisible", "!findWidgetVisible", "!inSnippetMode", "!editorHasSelection", "!vim.active"}
+    assert others <= whens["coderls.dismissNextEdit"]
 
 
 def test_the_lock_file_names_no_registry_and_has_a_checksum_for_each_package() -> None:

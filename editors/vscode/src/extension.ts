@@ -9,6 +9,7 @@ import { ownPython } from "./environment";
 import { choosePython, explainNoPython, installServer } from "./installing";
 import { isServer, locate, pythons, type NoServer, type Places, type Server } from "./locate";
 import { showMenu } from "./menu";
+import { NextEdits } from "./nextEdit";
 import { activePython, onOtherPython } from "./pythonExtension";
 import { askInstruction, rewriteSelection } from "./rewrite";
 import { run } from "./run";
@@ -21,6 +22,7 @@ import { chooseModel, Reports, runDoctor } from "./tools";
 /** What tests look at. */
 export interface Api {
   shown: () => { kind: string; text: string; detail: string };
+  nextEdit: () => { line: number; newText: string; reason: string } | undefined;
   server: () => { running: boolean; version: string; from: string } | undefined;
 }
 
@@ -42,6 +44,7 @@ class Extension implements vscode.Disposable {
   private turn: Promise<void> = Promise.resolve();
   private readonly statusBar: StatusBar;
   private readonly panel: ContextPanel;
+  private readonly nextEdits: NextEdits;
   private readonly reports = new Reports();
   private readonly home: string;
 
@@ -52,6 +55,7 @@ class Extension implements vscode.Disposable {
     this.home = context.globalStorageUri.fsPath;
     this.statusBar = new StatusBar((document) => this.excluded(document));
     this.panel = new ContextPanel(() => this.server);
+    this.nextEdits = new NextEdits(() => this.server);
   }
 
   /** Register everything, and start the server; that it starts is not waited for. */
@@ -76,6 +80,10 @@ class Extension implements vscode.Disposable {
   api(): Api {
     return {
       shown: () => this.statusBar.shown,
+      nextEdit: () => {
+        const edit = this.nextEdits.current;
+        return edit && { line: edit.range.start.line, newText: edit.newText, reason: edit.reason };
+      },
       server: () => this.server && { running: this.server.isRunning, version: this.server.version, from: this.server.found.from },
     };
   }
@@ -84,12 +92,15 @@ class Extension implements vscode.Disposable {
     this.server?.dispose();
     this.statusBar.dispose();
     this.panel.dispose();
+    this.nextEdits.dispose();
     this.reports.dispose();
   }
 
   private registerCommands(): void {
     const commands: Record<string, (...args: unknown[]) => unknown> = {
-      "coderls.menu": () => showMenu(this.statusBar.shown, { paused: this.paused, hasLog: !!this.server?.status?.log, version: this.server?.version ?? "" }),
+      "coderls.menu": () => showMenu(this.statusBar.shown, { paused: this.paused, hasLog: !!this.server?.status?.log, version: this.server?.version ?? "", nextEdit: this.nextEdits.reason }),
+      "coderls.nextEdit": () => this.nextEdits.next(),
+      "coderls.dismissNextEdit": () => this.nextEdits.dismiss(),
       "coderls.togglePause": () => this.togglePause(),
       "coderls.toggleLanguage": () => this.toggleLanguage(),
       "coderls.chooseModel": () => this.withServer((found) => chooseModel(found, this.home)),
@@ -145,6 +156,9 @@ class Extension implements vscode.Disposable {
       else this.statusBar.show(shown);
     };
     const server = new RunningServer(found, this.log, this.home, told, askInstruction);
+    server.nextEditFound = () => {
+      this.nextEdits.again();
+    };
     this.server = server;
     if (!(await server.start())) return;
     await vscode.commands.executeCommand("setContext", "coderls.running", true);

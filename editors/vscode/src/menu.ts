@@ -8,11 +8,12 @@ interface Entry extends vscode.QuickPickItem {
   command?: string;
 }
 
-export async function showMenu(shown: Shown, facts: { paused: boolean; hasLog: boolean; version: string }): Promise<void> {
+export async function showMenu(shown: Shown, facts: { paused: boolean; hasLog: boolean; version: string; nextEdit: string }): Promise<void> {
   const language = vscode.window.activeTextEditor?.document.languageId;
   const entries: Entry[] = [
     { label: shown.text || "coderls", detail: shown.detail, kind: vscode.QuickPickItemKind.Separator },
     ...urgent(shown),
+    ...(facts.nextEdit === "" ? [] : [entry("$(arrow-right) Go to the next edit", "coderls.nextEdit", facts.nextEdit)]),
     entry(facts.paused ? "$(debug-start) Resume" : "$(debug-pause) Pause", "coderls.togglePause", "completions by themselves"),
   ];
   if (language !== undefined) {

@@ -24,6 +24,8 @@ export const PAUSE = "coderls.pause";
 export const REWRITE = "coderls.rewrite";
 const ACCEPTED = "coderls.accepted";
 const STATUS_SENT = "coderls/status";
+const NEXT_EDIT = "coderls/nextEdit";
+const NEXT_EDIT_FOUND = "coderls/nextEditFound";
 
 /** So many of the server's last words are kept, for when it does not start. */
 const LAST_WORDS = 12;
@@ -31,6 +33,8 @@ const LAST_WORDS = 12;
 export class RunningServer implements vscode.Disposable {
   /** What the server said of itself last. */
   status: ServerStatus | undefined;
+  /** Called when there may be a next edit that no key brought about. */
+  nextEditFound: () => void = () => undefined;
   private readonly client: LanguageClient;
   private readonly words: string[] = [];
   private readonly crashes = new Crashes();
@@ -50,7 +54,7 @@ export class RunningServer implements vscode.Disposable {
     this.client = new LanguageClient(SECTION, "coderls", { command, args, options: { cwd, env: environment } }, this.options());
     this.client.registerFeature({
       fillClientCapabilities: (capabilities) => {
-        capabilities.experimental = { ...(capabilities.experimental as object | undefined), coderlsStatus: true };
+        capabilities.experimental = { ...(capabilities.experimental as object | undefined), coderlsStatus: true, coderlsNextEdit: true };
       },
       initialize: () => undefined,
       getState: () => ({ kind: "static" }),
@@ -60,6 +64,9 @@ export class RunningServer implements vscode.Disposable {
       if (!isServerStatus(status)) return;
       this.status = status;
       this.told(undefined);
+    });
+    this.client.onNotification(NEXT_EDIT_FOUND, () => {
+      this.nextEditFound();
     });
     this.client.onDidChangeState(({ newState }) => {
       if (newState === State.Starting) this.status = undefined;
@@ -105,6 +112,16 @@ export class RunningServer implements vscode.Disposable {
   /** The same, when it is known that the server has the command; it can be cancelled. */
   async request(command: string, args: unknown[], token?: vscode.CancellationToken): Promise<unknown> {
     return this.client.sendRequest(ExecuteCommandRequest.type, { command, arguments: args as LSPAny[] }, token);
+  }
+
+  /** The edit that follows from the last ones, as the server says it; undefined where it knows no such thing. */
+  async nextEdit(document: vscode.TextDocument, cursor: vscode.Position, typing: boolean, token: vscode.CancellationToken): Promise<unknown> {
+    const can = this.client.initializeResult?.capabilities.experimental as { coderlsNextEdit?: unknown } | undefined;
+    const ours = ["file", "untitled", "vscode-notebook-cell"].includes(document.uri.scheme);
+    if (!this.isRunning || can?.coderlsNextEdit !== true || !ours) return undefined;
+    const position = { line: cursor.line, character: cursor.character };
+    const textDocument = { uri: this.uriOf(document), version: document.version };
+    return this.client.sendRequest(NEXT_EDIT, { textDocument, position, typing }, token);
   }
 
   uriOf(document: vscode.TextDocument): string {

@@ -21,17 +21,18 @@ export async function run(): Promise<void> {
   itRunsWhereTheCodeIs(extension);
   await ghostTextIsProvided();
   await aLineAndAWordAreTaken();
+  await theNextEditIsOfferedAndTaken(api);
   await otherSchemesAreLeftAlone();
   await aThousandFilesAreOpened(api);
   await aRestartWorksEachTime(api);
 }
 
-/** Each command of the manifest is registered, and no key is taken. */
+/** Each command of the manifest is registered, and no key is taken but while a next edit is offered. */
 async function commandsAreThere(extension: vscode.Extension<Api>): Promise<void> {
-  const { contributes } = extension.packageJSON as { contributes: { commands: { command: string }[]; keybindings?: unknown } };
+  const { contributes } = extension.packageJSON as { contributes: { commands: { command: string }[]; keybindings: { when: string }[] } };
   const known = new Set(await vscode.commands.getCommands(true));
   for (const { command } of contributes.commands) assert.ok(known.has(command), `${command} is not registered`);
-  assert.equal(contributes.keybindings, undefined);
+  for (const { when } of contributes.keybindings) assert.match(when, /^coderls\.nextEditOffered && editorTextFocus/);
 }
 
 function settingsOfTheManifestAreKnown(extension: vscode.Extension<Api>): void {
@@ -95,6 +96,36 @@ async function otherSchemesAreLeftAlone(): Promise<void> {
   await vscode.window.showTextDocument(document);
   await vscode.commands.executeCommand("coderls.showContext");
   provider.dispose();
+}
+
+/** A renamed parameter: its next use is shown, gone to, taken, and what is dismissed stays away. */
+async function theNextEditIsOfferedAndTaken(api: Api): Promise<void> {
+  const document = await written("def f(count):\n    x = 1\n    return count + count\n\n\ndef g(low):\n    return low\n");
+  const editor = vscode.window.activeTextEditor;
+  assert.ok(editor?.document === document);
+  const rename = async (line: number, from: number, to: number, text: string): Promise<void> => {
+    assert.ok(await editor.edit((builder) => { builder.replace(new vscode.Range(line, from, line, to), text); }));
+    editor.selection = new vscode.Selection(line + 1, 0, line + 1, 0);
+  };
+  const offered = (line: number | undefined): Promise<void> =>
+    until(() => api.nextEdit()?.line === line, () => `a next edit in line ${String(line)}, but ${JSON.stringify(api.nextEdit())}`);
+  await rename(0, 6, 11, "total");
+  await offered(2);
+  assert.equal(api.nextEdit()?.reason, "`count` became `total`");
+  await vscode.commands.executeCommand("coderls.nextEdit");
+  assert.deepEqual([editor.selection.active.line, editor.selection.active.character], [2, 11]);
+  await vscode.commands.executeCommand("coderls.nextEdit");
+  await until(() => document.getText().includes("return total + count"), () => document.getText());
+  await offered(2);
+  await vscode.commands.executeCommand("coderls.nextEdit"); // goes
+  await vscode.commands.executeCommand("coderls.nextEdit"); // takes
+  await until(() => document.getText().includes("return total + total"), () => document.getText());
+  await offered(undefined);
+  await rename(5, 6, 9, "high");
+  await offered(6);
+  await vscode.commands.executeCommand("coderls.dismissNextEdit");
+  await offered(undefined);
+  assert.ok(document.getText().includes("    return low"));
 }
 
 async function aThousandFilesAreOpened(api: Api): Promise<void> {
