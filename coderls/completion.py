@@ -21,6 +21,7 @@ from coderls.fim.reuse import Again, Shown
 from coderls.fim.stopping import gap_at, opens_block, stop_at
 from coderls.fim.syntax import Before, clean, look_before
 from coderls.fim.triggers import refusal
+from coderls.last_word import LastWord
 from coderls.question import CompletionRequest, Question, Tools, question_at
 from coderls.settings import Settings
 from coderls.timings import Timings, Watch
@@ -170,15 +171,18 @@ async def _answered(
     """The engine's answer as an edit that was checked, or None."""
     watch = question.watch.fork()
     looking = asyncio.ensure_future(look(question.document, question.offset, tools.parse))  # while the engine works
+    own = None if tools.own is None else LastWord(tools.own, question.document)
     first = _First(question, looking, tools.settings.completion.deadline_ms, early) if early else None
     if first is not None:
         heard = first.listening(heard)
     try:
-        answer, known = await _answer(question, tools, watch.first(heard))
+        answer, known = await _answer(question, tools, watch.first(own.listening(heard) if own else heard))
         watch.lap("engine")
-        judged = await judge(question, answer, looking, watch)
+        judged = await judge(question, answer, looking, watch, own)
     finally:
         looking.cancel()
+        if own is not None:
+            own.stop()
         if first is not None:
             first.stop()
     if answer.logprob < question.least:
@@ -286,7 +290,9 @@ class Judged:
     checked: Insertion | None = None
 
 
-async def judge(question: Question, answer: Answer, before: Awaitable[Before], watch: Watch) -> Judged:
+async def judge(
+    question: Question, answer: Answer, before: Awaitable[Before], watch: Watch, own: LastWord | None = None
+) -> Judged:
     """What of an answer is fit to be shown. `before`: the document as `look` has seen it."""
     document, gap = question.document, question.gap
     first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
@@ -294,6 +300,8 @@ async def judge(question: Question, answer: Answer, before: Awaitable[Before], w
     insertion = None if echoed else postprocess(answer.text, document, question.offset, gap)
     watch.lap("postprocess")
     checked = None if insertion is None else await _clean(insertion, await before)
+    if checked is not None and own is not None:
+        checked = await own.cleaned(checked, await before)
     watch.lap("verify")
     return Judged(insertion, checked)
 

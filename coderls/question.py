@@ -19,6 +19,7 @@ from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
 from coderls.fim.templates import load_template
 from coderls.fim.triggers import refusal
+from coderls.last_word import OwnParser
 from coderls.settings import Settings
 from coderls.timings import Watch
 from coderls.tokenizer import Tokenizer
@@ -77,7 +78,8 @@ class Tools:
     """What completions are made with, the same from one cursor to the next.
 
     `fim` is what is known of the engine's model. What is in `answers` is not asked again. `exact`: ask in such a way
-    that the same engine answers the same again, where it can (see `GenerationRequest`).
+    that the same engine answers the same again, where it can (see `GenerationRequest`). `own`: who has the last word on
+    syntax, None where that is tree-sitter's.
     """
 
     engine: Engine
@@ -87,6 +89,7 @@ class Tools:
     context: ContextSource | None = None
     answers: AnswerCache | None = None
     exact: bool = False
+    own: OwnParser | None = None
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class CompletionSettings:
     deadline_ms: int = 1_000
     anchored: str = "auto"
     min_worth: str = "auto"
+    own_parser: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "completion.min_worth",
         "`auto`: answers that the model itself thinks unlikely are not shown unasked (measured by model); `off`",
+        one_of("auto", "off"),
+    ),
+    Option(
+        "completion.own_parser",
+        "`auto`: rustc, gofmt, gcc, node ... have the last word on syntax where you have them (they only parse); `off`",
         one_of("auto", "off"),
     ),
     Option(

@@ -502,3 +502,39 @@ async def test_an_unlikely_answer_is_not_worth_showing_unasked(
     picky = replace(fim, template=replace(fim.template, min_logprob=least))  # the engine says -0.5
     _, made = await ask("x = $0\n", ScriptedEngine("foo(1)\n"), picky, invoked=invoked, settings=settings)
     assert (made is not None) is shown
+
+
+@dataclass
+class Compiler:
+    """An own parser: each `!` in a text is an error; `None` where it has no word."""
+
+    silent: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def faults(self, document: Document, text: str) -> int | None:
+        self.asked.append(text)
+        return None if self.silent else text.count("!")
+
+    def more(self, document: Document, before: int | None, after: int | None) -> bool:
+        return before is not None and after is not None and after > before
+
+
+@pytest.mark.parametrize(
+    ("marked", "said", "silent", "shown"),
+    [
+        ("# $0\n", "a b", False, "a b"),
+        ("x = 1  # $0\n", "a b !", False, "a b"),
+        ("x = 1  # $0\n", "! a b", False, None),
+        ("x = 1  # !$0\n", " a b !", False, " a b"),
+        ("x = 1  # $0\n", "a b !", True, "a b !"),
+    ],
+)
+async def test_a_languages_own_parser_has_the_last_word(
+    marked: str, said: str, silent: bool, shown: str | None, fim: FimModel
+) -> None:
+    document, offset = at_cursor(marked)
+    compiler = Compiler(silent)
+    tools = Tools(ScriptedEngine(said + "\n"), fim, parse_file, Settings(), own=compiler)
+    found = await complete(CompletionRequest(document, offset, invoked=True), tools)
+    assert (found[0].text if found else None) == shown
+    assert compiler.asked[0] == document.text, "first about the text as it is"

@@ -5,7 +5,8 @@ the text with and without verification goes to a parser that is not ours (`judge
 cursor is at the end of its line; withheld by verification, of what would have been shown without it; answers after
 which the parser finds more errors than it found with the hole; answers that repeat what follows them; lines that stand
 at the wrong depth (`faults.py`). `--json FILE` is written as it goes, and the same command goes on from there; what the
-model said is kept, so a change of the rules is measured without asking it again (`--limit 0`).
+model said is kept, so a change of the rules is measured without asking it again (`--limit 0`). `--own-parser` lets rustc
+and gcc or clang have the last word, as they do in an editor where the user has them: then rustc judges what it let pass.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from coderls.fim.model import FimModel
 from coderls.fim.postprocess import postprocess
 from coderls.fim.stopping import Gap
 from coderls.models import store
+from coderls.own_parsers import OwnParsers
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
 from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
@@ -48,6 +50,7 @@ from coderls.settings import CompletionSettings, ContextSettings, EngineSettings
 SETTINGS = Settings(completion=CompletionSettings(min_worth="off"), context=ContextSettings(enabled=False))
 SEED = 20261122
 SAVE_EVERY = 20
+OWN_LIMIT_S = 20.0  # on busy cores the time that an editor gives would be over
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="engine threads; 0: all cores")
     parser.add_argument("--json", type=Path, metavar="FILE", help="results; an interrupted run goes on from them")
+    parser.add_argument(
+        "--own-parser", action="store_true", help="let rustc and gcc have the last word, as in an editor"
+    )
     parser.add_argument("--faults", action="store_true", help="print each fault with the lines around it")
     args = parser.parse_args(argv)
     try:
@@ -156,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = _Kept(args.json)
         missing = [hole for hole in _mixed(holes) if hole.name not in kept.said][: args.limit]
         fim = asyncio.run(_ask_all(missing, kept, args))
-        rows = [asyncio.run(_row(hole, kept.said[hole.name], fim)) for hole in holes if hole.name in kept.said]
+        own = OwnParsers(None, limit_s=OWN_LIMIT_S) if args.own_parser else None
+        rows = asyncio.run(_rows([hole for hole in holes if hole.name in kept.said], kept, fim, own))
         _judge(rows, kept)
     except (CoderlsError, SourceError, OSError) as error:
         print(f"judged: {error}", file=sys.stderr)
@@ -223,10 +230,14 @@ def _request(hole: Hole) -> CompletionRequest:
     return CompletionRequest(document, len(hole.before), path=hole.path.name)
 
 
-async def _row(hole: Hole, said: Said, fim: FimModel) -> Row:
+async def _rows(holes: Sequence[Hole], kept: _Kept, fim: FimModel, own: OwnParsers | None) -> list[Row]:
+    return [await _row(hole, kept.said[hole.name], fim, own) for hole in holes]
+
+
+async def _row(hole: Hole, said: Said, fim: FimModel, own: OwnParsers | None) -> Row:
     """The answer as a user would have got it."""
     request, answers = _request(hole), _Listening()
-    found = await complete(request, Tools(_Again(said), fim, parse_file, SETTINGS, answers=answers))
+    found = await complete(request, Tools(_Again(said), fim, parse_file, SETTINGS, answers=answers, own=own))
     shown = Put(found[0].text, found[0].end - request.offset) if found else None
     if answers.last is None:  # nothing was asked
         return Row(hole, None, shown, 0.0)

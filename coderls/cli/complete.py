@@ -23,6 +23,7 @@ from coderls.errors import DocumentError
 from coderls.fim.model import FimModel
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
+from coderls.own_parsers import OwnParsers
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
@@ -147,7 +148,8 @@ async def complete_once(
             place = _relative(document.path, root)
             request = CompletionRequest(document, offset, invoked=True, path=place, repo_name=root.name)
             try:
-                tools = Tools(client, fim, parse_file, settings, index)
+                own = OwnParsers(root) if settings.completion.own_parser == "auto" else None
+                tools = Tools(client, fim, parse_file, settings, index, own=own)
                 found = await (
                     complete(request, tools) if recorder is None else recorder.complete(request, tools, health=health)
                 )

@@ -101,6 +101,15 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
     return best or _closed(insertion, before)
 
 
+def shorter(insertion: Insertion, before: Before) -> Insertion | None:
+    """The longest form found of a clean insertion that is shorter and clean too, or None."""
+    worthy = (text for text in _shorter(insertion.text) if _has_worth(text, before))
+    at_cursor = replace(insertion, end=before.offset)
+    forms = (replace(at_cursor, text=text) for text in islice(worthy, _TRIES // 2))
+    least = _Effect.NO_WORSE if not before.mendable else _Effect.PARSES
+    return next((form for form in forms if _effect(form, before) in (_Effect.PARSES, least)), None)
+
+
 def allowed(insertion: Insertion, before: Before) -> bool:
     """Whether the document has no more faults with the insertion than without it."""
     return _effect(insertion, before) is not _Effect.WORSE

@@ -23,6 +23,7 @@ from coderls.fim.model import FimModel, backdrop_plan, budgets
 from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
 from coderls.influence import influence
+from coderls.own_parsers import OwnParsers
 from coderls.question import CompletionRequest, ContextSource, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
@@ -36,6 +37,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "Engine",
+    "OwnParsers",
     "Recorder",
     "RepositoryIndex",
     "Tools",

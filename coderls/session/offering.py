@@ -29,6 +29,7 @@ from coderls.settings import Settings
 if TYPE_CHECKING:
     from coderls.answer import AnswerCache
     from coderls.completion import Completion
+    from coderls.own_parsers import OwnParsers
     from coderls.question import CompletionRequest, Tools
     from coderls.records.recorder import Recorder
     from coderls.session.heavy import Engine
@@ -75,6 +76,7 @@ class Offering:
         self._answers: AnswerCache | None = None
         self._answered_by: object = None
         self._anchors = Anchors()
+        self._own: dict[Path | None, OwnParsers] = {}
         self._looking = Looking()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
@@ -254,6 +256,8 @@ class Offering:
             request = replace(request, anchor=anchor)
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
+        if self.settings.completion.own_parser == "auto" and self._records is None:  # a record is judged without it
+            tools = replace(tools, own=self._own.setdefault(folder, work.OwnParsers(folder)))
         return request, tools
 
     def _may_go_ahead(self) -> bool:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from coderls import own_parsers
+from coderls.document import Document
+from coderls.own_parsers import OwnParsers
+
+FIRST = {
+    "rust": ("rustc", "fn f(a: i32) -> i32 { a }\n", "fn f(self, _ref) {}\n"),
+    "go": ("gofmt", "package a\n\nfunc f() {}\n", "package a\n\nfunc f( {}\n"),
+    "c": ("gcc", "#include <stddef.h>\nsize_t f(void) { return 0; }\n", "int f(void) { return ; } }\nint g(int {\n"),
+    "javascript": ("node", "import a from 'b';\nexport const c = a;\n", "const a = ;\n"),
+    "ruby": ("ruby", "def f\n  1\nend\n", "def f(\n"),
+    "php": ("php", "<?php\nfunction f() { return 1; }\n", "<?php\nfunction f( {\n"),
+}
+
+
+def document(language: str, path: Path | None = None) -> Document:
+    return Document("file:///a", language, 1, "", path)
+
+
+@pytest.mark.parametrize("language", list(FIRST))
+async def test_each_parser_tells_right_from_wrong(language: str) -> None:
+    program, right, wrong = FIRST[language]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    own = OwnParsers(None, limit_s=30.0)
+    assert await own.faults(document(language), right) == 0
+    assert await own.faults(document(language), wrong)
+    assert own.name_of(language)
+
+
+async def test_names_and_types_are_not_its_matter() -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    own = OwnParsers(None, limit_s=30.0)
+    assert await own.faults(document("c"), "int f(void) { return unknown_name + other(); }\n") == 0
+
+
+async def test_without_its_headers_nothing_is_said_of_a_file(tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "far.h").write_text("typedef int far_t;\n")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "near.h").write_text("typedef int near_t;\n")
+    own = OwnParsers(tmp_path, limit_s=30.0)
+    here = document("c", tmp_path / "src" / "a.c")
+    assert await own.faults(here, '#include <far.h>\n#include "near.h"\nfar_t f(near_t a) { return (far_t)a; }\n') == 0
+    assert await own.faults(here, '#include "gone.h"\nint f( {\n') is None
+
+
+async def test_languages_without_one(tmp_path: Path) -> None:
+    own = OwnParsers(tmp_path)
+    assert await own.faults(document("plaintext"), "x") is None
+    assert own.name_of("plaintext") == ""
+
+
+@pytest.fixture
+def fake_gofmt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program called gofmt, on the PATH, outside of any workspace; it notes each start."""
+    if sys.platform == "win32":
+        pytest.skip("a script is no program there")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "gofmt"
+    program.write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\ncat > /dev/null\n. {tmp_path}/does\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    (tmp_path / "does").write_text("exit 0\n")
+    return tmp_path
+
+
+def starts(folder: Path) -> int:
+    return len((folder / "starts").read_text().split()) if (folder / "starts").exists() else 0
+
+
+def until_written(file: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not file.exists() or not file.read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+async def test_what_was_asked_before_is_known(fake_gofmt: Path) -> None:
+    own = OwnParsers(None, limit_s=30.0)
+    assert [await own.faults(document("go"), text) for text in ("a", "a", "b", "a")] == [0, 0, 0, 0]
+    assert starts(fake_gofmt) == 2
+
+
+async def test_a_program_of_the_workspace_is_never_started(fake_gofmt: Path) -> None:
+    own = OwnParsers(fake_gofmt)
+    assert await own.faults(document("go"), "a") is None
+    assert starts(fake_gofmt) == 0
+
+
+async def test_no_answer_is_no_word_and_who_is_late_again_and_again_rests(fake_gofmt: Path) -> None:
+    (fake_gofmt / "does").write_text("sleep 60\n")
+    own = OwnParsers(None, limit_s=0.05)
+    for text in ("a", "b", "c", "d", "e"):
+        assert await own.faults(document("go"), text) is None
+    assert starts(fake_gofmt) <= own_parsers._LATE
+    (fake_gofmt / "does").write_text("exit 77\n")
+    assert await OwnParsers(None, limit_s=30.0).faults(document("go"), "a") is None, "it failed and said nothing"
+
+
+async def test_cancelling_ends_the_program(fake_gofmt: Path) -> None:
+    (fake_gofmt / "does").write_text(f"echo $$ > {fake_gofmt}/pid\nsleep 60\n")
+    task = asyncio.ensure_future(OwnParsers(None, limit_s=30.0).faults(document("go"), "a"))
+    await asyncio.to_thread(until_written, fake_gofmt / "pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((fake_gofmt / "pid").read_text()), 0)
+
+
+def test_one_that_stops_at_its_first_error_says_nothing_of_a_broken_file() -> None:
+    own = OwnParsers(None)
+    assert own.more(document("rust"), 1, 2)
+    assert own.more(document("javascript"), 0, 1)
+    assert not own.more(document("javascript"), 1, 1)
+    assert not own.more(document("rust"), None, 1)
+    assert not own.more(document("rust"), 1, None)
