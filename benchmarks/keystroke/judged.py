@@ -5,8 +5,9 @@ the text with and without verification goes to a parser that is not ours (`judge
 cursor is at the end of its line; withheld by verification, of what would have been shown without it; answers after
 which the parser finds more errors than it found with the hole; answers that repeat what follows them; lines that stand
 at the wrong depth (`faults.py`). `--json FILE` is written as it goes, and the same command goes on from there; what the
-model said is kept, so a change of the rules is measured without asking it again (`--limit 0`). `--own-parser` lets rustc
-and gcc or clang have the last word, as they do in an editor where the user has them: then rustc judges what it let pass.
+model said is kept, so a change of the rules is measured without asking it again (`--limit 0`).
+With `--own-parser` rustc and gcc or clang have the last word, as in an
+editor where the user has them; rustc then judges what it let pass.
 """
 
 from __future__ import annotations
