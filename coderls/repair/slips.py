@@ -159,4 +159,5 @@ def _alike(
     above = everywhere if is_member else re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start])
     nearest = [name for name in reversed(above) if name in known]
     sure = list(dict.fromkeys([*suggested, *(name for name in alike if likeness(name) >= _ALMOST)]))
-    return sure, [name for name in dict.fromkeys([*alike, *nearest[:MOST_NAMES]]) if name not in sure]
+    own = [name for name in alike if name in near]
+    return sure, [name for name in dict.fromkeys([*own, *nearest[: MOST_NAMES // 2], *alike]) if name not in sure]

@@ -14,6 +14,7 @@ from coderls.errors import EngineError
 from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker
+from coderls.repair.checkers.parse import LONGEST, python_fault
 from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.habits import mend_habits
 from coderls.repair.infill import Filler, Span, spans_for, together
@@ -110,8 +111,12 @@ def of_guesses(document: Document, diagnostic: Diagnostic) -> Source:
 
 
 def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> list[Source]:
-    """What a FIM model makes of it, the cheapest first: another token or name, another line, what is around it."""
-    token, line, around = spans_for(document, diagnostic)
+    """What a FIM model makes of it, the cheapest first: another token or name, another line, what is around it.
+
+    In a file that cannot be read the place is the parser's: what else is said of it is often an echo of that.
+    """
+    reads = document.language_id == "python" and len(document.text) <= LONGEST
+    token, line, around = spans_for(document, (python_fault(document) if reads else None) or diagnostic)
 
     async def names() -> Found:
         guessed = await asyncio.to_thread(mend_names, document, diagnostic, sure=False)

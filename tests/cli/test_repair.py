@@ -157,3 +157,17 @@ def test_nothing_is_applied_that_is_only_a_guess(repair: Run, file: Path) -> Non
     file.write_text("print(undefined_thing)\n", encoding="utf-8")
     assert repair(file, "--apply").code == NONE_FIXED
     assert file.read_text(encoding="utf-8") == "print(undefined_thing)\n"
+
+
+def test_guesses_are_shown_as_such_and_never_written(repair: Run, file: Path) -> None:
+    text = "def half(items, count):\n    return count / element\n"
+    file.write_text(text, encoding="utf-8")
+    shown = repair(file)
+    assert shown.code == NONE_FIXED
+    assert "GUESS: Change 'element' to 'count' (passes parse, ruff)" in shown.out
+    assert "0 with a verified fix" in shown.out
+    [found] = json.loads(repair(file, "--json").out)["files"]
+    assert "Change 'element' to 'count'" in [one["title"] for one in found["complaints"][0]["guesses"]]
+    assert found["complaints"][0]["repair"] is None
+    assert repair(file, "--apply").code == NONE_FIXED
+    assert file.read_text(encoding="utf-8") == text

@@ -126,6 +126,16 @@ async def test_line_ends_of_the_document(fim: FimModel) -> None:
     assert [one.text for one in found] == [text.replace("summe", "total")]
 
 
+async def test_a_file_that_cannot_be_read_is_filled_where_the_parser_stumbles(fim: FimModel) -> None:
+    assert fim.tokenizer is not None
+    text = "def f(a) -> int:\n    if a:\n        return (a 1\n    return 2\n"
+    document = Document("file:///p/a.py", "python", 1, text)
+    echo = Diagnostic(12, 15, 'Function with declared return type "int" must return value', rule="reportReturnType")
+    filler = Filler(PlayedFim(fim.tokenizer, lambda *_: "return a + 1"), fim)
+    found = [one for source in of_infill(filler, document, echo) for one in (await source.find()).candidates]
+    assert text.replace("return (a 1", "return a + 1") in [one.text for one in found]
+
+
 async def test_an_engine_that_fails_says_so(fim: FimModel) -> None:
     class Gone:
         async def stream(self, request: GenerationRequest) -> AsyncIterator[Chunk]:
