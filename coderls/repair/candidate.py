@@ -58,6 +58,11 @@ class Candidate:
         return line_edits(self.original, self.text)
 
     @cached_property
+    def exact(self) -> tuple[Edit, ...]:
+        """`smallest` without what both texts have in common at the ends of each stretch: where other things moved."""
+        return tuple(_trimmed(self.original, edit) for edit in self.smallest)
+
+    @cached_property
     def tokens_changed(self) -> int:
         """How many words and signs go away or come: the size of the repair when candidates are ranked."""
         return sum(_tokens_changed(self.original[edit.start : edit.end], edit.new_text) for edit in self.smallest)
@@ -95,6 +100,14 @@ def line_edits(before: str, after: str) -> tuple[Edit, ...]:
         for kind, low, high, new_low, new_high in middle.get_opcodes()
         if kind != "equal"
     )
+
+
+def _trimmed(text: str, edit: Edit) -> Edit:
+    old, new = text[edit.start : edit.end], edit.new_text
+    most = min(len(old), len(new))
+    head = next((at for at in range(most) if old[at] != new[at]), most)
+    tail = next((at for at in range(most - head) if old[-1 - at] != new[-1 - at]), most - head)
+    return Edit(edit.start + head, edit.end - tail, new[head : len(new) - tail])
 
 
 def _tokens_changed(old: str, new: str) -> int:

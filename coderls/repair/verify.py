@@ -182,8 +182,12 @@ def compare(old: Report, new: Report, mine: Sequence[Diagnostic], candidate: Can
 
 
 def same_complaints(own: Sequence[Diagnostic], target: Diagnostic, document: Document) -> list[Diagnostic]:
-    """Those of a checker's diagnostics that are the one that the client, perhaps with another tool, complains about."""
-    return [one for one in own if is_same_complaint(one, target, document)]
+    """Those of a checker's diagnostics that are the one that the client, perhaps with another tool, complains about.
+
+    Of several in the same words on one line it is the one at its place.
+    """
+    same = [one for one in own if is_same_complaint(one, target, document)]
+    return [one for one in same if _touch(one, target)] or same
 
 
 def is_same_complaint(own: Diagnostic, target: Diagnostic, document: Document) -> bool:
@@ -213,7 +217,7 @@ def newcomers(old: Sequence[Diagnostic], new: Sequence[Diagnostic], candidate: C
 
     Hints do not count: they tell what could be dimmed.
     """
-    spare = Counter(one.shifted(candidate.smallest) for one in old)
+    spare = Counter(one.shifted(candidate.exact) for one in old)
     came = []
     for one in new:
         if one.severity is Severity.HINT:
@@ -227,7 +231,7 @@ def newcomers(old: Sequence[Diagnostic], new: Sequence[Diagnostic], candidate: C
 
 
 def _is_at(now: Diagnostic, before: Diagnostic, candidate: Candidate) -> bool:
-    return _agree(now, before.shifted(candidate.smallest))
+    return _agree(now, before.shifted(candidate.exact))
 
 
 def _agree(one: Diagnostic, other: Diagnostic) -> bool:

@@ -65,6 +65,17 @@ async def test_what_brings_a_new_complaint_is_refused() -> None:
     assert "new complaint: no worse" in verdict.reason
 
 
+async def test_of_two_complaints_of_one_line_each_can_be_mended() -> None:
+    text = "a = bad + 1 + bad\n"
+    first, second = Diagnostic(4, 7, "no bad", rule="X1"), Diagnostic(14, 17, "no bad", rule="X1")
+    checker = Scripted("bad")
+    assert (await judge(text, "a = good + 1 + bad\n", checker, first)).accepted
+    assert (await judge(text, "a = bad + 1 + good\n", checker, second)).accepted
+    assert "still says" in (await judge(text, "a = bad + 1 + good\n", checker, first)).reason
+    moved = await judge("a = bad + 1\n", "a = 1 + bad\n", checker, Diagnostic(4, 7, "no bad", rule="X1"))
+    assert not moved.accepted
+
+
 async def test_complaints_elsewhere_may_stay_where_they_are() -> None:
     text = "bad2 = 0\na = bad\nz = bad2\n"
     target = Diagnostic(text.index("bad\n"), text.index("bad\n") + 3, "no bad")
