@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 SECTION = "coderls"
 #: A notification of ours: what `Status.as_json` says. For clients with the experimental capability `coderlsStatus`.
 STATUS = "coderls/status"
+#: Another: `uri` and `version`. For clients with the experimental capability `coderlsNextEdit`.
+NEXT_EDIT_FOUND = "coderls/nextEditFound"
 _ANSWER_S = 5.0
 #: So long a user may look at an edit before it is applied.
 _CONFIRM_S = 600.0
@@ -52,12 +54,18 @@ class Editor:
 
     def status(self, status: Status) -> None:
         """`coderls/status`, for a client that said it knows what that is."""
-        offered = self.capabilities.experimental
-        wants = (
-            offered.get("coderlsStatus") if isinstance(offered, Mapping) else getattr(offered, "coderlsStatus", None)
-        )
-        if wants is True:
+        if self._knows("coderlsStatus"):
             self._server.protocol.notify(STATUS, status.as_json())
+
+    def next_edit_found(self, document: Document) -> None:
+        """`coderls/nextEditFound`, for a client that said it knows what that is."""
+        if self._knows("coderlsNextEdit"):
+            self._server.protocol.notify(NEXT_EDIT_FOUND, {"uri": document.uri, "version": document.version})
+
+    def _knows(self, experimental: str) -> bool:
+        offered = self.capabilities.experimental
+        named = offered.get(experimental) if isinstance(offered, Mapping) else getattr(offered, experimental, None)
+        return named is True
 
     def publish(self, uri: str, document: Document | None, diagnostics: Sequence[Diagnostic]) -> None:
         """`textDocument/publishDiagnostics`."""

@@ -65,7 +65,8 @@ class Session:
         self._initial: Any = None
         self._shown: set[Problem] = set()
         self.repairs = Repairs(client, self.documents, self.lost, self._engine, self._index)
-        self._next_edits = NextEdits(self.documents, self.lost, self._tally, lambda document: ())
+        self._next_edits = NextEdits(self.documents, self.lost, self._tally, client.next_edit_found)
+        self.repairs.on_looked = self._next_edits.looked
 
     # Life.
 

@@ -6,18 +6,21 @@ import asyncio
 import importlib
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coderls.document import Document, Edit
 from coderls.next_edit.history import History
+from coderls.repair.diagnostic import Diagnostic
 from coderls.session.engine_link import import_heavy
+from coderls.session.fresh_fixes import Found, FreshFixes
 from coderls.session.tally import Tally
 from coderls.stats import NEXT_EDIT, Offered
 
 if TYPE_CHECKING:
     from coderls.next_edit.rules import FollowUp
+    from coderls.repair.pipeline import Repair
 
 logger = logging.getLogger(__name__)
 
@@ -43,30 +46,20 @@ class NextEditOffer:
     more: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An offer before it has a number. `mark`: what it is known by when the user does not want it."""
-
-    edit: Edit
-    kind: str
-    reason: str
-    mark: tuple[str, str]
-    evidence: tuple[str, ...] = ()
-    more: int = 0
-
-
-#: The verified fixes that are known for a version, the best first.
-Fixes = Callable[[Document], Collection[Found]]
-
-
 class NextEdits:
-    """One session's. `documents` are open; in those that are `lost` nothing is offered."""
+    """One session's. `documents` are open; in those that are `lost` nothing is offered.
 
-    def __init__(self, documents: Mapping[str, Document], lost: Collection[str], tally: Tally, fixes: Fixes) -> None:
+    `told` hears of a version for which something was found that no key brought about.
+    """
+
+    def __init__(
+        self, documents: Mapping[str, Document], lost: Collection[str], tally: Tally, told: Callable[[Document], None]
+    ) -> None:
         self._documents = documents
         self._lost = lost
         self._tally = tally
-        self._fixes = fixes
+        self._told = told
+        self._fixes: dict[str, FreshFixes] = {}
         self._enabled = True
         self._histories: dict[str, History] = {}
         self._changed_at: dict[str, float] = {}
@@ -105,7 +98,20 @@ class NextEdits:
         self._histories.pop(uri, None)
         self._known.pop(uri, None)
         self._changed_at.pop(uri, None)
+        self._fixes.pop(uri, None)
         self._unwanted = {key: until for key, until in self._unwanted.items() if key[0] != uri}
+
+    def looked(
+        self, document: Document, complaints: Sequence[Diagnostic], proved: Sequence[tuple[Diagnostic, Repair]]
+    ) -> None:
+        """Idle work has found out what checkers complain about in a version, and what mends some of it."""
+        history = self._histories.get(document.uri)
+        if history is None or history.document is not document or not self._enabled:
+            return
+        fixes = self._fixes.setdefault(document.uri, FreshFixes())
+        fixes.looked(document, complaints, proved, history.changes())
+        if fixes.of(document):
+            self._told(document)
 
     # What is offered.
 
@@ -163,7 +169,8 @@ class NextEdits:
             return None
         if edit is not None:
             return Found(edit.edit, "repeat", edit.reason, edit.pair, more=edit.more)
-        return next((one for one in self._fixes(document) if not self._is_unwanted(uri, one.mark)), None)
+        fixes = self._fixes[uri].of(document) if uri in self._fixes else ()
+        return next((one for one in fixes if not self._is_unwanted(uri, one.mark)), None)
 
     def _offered(self, document: Document, found: Found | None, milliseconds: float) -> NextEditOffer | None:
         uri = document.uri

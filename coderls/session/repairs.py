@@ -26,7 +26,7 @@ from coderls.settings import RepairSettings
 
 if TYPE_CHECKING:
     from coderls.repair.candidate import Candidate
-    from coderls.repair.pipeline import Outcome
+    from coderls.repair.pipeline import Outcome, Repair
     from coderls.session.workshop import Job, Workshop
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class Repairs:
         self._published: set[str] = set()
         self._told: set[tuple[str, int, str]] = set()
         self._turn = asyncio.Lock()
+        #: Called when the idle work on a version has ended: its complaints, and what mends some of them.
+        self.on_looked: Callable[[Document, Sequence[Diagnostic], Sequence[tuple[Diagnostic, Repair]]], None] = _nobody
 
     def use(self, settings: RepairSettings) -> None:
         """Other settings than before: what was found with the old ones is forgotten."""
@@ -278,6 +280,8 @@ class Repairs:
                 if complaint not in known.outcomes and len(known.outcomes) < _WHEN_IDLE:
                     async with self._turn:
                         known.outcomes[complaint] = await workshop.repair(job, complaint, _unheard, self.work.pause)
+            found = [(one, outcome.repairs[0]) for one, outcome in known.outcomes.items() if outcome.repairs]
+            self.on_looked(document, known.own, found)
         except CoderlsError as error:
             logger.info("No fixes were looked for when idle: %s", error)
         except Exception:
@@ -314,6 +318,10 @@ def _is_read_only(path: Path) -> bool:
         return not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK)
     except OSError:
         return False  # a new file, which is only in the editor
+
+
+def _nobody(_document: Document, _own: Sequence[Diagnostic], _found: Sequence[tuple[Diagnostic, Repair]]) -> None:
+    """Nobody asked what idle work has found."""
 
 
 def _unheard(_text: str, _fraction: float) -> None:

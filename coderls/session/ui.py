@@ -34,6 +34,9 @@ class Client(Protocol):
     def status(self, status: Status) -> None:
         """The session is in this state now: something for a status bar."""
 
+    def next_edit_found(self, document: Document) -> None:
+        """There is a next edit to ask for in this version, which no key has brought about."""
+
     async def progress(self, title: str, stop: Callable[[], object] | None = None) -> Progress:
         """Begin a progress bar; one that nobody sees where the editor has none. `stop`: the user may end the work."""
 

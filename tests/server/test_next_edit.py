@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coderls.stats import Stats
-from devtools.lsp_client import RpcError
+from devtools.lsp_client import CAPABILITIES, RpcError
 from tests.server.conftest import Front, eventually
 
 TEXT = "def f(count):\n    return count + 1\n\n\ndef g(count):\n    return count\n"
@@ -148,3 +148,25 @@ def test_what_became_of_it_is_counted_apart(home: Any) -> None:
     numbers = Stats(home.path / "cache" / "stats.sqlite")
     eventually(lambda: numbers.summary().next_edits == (2, 1, 1), "the count of two offers")
     assert numbers.summary().shown == 0
+
+
+WITH_NEXT_EDIT = {**CAPABILITIES, "experimental": {"coderlsNextEdit": True}}
+
+
+def test_the_verified_fix_of_what_an_edit_broke_elsewhere(home: Any) -> None:
+    repair = {"checkers": ["parse", "ruff"], "when_idle": True}
+    front = home.started(options={"repair": repair}, capabilities=WITH_NEXT_EDIT)
+    typist = Typist(front, "import os\nimport sys\n\nhere = os.name\nthere = 1\n", "broken.py")
+    typist.replace(3, 7, 14, "1")  # os is not used any more; sys never was
+
+    def told() -> bool:
+        return {"uri": typist.uri, "version": 2} in front.notifications("coderls/nextEditFound")
+
+    front.wait_for(told, 60, "word of a fix")
+    found = typist.ask(4, 0)
+    assert (found["kind"], found["newText"]) == ("repair", "")
+    assert found["range"] == {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}
+    assert "verified: parse, ruff" in found["reason"]
+    assert any("`os` imported but unused" in line for line in found["evidence"])
+    typist.run("coderls.rejected", found["id"])
+    assert typist.ask(4, 0) is None
