@@ -19,6 +19,8 @@ from coderls.repo_context.names import hash_of
 
 #: Lines of a window, and from the begin of one to that of the next.
 SIZE, STRIDE = 20, 15
+#: Lines that both are multiples of.
+_BLOCK = 5
 #: Names in windows, all together: four bytes each. More files are left out.
 MAX_POSTINGS = 3_000_000
 _MAX_LINES = 6_000
@@ -62,8 +64,7 @@ class Windows:
 
     def put(self, path: str, text: str) -> bool:
         """Take a file in, or again; false when there is no room any more."""
-        rows = [_NAME.findall(line) for line in text.split("\n")[:_MAX_LINES]]
-        found = [(start, _hashes(rows[start : start + SIZE])) for start in range(0, max(1, len(rows) - 4), STRIDE)]
+        found = _windows_of(text)
         with self._lock:
             self._drop(path)
             if self._size + sum(len(names) for _, names in found) > self._max_postings:
@@ -157,5 +158,13 @@ class Windows:
         self._dead = 0
 
 
-def _hashes(rows: list[list[str]]) -> set[int]:
-    return {hash_of(name) for name in {name for row in rows for name in row}}
+def _windows_of(text: str) -> list[tuple[int, set[int]]]:
+    """The first line of each window, and the hashes of the names in it."""
+    lines = text.split("\n")[:_MAX_LINES]
+    # Windows overlap: names are looked for in blocks that they all are made of.
+    blocks = [
+        {hash_of(name) for name in set(_NAME.findall("\n".join(lines[at : at + _BLOCK])))}
+        for at in range(0, len(lines), _BLOCK)
+    ]
+    starts = range(0, max(1, len(lines) - 4), STRIDE)
+    return [(at, set().union(*blocks[at // _BLOCK : (at + SIZE) // _BLOCK])) for at in starts]
