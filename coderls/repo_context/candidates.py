@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from coderls.repo_context.customs import customs
 from coderls.repo_context.files import Shelf, telling_signatures
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import
@@ -68,6 +69,7 @@ def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
         finder.imports,
         finder.own_lineage,
         finder.receivers,
+        finder.customs,
         finder.near_names,
         finder.held,
         finder.expected_names,
@@ -237,6 +239,15 @@ class _Finder:
             self.add((path, index), way + " type", strength)
             for number in self.scope.members((path, index)):
                 self.add((path, number), way, strength)
+
+    def customs(self) -> None:
+        """What files beside this one import, and this one does not yet: a folder has its customs."""
+        for custom in customs(self.shelf, self.scope.path):
+            paths = self.shelf.resolve(self.language, custom.module, self.scope.path)
+            for ref in self.scope.exported(paths, custom.name):
+                known = self.found.get(ref)
+                if known is None or "import" not in known.ways:
+                    self.add(ref, "custom", custom.share)
 
     def near_names(self) -> None:
         """Definitions of names near the cursor, however they came here: the fewer there are, the likelier."""

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from coderls.repo_context.changes import Changes
-from coderls.repo_context.languages.language import Language, parent_folder
+from coderls.repo_context.languages.language import ALL, Language, parent_folder
 from coderls.repo_context.names import NameTable, hashes_of
 from coderls.repo_context.outline import Definition, Outline
 
@@ -22,6 +22,8 @@ _MAX_PLACES = 400
 #: Definitions of loaded outlines that stay in memory: some 350 bytes each.
 _MAX_LOADED = 80_000
 _MAX_RESOLVED = 20_000
+#: Files whose named imports are kept ready, and how many of each.
+_MAX_NAMED, _MAX_NAMED_IMPORTS = 2_000, 100
 #: Shorter signatures are alike by chance (characters).
 _TELLING = 24
 #: File names that more files have than this are looked up together with their folder's name.
@@ -88,6 +90,7 @@ class Shelf:
         self._resolved: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._places: dict[str, dict[str, list[int]]] = {}
         self._telling: dict[str, frozenset[str]] = {}
+        self._named: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def announce(self, paths: Iterable[str]) -> None:
         """These files are there, and will be read: imports of them can be resolved from now on."""
@@ -237,6 +240,18 @@ class Shelf:
             found = self._telling[path] = telling_signatures(self.definitions(path))
         return found
 
+    def named(self, path: str) -> tuple[tuple[str, str], ...]:
+        """Modules and names of the named imports of `path`."""
+        found = self._named.get(path)
+        if found is None:
+            if len(self._named) >= _MAX_NAMED:
+                self._named.clear()
+            outline = self.outline(path)
+            imports = outline.imports[:_MAX_NAMED_IMPORTS] if outline else ()
+            named = dict.fromkeys((entry.module, entry.name) for entry in imports if entry.name not in ("", ALL))
+            found = self._named[path] = tuple(named)
+        return found
+
     # What import resolution asks: `languages.language.Files`.
 
     def has(self, path: str) -> bool:
@@ -310,6 +325,7 @@ class Shelf:
         self._held.pop(path, None)
         self._places.pop(path, None)
         self._telling.pop(path, None)
+        self._named.pop(path, None)
         hashes = self._hashes[number]
         if hashes is not None:
             self._names.remove(number, hashes)

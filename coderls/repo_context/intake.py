@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from coderls.document import Document
+from coderls.repo_context.customs import beside
 from coderls.repo_context.exclusion import Reason
 from coderls.repo_context.files import Shelf, name_hashes
 from coderls.repo_context.filters import decoded, text_reason
@@ -126,6 +127,11 @@ class Intake:
             with self.lock:
                 for imported in shelf.resolve(language, entry.module, path)[:_MAX_READY_FILES]:
                     shelf.outline(imported)
+        with self.lock:
+            others = beside(shelf, path)
+        for other in others:
+            with self.lock:
+                shelf.named(other)
 
     def imports_of(self, document: Document) -> tuple[Import, ...]:
         """What an open document imports."""

@@ -63,6 +63,7 @@ WEIGHTS: dict[str, float] = {
     "same method": 0.96,
     "taken": -0.61,
     "overridable": 0.59,
+    "custom": 2.82,
 }
 
 
