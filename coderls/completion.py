@@ -6,6 +6,7 @@ It joins what does not know of each other: `fim` (what to ask, what to keep), th
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from coderls.answer import Answer, ask
 from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import Priority, Usage
 from coderls.errors import EngineError
+from coderls.fim.names import unknown_names
 from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Prompt
 from coderls.fim.reuse import Again, Shown
@@ -22,13 +24,17 @@ from coderls.fim.stopping import gap_at, opens_block, stop_at
 from coderls.fim.syntax import Before, clean, look_before
 from coderls.fim.triggers import refusal
 from coderls.last_word import LastWord
-from coderls.question import CompletionRequest, Question, Tools, question_at
+from coderls.question import CompletionRequest, ContextSource, Question, Tools, question_at
 from coderls.settings import Settings
 from coderls.timings import Timings, Watch
 
 #: Documents longer than this (characters) are examined in a thread, so that the event loop stays free: 20,000
 #: characters of a text that is hard to parse take seconds.
 _LONG = 2_000
+#: So much less likely (in mean log-probability) a completion counts that uses a name which exists nowhere in reach. Of
+#: 882 judged completions one in 58 of these was what the author wrote, and one in four of all others; with this the
+#: score tells right from wrong best (`benchmarks.keystroke judged`).
+_MADE_UP = 1.0
 #: So long alternatives are waited for once the first is there. They are computed side by side with it.
 _PATIENCE_S = 0.3
 
@@ -42,7 +48,8 @@ class Completion:
     session knows what becomes of it. `was_cut`: it had to be made shorter to be clean.
     `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit, "deadline" when its
     first lines were wanted before the rest was there. `logprob` is the
-    mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `snippets` were offered
+    mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `unknown` are names in it
+    that exist nowhere in reach. `snippets` were offered
     for the prompt; `prompt.parts` says what is in it.
     """
 
@@ -60,6 +67,12 @@ class Completion:
     model: str = ""
     offer: int = 0
     was_cut: bool = False
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """By this completions are ranked: their log-probability, less where a name seems to be made up."""
+        return self.logprob - (_MADE_UP if self.unknown else 0.0)
 
     @property
     def shown(self) -> Shown[Completion]:
@@ -76,6 +89,8 @@ class Completion:
             "finish_reason": self.finish_reason,
             "reused": self.reused,
             "mean_logprob": round(self.logprob, 4),
+            "score": round(self.score, 4),
+            "unknown_names": list(self.unknown),
             "tokens": {
                 "prompt": usage.prompt_tokens,
                 "cached": usage.cached_tokens,
@@ -157,7 +172,7 @@ def _made(task: asyncio.Future[Completion | None]) -> Completion | None:
 def _ranked(made: list[Completion]) -> list[Completion]:
     """Without duplicates, the best first."""
     different: dict[str, Completion] = {}
-    for completion in sorted(made, key=lambda each: (each.was_cut, -each.logprob)):
+    for completion in sorted(made, key=lambda each: (each.was_cut, -each.score)):
         different.setdefault(completion.text, completion)
     return list(different.values())
 
@@ -185,9 +200,25 @@ async def _answered(
             own.stop()
         if first is not None:
             first.stop()
-    if answer.logprob < question.least:
-        return None  # engines that say nothing of it have 0.0
-    return _completion(question, answer, judged, watch, reused="cache" if known else "")
+    made = _completion(question, answer, judged, watch, reused="cache" if known else "")
+    if made is None:
+        return None
+    made = replace(made, unknown=_unknown(question, made, tools.context))
+    # Engines that say nothing of their log-probabilities have 0.0.
+    return made if made.score >= question.least or not made.logprob else None
+
+
+def _unknown(question: Question, made: Completion, context: ContextSource | None) -> tuple[str, ...]:
+    """Names in a completion that are neither in the document nor in the prompt's snippets nor in the index."""
+    texts = (made.document.text, *(snippet.text for snippet in question.snippets))
+
+    def known(name: str) -> bool:
+        word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+        there = any(name in text and word.search(text) for text in texts)
+        return there or (context is not None and context.finds(name))
+
+    gap = question.gap
+    return unknown_names(made.text, gap.language_id, known, gap.line_before, gap.line_after)
 
 
 def _completion(

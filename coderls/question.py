@@ -47,6 +47,9 @@ class ContextSource(Protocol):
         self, document: Document, offset: int, *, budget_tokens: int, count: Callable[[str], int]
     ) -> list[Snippet]: ...
 
+    def finds(self, name: str) -> bool:
+        """Whether the index knows a definition of this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:

@@ -67,6 +67,9 @@ class OneSnippet:
         assert count(self.snippet.text) > 0
         return [self.snippet]
 
+    def finds(self, name: str) -> bool:
+        return name == "indexed"
+
 
 @pytest.fixture(scope="module")
 def fim(tmp_path_factory: pytest.TempPathFactory) -> FimModel:
@@ -500,7 +503,7 @@ async def test_an_unlikely_answer_is_not_worth_showing_unasked(
     settings, problems = parse_settings({"completion.min_worth": setting})
     assert problems == []
     picky = replace(fim, template=replace(fim.template, min_logprob=least))  # the engine says -0.5
-    _, made = await ask("x = $0\n", ScriptedEngine("foo(1)\n"), picky, invoked=invoked, settings=settings)
+    _, made = await ask("x = $0\n", ScriptedEngine("len(x)\n"), picky, invoked=invoked, settings=settings)
     assert (made is not None) is shown
 
 
@@ -538,3 +541,22 @@ async def test_a_languages_own_parser_has_the_last_word(
     found = await complete(CompletionRequest(document, offset, invoked=True), tools)
     assert (found[0].text if found else None) == shown
     assert compiler.asked[0] == document.text, "first about the text as it is"
+
+
+async def test_a_name_that_exists_nowhere_in_reach_is_flagged_in_the_score(fim: FimModel) -> None:
+    context = OneSnippet(Snippet("lib.py", 0, 1, "def packed():\n    pass\n"))
+    marked = "import os\nx = $0\n"
+    for said, unknown in (("os.getcwd()", []), ("packed()", []), ("indexed()", []), ("made_up()", ["made_up"])):
+        _, made = await ask(marked, ScriptedEngine(f"{said}\n"), fim, context=context)
+        assert made is not None
+        explained = made.explained()
+        assert explained["unknown_names"] == unknown
+        assert explained["score"] == (-1.5 if unknown else -0.5)
+        assert explained["mean_logprob"] == -0.5
+
+
+async def test_a_name_that_exists_nowhere_counts_for_the_minimum_and_for_the_rank(fim: FimModel) -> None:
+    picky = replace(fim, template=replace(fim.template, min_logprob=-1.0))
+    assert await check("x = $0\n", "made_up()\n", picky) is None
+    assert await check("x = $0\n", "len(x)\n", picky) == "x = «len(x)»\n"
+    assert await check("x = $0\n", "made_up()\n", picky, invoked=True) == "x = «made_up()»\n"

@@ -44,6 +44,9 @@ class Context:
     def snippets(self, *_: object, **__: object) -> list[Snippet]:
         return [ONE, TWO]
 
+    def finds(self, name: str) -> bool:
+        return name == "indexed"
+
 
 @pytest.fixture(scope="module")
 def fim(tmp_path_factory: pytest.TempPathFactory) -> FimModel:

@@ -19,6 +19,8 @@ from coderls.session.index_link import IndexLink
 from coderls.session.next_edits import NextEditOffer, NextEdits
 from coderls.session.notebooks import Notebooks
 from coderls.session.offering import Offering
+from coderls.session.owing import Owing
+from coderls.session.power import Power
 from coderls.session.repairs import Repairs
 from coderls.session.status import Pace, Status, status_of
 from coderls.session.tally import Tally
@@ -61,6 +63,8 @@ class Session:
             records=records,
             answered=self._answered,
         )
+        self._owing = Owing(self._weighed, self._may_weigh)
+        self._power = Power()
         self._paused = False
         self._initial: Any = None
         self._shown: set[Problem] = set()
@@ -89,6 +93,7 @@ class Session:
     async def close(self) -> None:
         """Stop everything of this session; the engine process stays for others."""
         self._offering.close()
+        self._owing.stop()
         self._index.close()
         await self.repairs.close()
         await self._engine.close()
@@ -109,6 +114,7 @@ class Session:
         self.documents[document.uri] = document
         self.lost.discard(document.uri)
         self._offering.changed(document)
+        self._owing.stop()
         self._tally.changed(document)
         self._next_edits.changed(document)
         self._index.changed(document)
@@ -218,6 +224,7 @@ class Session:
         """
         if document.uri in self.lost or (self._paused and not invoked):
             return []
+        self._owing.stop()
         began = time.monotonic()
         if invoked:
             self._tally.rhythm.invoked()
@@ -228,6 +235,7 @@ class Session:
         number = self._tally.showing(found, invoked=invoked, milliseconds=milliseconds)
         self._offering.shown(found[0])
         self._last[document.uri] = found[0]
+        self._owing.shown(found[0])
         return [replace(completion, offer=number) for completion in found]
 
     async def next_edit(self, document: Document, offset: int, *, typing: bool) -> NextEditOffer | None:
@@ -252,9 +260,15 @@ class Session:
             self._offering.rejected(shown)
 
     def explain(self, uri: str) -> dict[str, Any] | None:
-        """What the last completion of an open document was made from (`Completion.explained`); None without one."""
+        """What the last completion of an open document was made from (`Completion.explained`); None without one.
+
+        With `influence`, where that was found out already (see `owing`).
+        """
         completion = self._last.get(uri)
-        return None if completion is None else completion.explained()
+        if completion is None:
+            return None
+        owed = self._owing.known(completion)
+        return completion.explained() | ({} if owed is None else {"influence": owed["snippets"]})
 
     def _answered(self, made: list[Completion]) -> None:
         seconds = made[0].timings.total / 1000
@@ -265,8 +279,16 @@ class Session:
 
     async def influence(self, uri: str) -> dict[str, Any] | None:
         """What its snippets were worth to the last completion of a document; None where nobody can say."""
-        completion, engine = self._last.get(uri), self._engine.engine
-        if completion is None or engine is None:
+        completion = self._last.get(uri)
+        return None if completion is None else self._owing.known(completion) or await self._weighed(completion)
+
+    def _may_weigh(self) -> bool:
+        """Work that nobody asked for: not on battery, and not where the user wants none."""
+        return self.settings.completion.ahead == "auto" and not self._power.on_battery()
+
+    async def _weighed(self, completion: Completion) -> dict[str, Any] | None:
+        engine = self._engine.engine
+        if engine is None:
             return None
         found: dict[str, Any] | None = await import_heavy().influence_of(completion, engine, self.settings)
         return found
