@@ -14,7 +14,7 @@ from coderls.errors import EngineError
 from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker
-from coderls.repair.checkers.parse import LONGEST, python_fault
+from coderls.repair.checkers.parse import python_fault
 from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.habits import mend_habits
 from coderls.repair.infill import Filler, Span, spans_for, together
@@ -31,6 +31,8 @@ _ROOM, _MOST_TOKENS = 256, 4096
 _CHARACTERS_PER_TOKEN = 3
 #: Names that a model finds less likely than this (log-probability) are no candidates.
 _UNLIKELY = -12.0
+#: Texts (characters) that CPython's parser reads in a moment.
+_SHORT = 100_000
 #: Complaints about syntax, by rule or message: looked for with the parser.
 _SYNTAX = ("syntax", "indent", "parse", "expected", "unclosed", "never closed", "unterminated", "invalid")
 
@@ -115,7 +117,7 @@ def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> lis
 
     In a file that cannot be read the place is the parser's: what else is said of it is often an echo of that.
     """
-    reads = document.language_id == "python" and len(document.text) <= LONGEST
+    reads = document.language_id == "python" and len(document.text) <= _SHORT
     token, line, around = spans_for(document, (python_fault(document) if reads else None) or diagnostic)
 
     async def names() -> Found:
