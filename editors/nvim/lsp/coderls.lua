@@ -24,5 +24,8 @@ return {
     ['coderls/status'] = function(_, result, ctx)
       require('coderls.status').told(ctx.client_id, result)
     end,
+    ['coderls/nextEditFound'] = function(_, result)
+      require('coderls.next_edit').found(result.uri)
+    end,
   },
 }

@@ -62,12 +62,19 @@ for name, call in pairs({
   })
 end
 
+for name, call in pairs({ ['next-edit'] = 'next_edit()', ['dismiss-next-edit'] = 'dismiss_next_edit()' }) do
+  vim.keymap.set({ 'n', 'i' }, '<Plug>(coderls-' .. name .. ')', "<Cmd>lua require('coderls')." .. call .. '<CR>', {
+    silent = true,
+    desc = 'coderls: ' .. name,
+  })
+end
+
 vim.api.nvim_create_user_command('Coderls', function(args)
   require('coderls.commands').run(args)
 end, {
   nargs = '*',
   range = true,
-  desc = 'coderls: status, pause, explain, doctor, log, rewrite, restart',
+  desc = 'coderls: status, next, pause, explain, doctor, log, rewrite, restart',
   complete = function(lead, line)
     return require('coderls.commands').complete(lead, line)
   end,

@@ -145,7 +145,16 @@ function M.rewrite(bufnr, target, instruction)
   client_of.execute(bufnr, 'coderls.rewrite', { target, instruction })
 end
 
+local function next_edit(arguments)
+  local coderls = require('coderls')
+  local did = arguments[1] == 'dismiss' and coderls.dismiss_next_edit or coderls.next_edit
+  if not did() then
+    say('there is no next edit in this buffer.')
+  end
+end
+
 local COMMANDS = {
+  next = next_edit,
   status = a_status,
   pause = pause,
   explain = explain,
@@ -182,7 +191,7 @@ function M.complete(lead, line)
       return vim.startswith(name, lead)
     end, M.names())
   end
-  return line:match('%spause%s') and { 'on', 'off' } or {}
+  return line:match('%spause%s') and { 'on', 'off' } or line:match('%snext%s') and { 'dismiss' } or {}
 end
 
 return M

@@ -4,6 +4,7 @@ local M = {}
 ---@class coderls.Options
 ---@field ghost_text? 'auto'|'native'|'own'|'off' auto: Neovim's own where it has one (0.12), else the plugin's
 ---@field with_popup? boolean show the plugin's ghost text beside an open completion menu
+---@field next_edit? boolean show the edit that follows from the last ones
 ---@field keys? table<string, string|false> keys in insert mode, by action; none by default
 ---@field cmd? string[] the server's command
 ---@field settings? table options of the server, such as { engine = { model = 'qwen2.5-coder-1.5b' } }
@@ -12,6 +13,7 @@ local M = {}
 local DEFAULTS = {
   ghost_text = 'auto',
   with_popup = false,
+  next_edit = true,
   keys = {},
   cmd = false,
   settings = false,
@@ -37,6 +39,7 @@ end
 local CHECKS = {
   ghost_text = one_of('auto', 'native', 'own', 'off'),
   with_popup = typed('boolean', 'true or false'),
+  next_edit = typed('boolean', 'true or false'),
   cmd = function(value)
     return value == false or (vim.islist(value) and #value > 0), 'a list: { "coderls", "--stdio" }'
   end,

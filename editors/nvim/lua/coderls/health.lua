@@ -28,6 +28,22 @@ local function editor()
   end
 end
 
+local function next_edit()
+  if not config.options.next_edit then
+    return health.info('next edits are switched off (option next_edit)')
+  end
+  local keys = {}
+  for _, mode in ipairs({ 'n', 'i' }) do
+    for _, map in ipairs(vim.api.nvim_get_keymap(mode)) do
+      if (map.rhs or ''):find('(coderls-next-edit)', 1, true) then
+        table.insert(keys, ('%s (%s)'):format(map.lhs, mode))
+      end
+    end
+  end
+  local by = #keys > 0 and table.concat(keys, ', ') or ':Coderls next (no key is mapped to <Plug>(coderls-next-edit))'
+  health.ok('next edits are shown in their place, and taken by ' .. by)
+end
+
 local function program()
   health.start('the server')
   if not vim.lsp.is_enabled('coderls') then
@@ -75,6 +91,7 @@ end
 --- Look at the editor, the program and what runs.
 function M.check()
   editor()
+  next_edit()
   program()
   servers()
 end

@@ -1,6 +1,7 @@
 -- coderls in Neovim: what users call. The ghost text itself is in ghost.lua, or Neovim's own behind native.lua.
 local client_of = require('coderls.client')
 local config = require('coderls.config')
+local next_edits = require('coderls.next_edit')
 
 local api = vim.api
 local M = {}
@@ -78,11 +79,15 @@ function M.attach(bufnr)
     drawn_by[bufnr] = require(by == 'native' and 'coderls.native' or 'coderls.ghost')
     drawn_by[bufnr].attach(bufnr)
   end
+  if config.options.next_edit then
+    next_edits.attach(bufnr)
+  end
   require('coderls.status').look(bufnr)
 end
 
 --- End in a buffer (the plugin calls it).
 function M.detach(bufnr)
+  next_edits.detach(bufnr)
   if drawn_by[bufnr] ~= nil then
     drawn_by[bufnr].detach(bufnr)
     drawn_by[bufnr] = nil
@@ -124,6 +129,16 @@ end
 function M.ask()
   local by = drawer()
   return by ~= nil and by.ask(api.nvim_get_current_buf())
+end
+
+--- Go to the edit that follows from the last ones; there, take it. False where there is none.
+function M.next_edit()
+  return next_edits.next(api.nvim_get_current_buf())
+end
+
+--- Take the next edit away. The same is not offered again for a while. False where there is none.
+function M.dismiss_next_edit()
+  return next_edits.dismiss(api.nvim_get_current_buf())
 end
 
 --- The server may have an answer now that it had not before (the plugin calls it).
