@@ -20,7 +20,7 @@ MAX_FILES_OF_A_NAME = 12
 #: Files whose names are kept ready for `places`.
 _MAX_PLACES = 400
 #: Definitions of loaded outlines that stay in memory: some 350 bytes each.
-_MAX_LOADED = 80_000
+_MAX_LOADED = 50_000
 _MAX_RESOLVED = 20_000
 #: Files whose named imports are kept ready, and how many of each.
 _MAX_NAMED, _MAX_NAMED_IMPORTS = 2_000, 100

@@ -24,6 +24,7 @@ from coderls.repo_context.whole_text import WholeText
 
 #: Types of variables are looked for in so many lines before and after the cursor.
 _LINES_BEFORE, _LINES_AFTER = 150, 30
+_BINDINGS_S = 0.02
 _NOTHING = Outline((), ())
 
 
@@ -86,7 +87,7 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
     twins = twins_of(query.path, shelf)
     similar = usages.find(around, query.path, is_copied_code, favoured=twins)
     asker = Asker(
-        scope=Scope(shelf, query.path, query.language, own),
+        scope=Scope(shelf, query.path, query.language, own, whole.places(own)),
         around=around,
         line=line,
         is_copy=by_signature,
@@ -106,4 +107,4 @@ def _bindings(query: Query, line: int) -> Sequence[Binding]:
     starts, text = query.document.line_starts, query.document.text
     first, last = max(0, line - _LINES_BEFORE), line + _LINES_AFTER
     end = starts[last] if last < len(starts) else len(text)
-    return bindings(query.language, text[starts[first] : end], first_line=first, limit_s=0.02)
+    return bindings(query.language, text[starts[first] : end], first_line=first, limit_s=_BINDINGS_S)

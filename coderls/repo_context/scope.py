@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coderls.repo_context.files import Shelf
@@ -27,15 +27,26 @@ _CLASSES = ("class", "type")
 Ref = tuple[str, int]
 
 
+def places_of(definitions: Sequence[Definition]) -> Mapping[str, Sequence[int]]:
+    """The indices of the definitions of each name."""
+    found: dict[str, list[int]] = {}
+    for index, definition in enumerate(definitions):
+        found.setdefault(definition.name, []).append(index)
+    return found
+
+
 @dataclass
 class Scope:
-    """Answers for one request. `path` is the open file, `own` its outline, which goes before what the shelf has."""
+    """Answers for one request. `path` is the open file, `own` its outline, which goes before what the shelf has.
+
+    `own_places` are the `places_of` its definitions, which may have been found before.
+    """
 
     shelf: Shelf
     path: str
     language: Language
     own: Outline
-    _own_places: dict[str, list[int]] = field(default_factory=dict)
+    own_places: Mapping[str, Sequence[int]] = field(default_factory=dict)
     _aliases: dict[str, dict[str, list[Import]]] = field(default_factory=dict)
     _members: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     _lineages: dict[Ref, list[tuple[Ref, int]]] = field(default_factory=dict)
@@ -43,8 +54,8 @@ class Scope:
 
     def __post_init__(self) -> None:
         self._definitions[self.path] = self.own.definitions
-        for index, definition in enumerate(self.own.definitions):
-            self._own_places.setdefault(definition.name, []).append(index)
+        if not self.own_places:
+            self.own_places = places_of(self.own.definitions)
 
     def outline(self, path: str) -> Outline | None:
         """The outline of a file."""
@@ -63,7 +74,7 @@ class Scope:
 
     def defines(self, name: str) -> bool:
         """Whether the open file defines `name`."""
-        return name in self._own_places
+        return name in self.own_places
 
     def top_level(self, path: str, name: str, alias: str = "") -> list[int]:
         """Indices of what `name` of `path` can mean from outside. A default export is what its importer calls it."""
@@ -216,7 +227,7 @@ class Scope:
         return self.definition(ref).kind in _CLASSES
 
     def _places(self, path: str, name: str) -> Sequence[int]:
-        return self._own_places.get(name, ()) if path == self.path else self.shelf.places(path, name)
+        return self.own_places.get(name, ()) if path == self.path else self.shelf.places(path, name)
 
     def _by_alias(self, path: str) -> dict[str, list[Import]]:
         aliases = self._aliases.get(path)

@@ -6,10 +6,11 @@ one key to the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from coderls.repo_context.languages.language import Import
 from coderls.repo_context.outline import Outline
+from coderls.repo_context.scope import places_of
 from coderls.repo_context.usages import OwnLines
 
 #: More names that nothing uses are a list of names for others, as packages have.
@@ -23,11 +24,13 @@ class WholeText:
 
     def __init__(self) -> None:
         self._lines: OwnLines | None = None
+        self._places: Mapping[str, Sequence[int]] | None = None
         self._idle: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def find(self, text: str, own: Outline) -> None:
         """Find all now, so that no question waits for it."""
         self.lines(text)
+        self.places(own)
         self.idle(text, own)
 
     def lines(self, text: str) -> OwnLines:
@@ -35,6 +38,12 @@ class WholeText:
         if self._lines is None:
             self._lines = OwnLines.of(text)
         return self._lines
+
+    def places(self, own: Outline) -> Mapping[str, Sequence[int]]:
+        """Where each name is among the definitions of `own`, the outline of this version."""
+        if self._places is None:
+            self._places = places_of(own.definitions)
+        return self._places
 
     def idle(self, text: str, own: Outline) -> dict[str, float]:
         """Imported names and declared attributes that are not used yet, each with its share of the chance.

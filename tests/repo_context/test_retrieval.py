@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from coderls.repo_context.candidates import find
 from coderls.repo_context.compact import compact
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.languages.python import PYTHON
@@ -337,3 +338,15 @@ def test_surroundings_know_headers_receivers_and_class_bodies():
 def test_the_word_that_is_typed_changes_nothing():
     text = "first = 1\nsecond = fi"
     assert look_around(text, len(text)) == look_around(text[:-2], len(text) - 2)
+
+
+def test_retrievers_that_would_begin_late_are_left_out(tmp_path: Path):
+    write(tmp_path, {"pool.py": POOL})
+    index = RepositoryIndex([tmp_path], keep=False)
+    index.build()
+    document, offset = open_document(tmp_path, "main.py", "from pool import Pool\n\nPool().take().$0")
+    asker = index.asker(document, offset)
+    assert asker is not None
+    assert find(asker, limit_s=30.0)
+    assert find(asker, limit_s=-1.0) == []
+    index.close()
