@@ -49,7 +49,7 @@ from coderls.repair.diagnostic import Diagnostic, Severity
 from coderls.repair.guards import Rules, objection
 from coderls.repair.infill import Filler
 from coderls.repair.pipeline import repair
-from coderls.repair.sources import of_checkers, of_guesses, of_infill, of_slips
+from coderls.repair.sources import of_checkers, of_guesses, of_infill, of_slips, of_syntax
 from coderls.repair.verify import Baseline, verify
 from coderls.repo_context.parse import parse_file
 from coderls.session.heavy import connect
@@ -277,7 +277,8 @@ async def attempt(
             break
         document = Document((folder / "item.py").as_uri(), "python", 1, one.text, folder / "item.py")
         baseline, target = Baseline(document), errors[0]
-        some = [of_checkers(baseline, target, checkers), of_slips(document, target, parse_file)]
+        some = [of_checkers(baseline, target, checkers), of_syntax(document, target, parse_file)]
+        some += [of_slips(document, target)]
         some += of_infill(filler, document, target) if filler is not None else []
         some += [of_guesses(document, target)] if guesses else []
         began = time.perf_counter()

@@ -88,17 +88,24 @@ def concerns(own: Diagnostic, target: Diagnostic, document: Document) -> bool:
     return is_same_complaint(own, target, document) or (own.start <= target.end and target.start <= own.end)
 
 
-def of_slips(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> Source:
-    """What people get wrong most: brackets, quotes, colons, indentation, names that are almost others."""
+def of_syntax(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> Source:
+    """What keeps a file from being read: brackets, quotes, colons, indentation, keywords."""
 
     def look() -> Found:
         said = f"{diagnostic.rule} {diagnostic.message}".lower()
         # What type checkers say of a Python file that cannot be read is often an echo of that.
         about_syntax = document.language_id == "python" or any(word in said for word in _SYNTAX)
         near = document.line_of(diagnostic.start)
-        found = mend_syntax(document, parse, near=near) if about_syntax else []
-        found += mend_habits(document, diagnostic)
-        return Found((*found, *mend_names(document, diagnostic, sure=True)))
+        return Found(tuple(mend_syntax(document, parse, near=near) if about_syntax else ()))
+
+    return Source("slips of syntax", lambda: asyncio.to_thread(look))
+
+
+def of_slips(document: Document, diagnostic: Diagnostic) -> Source:
+    """Other things that people get wrong most: habits of other languages, names that are almost others."""
+
+    def look() -> Found:
+        return Found((*mend_habits(document, diagnostic), *mend_names(document, diagnostic, sure=True)))
 
     return Source("common slips", lambda: asyncio.to_thread(look))
 

@@ -24,7 +24,7 @@ from coderls.repair.infill import Filler
 from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
 from coderls.repair.prompt import Task
 from coderls.repair.region import enclosing, region_of
-from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_guesses, of_infill, of_slips
+from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_guesses, of_infill, of_slips, of_syntax
 from coderls.repair.verify import Baseline, Rules, verify
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -201,7 +201,11 @@ class Workshop:
         self, job: Job, diagnostic: Diagnostic, baseline: Baseline, checkers: Sequence[Checker]
     ) -> list[Source]:
         document = job.document
-        sources = [of_checkers(baseline, diagnostic, checkers), of_slips(document, diagnostic, parse_file)]
+        sources = [
+            of_checkers(baseline, diagnostic, checkers),
+            of_syntax(document, diagnostic, parse_file),
+            of_slips(document, diagnostic),
+        ]
         priority = Priority.BACKGROUND if job.idle else Priority.REPAIR
         infill: list[Source] = []
         weighs = False

@@ -12,7 +12,7 @@ from coderls.repair.checkers import find_checkers, of_language
 from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.habits import mend_habits
 from coderls.repair.pipeline import repair
-from coderls.repair.sources import of_slips
+from coderls.repair.sources import of_slips, of_syntax
 from coderls.repo_context.parse import parse_file
 from devtools.checker_tools import bins
 
@@ -104,7 +104,8 @@ async def test_whatever_is_said_of_a_file_that_cannot_be_read(
     try:
         complaints = (await checkers[-1].check(document)).diagnostics
         first = min(complaints, key=lambda one: one.start)
-        outcome = await repair(document, first, checkers=checkers, sources=[of_slips(document, first, parse_file)])
+        sources = [of_syntax(document, first, parse_file), of_slips(document, first)]
+        outcome = await repair(document, first, checkers=checkers, sources=sources)
     finally:
         for checker in checkers:
             await checker.aclose()
