@@ -32,6 +32,7 @@ from benchmarks.gpu_model import random_qwen2, shape_of
 from benchmarks.machine import Machine, describe
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.device import choose_device, choose_dtypes
+from coderls.engine.model.kv_form import choose_kv_form
 from coderls.engine.model.memory import free_bytes, graph_bytes, plan_memory
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.model.weights import expected_shapes
@@ -56,10 +57,10 @@ class Report:
     failed: list[str] = field(default_factory=list)
 
 
-def measure_form(size: str, form: str, options: argparse.Namespace, top: Ceiling) -> Measures:
+def measure_form(size: str, form: str, options: argparse.Namespace, top: Ceiling, kv_cache: str = "auto") -> Measures:
     """Make the model, plan its memory as the engine does, record its steps, and measure."""
     device, dtype = choose_device(options.device), choose_dtypes(options.dtype, choose_device(options.device))[0]
-    config = shape_of(size)
+    config, kv_form = shape_of(size), choose_kv_form(kv_cache, device)
     contexts = [context for context in options.contexts if context <= config.context_length]
     free, began = free_bytes(device), time.perf_counter()
     model = random_qwen2(config, BITS[form], context_length=contexts[-1], device=device, dtype=dtype)
@@ -71,14 +72,15 @@ def measure_form(size: str, form: str, options: argparse.Namespace, top: Ceiling
         wanted=contexts[-1],
         graphs=graph_bytes(config),
         free=free,
+        kv_form=kv_form,
     )
-    runner = TorchRunner(model, size, plan.slots, dtype)
+    runner = TorchRunner(model, size, plan.slots, dtype, kv_form=kv_form)
     runner.record_steps()
     runner.describe(plan.parts())
     info = runner.info
     found = Measures(
         size=size,
-        form=form,
+        form=f"{form}, KV in {kv_form.name}" if kv_form else form,
         attention=info.attention,
         ways=info.ways,
         load_s=time.perf_counter() - began,
@@ -204,13 +206,17 @@ def markdown(report: Report) -> str:
                 _cell(m.decode_share, context, ".0%"),
             )
             lines.append(f"| {context:,} | " + " | ".join(cells) + " |")
-        first = ", ".join(f"{new} new {ms:.1f}" for new, ms in m.first_token_ms.items())
+        first, far = (
+            ", ".join(f"{new} new {ms:.1f}" for new, ms in found.items())
+            for found in (m.first_token_ms, m.first_token_far_ms)
+        )
         verify = ", ".join(f"{count} tokens {ratio:.2f}" for count, ratio in m.verify_ratio.items())
         batch = ", ".join(f"{count}: {ms:.2f}" for count, ms in m.batch_ms.items())
         cancel = "not measured" if m.cancel_ms is None else f"{m.cancel_ms:.1f} ms at most"
         lines += [
             "",
-            f"First token on a warm cache, ms: {first}. Verify over decode of one: {verify}. "
+            f"First token on a warm cache, ms: {first}; at the end of the longest context: {far}. "
+            f"Verify over decode of one: {verify}. "
             f"A step of several sequences, ms: {batch}. Cancel to idle: {cancel}.",
             *[f"Failed: {reason}." for reason in m.failed],
             "",
@@ -233,6 +239,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--sizes", nargs="+", default=["0.5B", "1.5B", "7B", "14B"], help="sizes of the family, or tiny"
     )
     parser.add_argument("--forms", nargs="+", default=list(BITS), choices=list(BITS))
+    parser.add_argument(
+        "--kv-caches", nargs="*", default=["int8", "fp8"], help="forms of the KV cache, each with the first of --forms"
+    )
     parser.add_argument("--contexts", type=int, nargs="+", default=list(CONTEXTS), metavar="TOKENS")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--device", default="auto")
@@ -273,8 +282,8 @@ def _measure(options: argparse.Namespace) -> Report:
         ms = transformers_decode(shape_of(size), cache, device=device, dtype=dtype, context=context, new=new)
         report.transformers.setdefault(size, {})[cache] = ms
 
-    def ours(size: str, form: str) -> None:
-        report.measures.append(measure_form(size, form, options, report.ceiling))
+    def ours(size: str, form: str, kv_cache: str = "auto") -> None:
+        report.measures.append(measure_form(size, form, options, report.ceiling, kv_cache))
 
     def start(size: str) -> None:
         report.start_s[size] = start_seconds(size, options.device, options.dtype)
@@ -282,6 +291,8 @@ def _measure(options: argparse.Namespace) -> Report:
     for size in options.sizes:
         for form in options.forms:
             attempt(f"{size}, {form}", lambda size=size, form=form: ours(size, form))  # type: ignore[misc]
+        for kv in options.kv_caches:
+            attempt(f"{size}, KV in {kv}", lambda size=size, kv=kv: ours(size, options.forms[0], kv))  # type: ignore[misc]
         if not options.no_transformers:
             for cache in ("dynamic", "static"):
                 attempt(f"{size}, transformers, {cache} cache", lambda size=size, cache=cache: theirs(size, cache))  # type: ignore[misc]

@@ -43,7 +43,7 @@ if [ -z "$SMALL" ]; then
     --json "$OUT/gpu.json" --markdown "$OUT/gpu.md"
 else
   "$VENV/bin/python" -m pytest tests/benchmarks/test_gpu.py 2>&1 | tee "$OUT/tests.log" || status=1
-  "$VENV/bin/python" -m benchmarks.gpu --sizes tiny --contexts 64 256 --repeats 3 --device cpu \
+  "$VENV/bin/python" -m benchmarks.gpu --sizes tiny --contexts 64 256 --repeats 3 --device cpu --kv-caches int8 \
     --json "$OUT/gpu.json" --markdown "$OUT/gpu.md"
 fi
 test $status -eq 0 || echo "Some tests failed: $OUT/tests.log" >&2

@@ -49,6 +49,7 @@ class Measures:
     prefill_ms: dict[int, float] = field(default_factory=dict)
     prefill_share: dict[int, float] = field(default_factory=dict)
     first_token_ms: dict[int, float] = field(default_factory=dict)
+    first_token_far_ms: dict[int, float] = field(default_factory=dict)  # at the end of the longest context
     verify_ratio: dict[int, float] = field(default_factory=dict)
     batch_ms: dict[int, float] = field(default_factory=dict)
     cancel_ms: float | None = None
@@ -82,6 +83,7 @@ def measure(
     attempt("decode", lambda: _decode(measures, runner, model, top, contexts, repeats=repeats))
     middle = min(4096, contexts[-1] // 2)
     attempt("first token", lambda: _first_token(measures, runner, middle, repeats))
+    attempt("first token, long context", lambda: _first_token_far(measures, runner, contexts[-1], repeats))
     attempt("verify", lambda: _verify(measures, runner, middle, repeats))
     attempt("batches", lambda: _batches(measures, runner, repeats))
     attempt("cancel", lambda: _cancel(measures, runner, contexts[-1]))
@@ -105,11 +107,11 @@ def _prefill(m: Measures, runner: TorchRunner, model: Qwen2, top: Ceiling, conte
 def _decode(
     m: Measures, runner: TorchRunner, model: Qwen2, top: Ceiling, contexts: Sequence[int], *, repeats: int
 ) -> None:
-    itemsize = model.embedding.dtype.itemsize
+    kv_bytes = runner.info.kv_bytes_per_token
     for context in contexts:
         seconds = _step(runner, [(0, context - 1, 1)], repeats, long=contexts[-1] > model.config.plain_context)
         m.decode_ms[context] = seconds * 1000
-        m.decode_share[context] = step_bytes(model, context, itemsize) / top.copy_bytes_per_s / seconds
+        m.decode_share[context] = step_bytes(model, context, kv_bytes) / top.copy_bytes_per_s / seconds
 
 
 def _first_token(m: Measures, runner: TorchRunner, cached: int, repeats: int) -> None:
@@ -120,6 +122,14 @@ def _first_token(m: Measures, runner: TorchRunner, cached: int, repeats: int) ->
             lambda tokens=tokens: _run(runner, [Work(0, cached, tokens, (GREEDY,))]),  # type: ignore[misc]
             repeats,
         )
+
+
+def _first_token_far(m: Measures, runner: TorchRunner, end: int, repeats: int) -> None:
+    """So many new tokens that end at `end`."""
+    long = end > runner.info.plain_context
+    for new in (new for new in NEW_TOKENS if new < end):
+        works = [Work(0, end - new, _tokens(runner, new), (GREEDY,), long)]
+        m.first_token_far_ms[new] = 1000 * _median(lambda works=works: _run(runner, works), repeats)  # type: ignore[misc]
 
 
 def _verify(m: Measures, runner: TorchRunner, context: int, repeats: int) -> None:

@@ -75,10 +75,10 @@ def _quantized(outs: int, ins: int, bits: int, device: torch.device) -> Quantize
     return Int4Weight(numbers, scale, torch.zeros_like(scale))
 
 
-def step_bytes(model: Qwen2, positions: int, itemsize: int) -> int:
-    """What one decoding step has to read: all products, and the KV of `positions` tokens."""
+def step_bytes(model: Qwen2, positions: int, kv_bytes: int) -> int:
+    """What one decoding step has to read: all products, and the KV of `positions` tokens of `kv_bytes` each."""
     products = [p for layer in model.layers for p in (layer.qkv, layer.attention_out, layer.gate_up, layer.mlp_out)]
-    return sum(p.nbytes for p in (*products, model.head)) + model.config.kv_values_per_token * itemsize * positions
+    return sum(p.nbytes for p in (*products, model.head)) + kv_bytes * positions
 
 
 def prefill_operations(config: ModelConfig, tokens: int) -> float:

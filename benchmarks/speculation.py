@@ -4,8 +4,8 @@
 
 Two engines of the same model stand side by side; each prompt (the end of a piece of httpx's own sources) is run by the
 one and then by the other, the next prompt the other way round. "cold": nothing like it was said before. "again": the
-same prompt a second time, as after going back in the text. The ratio is that of one prompt's two times of decoding,
-without its prefill.
+same prompt a second time, as after going back in the text. The ratio is that of one prompt's two times of decoding; the
+prompt is read before, so that the first tokens, which may be several, count and its prefill does not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PROMPT_TOKENS = 400
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One run: seconds from the first token to the last, tokens, and how many were drafted and came true."""
+    """One run behind a prompt that was read: seconds, tokens, and how many were drafted and came true."""
 
     seconds: float
     tokens: int
@@ -59,22 +59,22 @@ class Row:
 
 
 def answer(rounds: Rounds, prompt: Sequence[int], new: int) -> Answer:
-    """Run one prompt alone. Raises what the engine fails it with."""
-    stamps: list[float] = []
-    jobs: list[Chunk | CoderlsError] = []
+    """Read one prompt, then run it alone. Raises what the engine fails it with."""
+    _run(rounds, prompt, 0)
+    began = time.perf_counter()
+    job = _run(rounds, prompt, new)
+    return Answer(time.perf_counter() - began, job.produced, job.drafted, job.accepted)
 
-    def emit(event: Chunk | CoderlsError) -> None:
-        stamps.append(time.perf_counter())
-        jobs.append(event)
 
-    job = Job(GenerationRequest((), new), tuple(prompt), emit)
+def _run(rounds: Rounds, prompt: Sequence[int], new: int) -> Job:
+    events: list[Chunk | CoderlsError] = []
+    job = Job(GenerationRequest((), new), tuple(prompt), events.append)
     rounds.admit(job)
     while rounds.jobs:
         rounds.step()
-    last = jobs[-1]
-    if isinstance(last, CoderlsError):
-        raise last
-    return Answer(stamps[-1] - stamps[0], job.produced, job.drafted, job.accepted)
+    if isinstance(events[-1], CoderlsError):
+        raise events[-1]
+    return job
 
 
 def compare(on: Rounds, off: Rounds, prompts: Sequence[Sequence[int]], new: int) -> list[Row]:
@@ -86,7 +86,7 @@ def compare(on: Rounds, off: Rounds, prompts: Sequence[Sequence[int]], new: int)
             order = (on, off) if number % 2 else (off, on)
             found = {id(rounds): answer(rounds, prompt, new) for rounds in order}
             with_it, without = found[id(on)], found[id(off)]
-            if without.tokens > 1 and with_it.tokens > 1:  # per token: near-ties may end one earlier
+            if without.tokens and with_it.tokens:  # per token: near-ties may end one earlier
                 ratios.append((with_it.seconds / with_it.tokens) / (without.seconds / without.tokens))
             drafted, accepted = drafted + with_it.drafted, accepted + with_it.accepted
         spread = (percentile(ratios, 5), percentile(ratios, 95))

@@ -29,6 +29,7 @@ def test_every_measure_of_a_tiny_model(bits: int) -> None:
         assert tuple(values) == CONTEXTS
         assert all(value > 0 for value in values.values())
     assert set(found.first_token_ms) == {1, 32, 256}
+    assert set(found.first_token_far_ms) == {1, 32}
     assert set(found.verify_ratio) == {8, 16}
     assert set(found.batch_ms) == {1, 2, 4, 8}
 
@@ -51,17 +52,20 @@ def test_floors_of_7b_are_those_of_its_shape() -> None:
     read = sum(
         p.nbytes for layer in tiny.layers for p in (layer.qkv, layer.attention_out, layer.gate_up, layer.mlp_out)
     )
-    assert step_bytes(tiny, 100, 2) == read + 512 * 896 * 2 + 100 * 2 * 2 * 2 * 64 * 2
+    assert step_bytes(tiny, 100, 2 * 2 * 2 * 64 * 2) == read + 512 * 896 * 2 + 100 * 2 * 2 * 2 * 64 * 2
 
 
 def test_the_whole_run_writes_json_and_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written, shown = tmp_path / "gpu.json", tmp_path / "gpu.md"
     arguments = ["--sizes", "tiny", "--forms", "bfloat16", "--contexts", "16", "64", "--repeats", "1"]
-    arguments += ["--device", "cpu", "--dtype", "float32", "--no-transformers"]
+    arguments += ["--device", "cpu", "--dtype", "float32", "--no-transformers", "--kv-caches", "int8"]
     assert gpu.main([*arguments, "--json", str(written), "--markdown", str(shown)]) == 0
     report = json.loads(written.read_text(encoding="utf-8"))
     assert report["failed"] == []
     assert report["start_s"]["tiny"] > 0
-    assert [one["failed"] for one in report["measures"]] == [[]]
+    assert [one["failed"] for one in report["measures"]] == [[], []]
+    plain, short = report["measures"]
+    assert short["form"] == "bfloat16, KV in int8"
+    assert plain["form"] == "bfloat16"
     assert "### tiny, bfloat16" in shown.read_text(encoding="utf-8")
     assert "| 64 |" in capsys.readouterr().out

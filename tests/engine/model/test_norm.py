@@ -28,5 +28,17 @@ def test_it_is_as_near_to_the_definition_as_torchs_own(
     assert excess(found, plain, exact) <= 2
 
 
+def test_float64_stays_exact() -> None:
+    x, weight = torch.randn(1, 576, dtype=torch.float64), torch.randn(576, dtype=torch.float64)
+    exact = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight
+    torch.testing.assert_close(rms_norm(x, weight, 1e-6), exact, rtol=1e-14, atol=0)
+
+
+def test_what_is_no_number_shows() -> None:
+    x = torch.randn(1, 64)
+    x[0, 5] = float("nan")
+    assert not rms_norm(x, torch.ones(64), 1e-6).isfinite().any()
+
+
 def test_a_row_of_zeros_stays_one() -> None:
     assert not rms_norm(torch.zeros(1, 64), torch.ones(64), 1e-6).any()
