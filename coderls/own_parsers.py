@@ -23,6 +23,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from coderls.document import Document
@@ -48,6 +49,7 @@ const vm = require("vm"), text = require("fs").readFileSync(0, "utf8"), module =
 try { module ? new vm.SourceTextModule(text) : new vm.Script(text); }
 catch (error) { if (error instanceof SyntaxError) { console.log("1 fault"); process.exit(3); } throw error; }
 """
+_SHEBANG = re.compile(r"\A\ufeff?#!")
 _GOFMT = re.compile(r"^<standard input>:\d+:\d+: ", re.MULTILINE)
 #: In whatever file: a macro that is defined here may break a header.
 _C_ANY = re.compile(r"^(?:[A-Za-z]:)?[^:\n]+:\d+:(?:\d+:)? (?:fatal )?error: (.*)$", re.MULTILINE)
@@ -130,7 +132,7 @@ class OwnParsers:
         self._surroundings = Surroundings.of(folder, trusted=False)
         self._limit_s = limit_s
         self._programs: dict[str, Path | None] = {}
-        self._said: OrderedDict[tuple[str, Path | None, str], int | None] = OrderedDict()
+        self._said: OrderedDict[tuple[str, Path | None, bytes], int | None] = OrderedDict()
         self._late = 0
         self._rests_until = float("-inf")
 
@@ -144,7 +146,7 @@ class OwnParsers:
 
         What was asked before is known. Cancelling ends the program.
         """
-        key = document.language_id, document.path, text
+        key = document.language_id, document.path, blake2b(text.encode("utf-8", "surrogatepass")).digest()
         if key in self._said:
             self._said.move_to_end(key)
             return self._said[key]
@@ -189,16 +191,22 @@ class OwnParsers:
             command = [*_LIMITED, *command]
         done = await run(
             command,
-            folder=Path(Path.cwd().anchor),
+            folder=Path(program.anchor),
             environment=self._surroundings.environment(**dict(row.environment)),
             limit_s=self._limit_s,
-            text=text,
+            text=_without_options(text) if row.read is _of_ruby else text,
         )
         return row.read(done)
 
 
 def _row(language_id: str) -> _Row | None:
     return next((row for row in _ROWS if language_id in row.languages), None)
+
+
+def _without_options(text: str) -> str:
+    """Without the options of a line `#!`: older Rubies load what it names with `-r`, and start other programs that it
+    names, although they are to parse only."""
+    return _SHEBANG.sub("# ", text)
 
 
 def _headers(document: Document) -> list[str]:

@@ -102,6 +102,31 @@ async def test_a_program_of_the_workspace_is_never_started(fake_gofmt: Path) -> 
     assert starts(fake_gofmt) == 0
 
 
+async def test_many_texts_that_were_asked_about_are_not_kept(fake_gofmt: Path) -> None:
+    own, here, text = OwnParsers(None, limit_s=30.0), document("go"), "a" * 300_000
+    assert await own.faults(here, text) == 0
+    assert all(text not in key for key in own._said)
+
+
+async def test_a_folder_that_is_gone_costs_no_completion(fake_gofmt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = fake_gofmt / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert await OwnParsers(None, limit_s=30.0).faults(document("go"), "a") == 0
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+async def test_no_option_of_a_ruby_script_reaches_ruby(fake_gofmt: Path, mark: str) -> None:
+    (fake_gofmt / "bin" / "gofmt").rename(fake_gofmt / "bin" / "ruby")
+    program = fake_gofmt / "bin" / "ruby"
+    program.write_text(f"#!/bin/sh\ncat > {fake_gofmt}/heard\n")
+    text = f"{mark}#!/usr/bin/env ruby -r~/evil\n# frozen_string_literal: true\nputs 1 #!\n"
+    assert await OwnParsers(None, limit_s=30.0).faults(document("ruby"), text) == 0
+    heard = (fake_gofmt / "heard").read_text(encoding="utf-8")
+    assert heard == "# /usr/bin/env ruby -r~/evil\n# frozen_string_literal: true\nputs 1 #!\n"
+
+
 async def test_no_answer_is_no_word_and_who_is_late_again_and_again_rests(fake_gofmt: Path) -> None:
     (fake_gofmt / "does").write_text("sleep 60\n")
     own = OwnParsers(None, limit_s=0.05)

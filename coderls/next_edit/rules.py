@@ -27,6 +27,8 @@ _LONGEST = 200
 _LATELY = 4
 #: So many places are tried until one is found that parses.
 _TRIES = 12
+#: So many places, the nearest, are looked at where no grammar tells what they are: each is some milliseconds of reading.
+_BY_EYE = 200
 #: What was typed on behind a new name, at most, and the signs it may begin with: `total: int` still renames to `total`.
 _MOST_BEHIND = 80
 _BEHIND = re.compile(r"[ \t,;:)\]}=]")
@@ -161,11 +163,8 @@ def _renamed_by_eye(document: Document, renaming: Renaming) -> list[Edit]:
     """Without a grammar: whole words in code if the change was in code, and so on."""
     text, language = document.text, document.language_id
     kind = inside(text, renaming.place, language)
-    return [
-        Edit(start, end, renaming.new)
-        for start, end in _words(text, renaming.old)
-        if inside(text, start, language) == kind
-    ]
+    nearest = sorted(_words(text, renaming.old), key=lambda span: abs(span[0] - renaming.place))[:_BY_EYE]
+    return [Edit(start, end, renaming.new) for start, end in sorted(nearest) if inside(text, start, language) == kind]
 
 
 class _Back:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from coderls.document import Document
+from coderls.fim.inside import inside
+from coderls.next_edit import rules
 from tests.next_edit.edited import Edited, followed, offered
 
 
@@ -288,6 +290,21 @@ def test_nothing_that_does_not_parse() -> None:
 def test_without_a_grammar_a_word_needs_two_times() -> None:
     assert unchanged("«alpha→beta» one\nalpha two\n", "plaintext")
     assert followed("«alpha→beta» one\n«alpha→beta» two\nalpha alphabet\n", "plaintext").endswith("beta alphabet\n")
+
+
+def test_without_a_grammar_only_the_nearest_places_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(text: str, offset: int, language_id: str) -> str:
+        asked.append(offset)
+        return inside(text, offset, language_id)
+
+    monkeypatch.setattr(rules, "inside", counted)
+    made = Edited.of("alpha\n" * 1000 + "«alpha→beta»\n«alpha→beta»\n" + "alpha\n" * 1000 + "$0", "lua")
+    found = made.next()
+    assert found is not None
+    assert len(asked) <= 2 * rules._BY_EYE
+    assert found.more < rules._BY_EYE
 
 
 def test_other_scripts_and_line_ends() -> None:
