@@ -51,10 +51,10 @@ class Recorder:
         files that are excluded or may hold secrets, nor of what was cancelled.
 
         The engine is asked in such a way that it can be asked the same again: each time, not from what was answered
-        before, and exactly (see `GenerationRequest`), which is slower.
+        before, and exactly (see `GenerationRequest`), which is slower. tree-sitter alone judges, as in a replay.
         """
         tape = Tape(tools.engine)
-        tools = replace(tools, engine=tape, answers=None, exact=True)
+        tools = replace(tools, engine=tape, answers=None, exact=True, own=None)
         question = await question_at(request, tools)
         if question is None:
             return []

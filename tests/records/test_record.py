@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coderls.document import Document
 from coderls.engine.api import Chunk
 from coderls.errors import RecordBroken
 from coderls.fim.model import FimModel
@@ -45,6 +46,24 @@ async def test_everything_that_the_completion_was_made_from_is_in_it(make: Make,
     [file] = records_in(recorder.folder)
     head = file.read_text("utf-8")[:400]
     assert NOTICE in head, "whoever opens it reads first what is in it"
+
+
+class Objects:
+    """A parser that finds a fault in whatever is new."""
+
+    async def faults(self, document: Document, text: str) -> int | None:
+        return 0 if text == document.text else 1
+
+    def more(self, document: Document, before: int | None, after: int | None) -> bool:
+        return (after or 0) > (before or 0)
+
+
+async def test_what_is_shown_is_what_a_replay_can_show(recorder: Recorder, fim: FimModel) -> None:
+    document, offset = at_cursor(MARKED, "python")
+    request = CompletionRequest(document, offset, invoked=True, path="pkg/here.py", repo_name="sample")
+    tools = Tools(Script(("w * h\n",), ""), fim, parse_file, Settings(), own=Objects())
+    [made] = await recorder.complete(request, tools, health=HEALTH)
+    assert made.text == "w * h"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
