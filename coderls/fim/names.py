@@ -94,6 +94,9 @@ _WORD = re.compile(rf"(?<![\w$])(?P<name>{_NAME})(?=(?P<after>\s*(?:=(?!=)|:(?!:
 _BEGUN = re.compile(r"(?:(?:\.|->|::|@)\s*)?[\w$]*$")
 _REST = re.compile(r"[\w$]*")
 _MEMBER = (".", "->", "::", "@")
+#: Longer texts (characters) are not looked at, nor what stands further before the cursor: some patterns take time that
+#: grows with the square of it.
+_LONGEST, _REACH = 4_000, 200
 #: Words before a name that make it no definition: `return x`. Others, a type most of all, do: `int x`.
 _NO_TYPE_WORDS = """
 return not in and or is await yield new typeof instanceof else if elif while case throw raise assert del
@@ -104,13 +107,13 @@ _NO_TYPE = frozenset(_NO_TYPE_WORDS.split())
 _DEFINING = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:{_NAME}\s*,\s*)*{_NAME}\s*:?=(?!=)",
+        rf"(?<![\w$])(?:{_NAME}\s*,\s*)*{_NAME}\s*:?=(?!=)",
         r"\bfor\s*\(?(.*?)\b(?:in|of)\b",
         rf"\b(?:def|function|fn|func)\s*{_NAME}?\s*(?:<[^>]*>)?\s*\([^)]*\)?",
         rf"\b(?:class|struct|enum|interface|trait|type|mod|let|const|var|as|import)\s+(?:mut\s+)?{_NAME}",
         r"\b(?:const|let|var)\s*[\[{][^\]}]*",
         r"\blambda\b[^:]*",
-        rf"\([^()]*\)\s*(?::[^=;{{]*)?=>|{_NAME}\s*=>",
+        rf"\([^()]*\)\s*(?::[^=;{{]*)?=>|(?<![\w$]){_NAME}\s*=>",
         r"\|[^|]*\|",
         r"\blet\b[^=]*=",
         r"[^\n{},;]*=>",
@@ -127,12 +130,12 @@ def unknown_names(
     """Names in `text` that it does not define, that are no members and not built in, and for which `known` is false.
 
     In the order in which they come, each once. `line_before` and `line_after` are the rest of the cursor's line: a name
-    may have begun before the cursor. Nothing for languages whose built-in names are not listed.
+    may have begun before the cursor. Nothing for languages whose built-in names are not listed, and for long texts.
     """
     own = _KNOWN.get(language_id)
-    if own is None:
+    if own is None or len(text) > _LONGEST:
         return ()
-    begun, rest = _BEGUN.search(line_before), _REST.match(line_after)
+    begun, rest = _BEGUN.search(line_before[-_REACH:]), _REST.match(line_after[:_REACH])
     code = _code((begun.group() if begun else "") + text + (rest.group() if rest else ""), language_id)
     found = [name for name in _used(code) if name not in own]
     if not found:

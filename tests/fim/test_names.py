@@ -58,3 +58,16 @@ def test_names_are_read_across_the_cursor(
     line_before: str, text: str, line_after: str, unknown: tuple[str, ...]
 ) -> None:
     assert unknown_names(text, "python", in_reach, line_before, line_after) == unknown
+
+
+def test_long_lines_and_texts_take_no_longer() -> None:
+    asked: list[str] = []
+
+    def known(name: str) -> bool:
+        asked.append(name)
+        return False
+
+    line = '"' + "A" * 1_000_000 + '" + '  # hours, if each place of it were a beginning
+    assert unknown_names("made_up()\n", "python", known, line) == ("made_up",)
+    assert unknown_names("made_up()\n" * 1_000, "python", known) == ()
+    assert asked == ["made_up"]
