@@ -7,11 +7,14 @@ newer gcc. Columns count bytes from 1.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,9 @@ from coderls.repair.diagnostic import Diagnostic, Severity
 _LANGUAGES = {"c": "c", "cpp": "c++"}
 _HARMLESS = re.compile(r"-(?:I|D|U|isystem|iquote|std=)")
 _FOLDERS = ("-isystem", "-iquote", "-I")
+_HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx", ".h++", ".inc", ".inl", ".ipp", ".tpp"})
+#: So many files of a folder are looked at.
+_MOST_BESIDE = 2_000
 _TWO_WORDS = frozenset({"-I", "-D", "-U", "-isystem", "-iquote"})
 _SEVERITIES = {
     "error": Severity.ERROR,
@@ -58,7 +64,8 @@ class CCompiler(CommandChecker):
         with tempfile.TemporaryDirectory(prefix="coderls-cc-") as place:
             home = home_of(document, self.surroundings)
             if others:  # looked for in the current folder first: not in the project's, then
-                arguments = [*_as_open(arguments, others, Path(place)), "-iquote", str(home)]
+                arguments = await asyncio.to_thread(_as_open, arguments, others, Path(place))
+                arguments += ["-iquote", str(home)]
                 home = Path(place)
             done = await run(
                 [str(self.program), *arguments, "-"],
@@ -126,8 +133,12 @@ class CCompiler(CommandChecker):
 
 
 def _as_open(arguments: Sequence[str], others: Sequence[Document], place: Path) -> list[str]:
-    """Before each folder of headers one with those of them that are open with another text than on disk."""
+    """Before each folder of headers one with those of them that are open with another text than on disk.
+
+    What lies beside such a header is found beside its copy, too: it is included from there, and includes it.
+    """
     made: list[str] = []
+    homes: dict[Path, None] = {}
     for number, word in enumerate(arguments):
         flag = arguments[number - 1] if number else ""
         mine = [one.path for one in others if one.path is not None and one.path.is_relative_to(word)]
@@ -137,10 +148,23 @@ def _as_open(arguments: Sequence[str], others: Sequence[Document], place: Path) 
                 if one.path in mine:
                     header = copy / one.path.relative_to(word)
                     header.parent.mkdir(parents=True, exist_ok=True)
+                    header.unlink(missing_ok=True)  # it may be a link by now
                     header.write_bytes(one.text.encode("utf-8", "surrogatepass"))
+                    _link_beside(one.path, header.parent)
+                    homes[one.path.parent] = None
             made += [str(copy), flag]
         made.append(word)
+    for home in homes:  # for `#include "../other.h"`
+        made += ["-iquote", str(home)]
     return made
+
+
+def _link_beside(header: Path, place: Path) -> None:
+    """Link the other headers of a header's folder into `place`, as far as the system lets us."""
+    with suppress(OSError):
+        for beside in islice(header.parent.iterdir(), _MOST_BESIDE):
+            if beside.suffix.lower() in _HEADERS and not (place / beside.name).exists():
+                (place / beside.name).symlink_to(beside)
 
 
 def _harmless(words: list[str], folder: Path) -> list[str]:

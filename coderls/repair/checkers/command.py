@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -70,7 +71,8 @@ class CommandChecker(ABC):
 def home_of(document: Document, surroundings: Surroundings) -> Path:
     """The folder to run in: the workspace folder, else the document's own, else the root of the disk."""
     places = [surroundings.folder, document.path.parent if document.path else None]
-    return next((place for place in places if place is not None and place.is_dir()), Path(Path.cwd().anchor))
+    known = next((place for place in places if place is not None and place.is_dir()), None)
+    return known or Path(Path(sys.executable).anchor)  # not our own current folder: it may be gone
 
 
 def parsed(name: str, done: Done, text: str | None = None) -> Any:

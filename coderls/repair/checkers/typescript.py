@@ -23,6 +23,8 @@ from coderls.repair.checkers.tsserver import ARGUMENTS, TsServer
 from coderls.repair.checkers.warm import START_S, WarmChecker, fixes_of
 from coderls.repair.diagnostic import Diagnostic
 
+#: Versions of which some take a path for a plugin's name: tsconfig.json of a strange folder would run its own code.
+_BY_PATH = frozenset({"1", "2", "3", "4"})
 _MEANT = re.compile(r"Did you mean '([\w$]+)'\?")
 
 
@@ -56,6 +58,12 @@ class Tsc(WarmChecker):
                 continue
             server = package / "lib" / "tsserver.js"
             if isinstance(facts, dict) and facts.get("name") == "typescript":
+                version = str(facts.get("version", ""))
+                if not self.surroundings.trusted and version.partition(".")[0] in _BY_PATH:
+                    raise CheckerFailed(
+                        f"TypeScript {version} can load plugins that a project names by their path.",
+                        "Trust the folder, or install version 5 or newer.",
+                    )
                 return server if server.is_file() else None
         return None
 

@@ -100,6 +100,23 @@ async def test_no_plugin_of_the_project_is_loaded(tsc: Tsc, folder: Path) -> Non
     assert not (folder / "ran").exists()
 
 
+async def test_one_that_may_load_plugins_by_path_is_not_started_in_a_strange_folder(tmp_path: Path) -> None:
+    package = tmp_path / "tools" / "node_modules" / "typescript"
+    for name, text in (
+        ("package.json", '{"name": "typescript", "version": "4.7.4"}'),
+        ("lib/tsserver.js", f"require('fs').writeFileSync({json.dumps(str(tmp_path / 'ran'))}, '')"),
+        ("bin/tsc", ""),
+    ):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text, encoding="utf-8")
+    (tmp_path / "work").mkdir()
+    checker = Tsc(package / "bin" / "tsc", Surroundings.of(tmp_path / "work", trusted=False))
+    report = await checker.check(opened(tmp_path / "work", "a.ts", "export const a = 1;\n"))
+    await checker.aclose()
+    assert "4.7.4" in (report.failed or "")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
 async def test_the_package_is_found_beside_a_script(tmp_path: Path) -> None:
     if not PROGRAM.exists():

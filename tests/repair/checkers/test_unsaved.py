@@ -51,6 +51,12 @@ CASES = (
     Case("cc", "c", "a.c", '#include "b.h"\nint f(void) { return ONE; }\n', "b.h", "", "#define ONE 1\n"),
     Case("cc", "c", "src/a.c", '#include "in/b.h"\nint f(void) { return ONE; }\n', "src/in/b.h", "", "#define ONE 1\n"),
     Case(
+        "cc", "c", "src/a.c", '#include "in/b.h"\nint f(void) { return ONE + two() + four(); }\n', "src/in/b.h",
+        '#pragma once\n#include "c.h"\n#include "../d.h"\nenum { ZERO };\n',
+        '#pragma once\n#include "c.h"\n#include "../d.h"\nenum { ZERO, ONE };\n',
+        (("src/in/c.h", '#pragma once\n#include "b.h"\nint two(void);\n'), ("src/d.h", "int four(void);\n")),
+    ),
+    Case(
         "javac", "java", "p/A.java", "package p;\nclass A { int f() { return B.ONE; } }\n", "p/B.java",
         "package p;\nclass B { }\n", "package p;\nclass B { static int ONE = 1; }\n",
     ),
