@@ -257,7 +257,9 @@ class Offering:
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
         if self.settings.completion.own_parser == "auto" and self._records is None:  # a record is judged without it
-            tools = replace(tools, own=self._own.setdefault(folder, work.OwnParsers(folder)))
+            if folder not in self._own:  # it looks at every folder of PATH
+                self._own[folder] = work.OwnParsers(folder)
+            tools = replace(tools, own=self._own[folder])
         return request, tools
 
     def _may_go_ahead(self) -> bool:

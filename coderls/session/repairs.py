@@ -182,12 +182,13 @@ class Repairs:
         reason = "" if self._settings.enabled else "Repairs are switched off (option repair.enabled)."
         if reason:
             raise CoderlsError(reason)
+        known = self._known_of(document)
         found = await self.work.stoppable(
             document, "Checking", None, lambda workshop, job, _: workshop.diagnostics(job)
         )
         if found is None or self._documents.get(document.uri) is not document:
             return ()
-        self._known_of(document).own = found
+        known.own = found
         self._published.add(document.uri)
         self._client.publish(document.uri, document, found)
         return found
@@ -272,8 +273,8 @@ class Repairs:
         try:
             await self._engine.spare_battery()
             workshop = await self.work.workshop()
+            known = self._known_of(document)  # first: what is found out holds for what is open now
             job = await self.work.job(document, idle=True)
-            known = self._known_of(document)
             if known.own is None:
                 known.own = await workshop.diagnostics(job)
             for complaint in dict.fromkeys([*known.asked_about, *known.own][: 2 * _WHEN_IDLE]):
