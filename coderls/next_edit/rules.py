@@ -27,7 +27,7 @@ _LONGEST = 200
 _LATELY = 4
 #: So many places are tried until one is found that parses.
 _TRIES = 12
-#: So many places, the nearest, are looked at where no grammar tells what they are: each is some milliseconds of reading.
+#: So many places, the nearest, are looked at where no grammar tells what they are: each takes some milliseconds.
 _BY_EYE = 200
 #: What was typed on behind a new name, at most, and the signs it may begin with: `total: int` still renames to `total`.
 _MOST_BEHIND = 80
