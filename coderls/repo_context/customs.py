@@ -28,6 +28,7 @@ def beside(shelf: Shelf, path: str) -> Sequence[str]:
     """Files read in the folder of `path`, of its language and not itself; where they are many, some from all over."""
     language = by_path(path)
     files = shelf.inside(parent_folder(path))
+    files = files[:: max(1, len(files) // (4 * _MAX_FILES))]  # a folder may hold thousands, and each key asks
     found = [other for other in files if other != path and by_path(other) is language and shelf.is_outlined(other)]
     return found[:: -(-len(found) // _MAX_FILES)] if found else ()
 

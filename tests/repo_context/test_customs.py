@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coderls.repo_context.customs import Custom, beside, customs
+from coderls.repo_context.files import Shelf
 from coderls.repo_context.index import RepositoryIndex
 from tests.repo_context.repository import CURSOR, ask, check, open_document, write
 
@@ -79,3 +80,17 @@ def test_of_a_folder_with_many_files_some_from_all_over_are_looked_at(tmp_path: 
     assert looked_at[0] == "m001.py"
     assert looked_at[-1] > "m090.py"
     index.close()
+
+
+def test_of_thousands_of_files_a_few_hundred_are_asked_about() -> None:
+    class Asked(Shelf):
+        asked = 0
+
+        def is_outlined(self, path: str) -> bool:
+            self.asked += 1
+            return True
+
+    shelf = Asked()
+    shelf.announce(f"m{n:05}.py" for n in range(20_000))
+    assert 30 <= len(beside(shelf, "m00000.py")) <= 40
+    assert shelf.asked < 400
