@@ -53,7 +53,8 @@ function M.before_init(params)
   local capabilities = params.capabilities
   local wanted = config.ghost_text() ~= 'off'
   capabilities.textDocument.inlineCompletion = wanted and { dynamicRegistration = false } or nil
-  capabilities.experimental = vim.tbl_extend('force', capabilities.experimental or {}, { coderlsStatus = true, coderlsNextEdit = true })
+  local ours = { coderlsStatus = true, coderlsNextEdit = true }
+  capabilities.experimental = vim.tbl_extend('force', capabilities.experimental or {}, ours)
 end
 
 --- `on_exit` of the configuration: a server that died is started again, but not for ever.

@@ -89,12 +89,16 @@ local function draw(bufnr)
   if api.nvim_get_current_buf() == bufnr and (row + 1 < vim.fn.line('w0') or row + 1 > vim.fn.line('w$')) then
     local cursor = api.nvim_win_get_cursor(0)[1] - 1
     local words = ('  %s line %d: %s'):format(row < cursor and '↑' or '↓', row + 1, reason_of(edit))
-    api.nvim_buf_set_extmark(bufnr, namespace, cursor, 0, { virt_text = { { words, 'CoderlsCount' } }, virt_text_pos = 'eol' })
+    local hint = { virt_text = { { words, 'CoderlsCount' } }, virt_text_pos = 'eol' }
+    api.nvim_buf_set_extmark(bufnr, namespace, cursor, 0, hint)
   end
 end
 
 local function is_edit(value)
-  return type(value) == 'table' and type(value.range) == 'table' and type(value.newText) == 'string' and type(value.id) == 'number'
+  if type(value) ~= 'table' or type(value.range) ~= 'table' then
+    return false
+  end
+  return type(value.newText) == 'string' and type(value.id) == 'number'
 end
 
 -- Ask the server for the edit of the cursor in the current window.
@@ -138,11 +142,15 @@ local function later(bufnr)
     return -- nothing was changed: nothing follows
   end
   timer = timer or assert(vim.uv.new_timer())
-  timer:start(REST_MS, 0, vim.schedule_wrap(function()
-    if api.nvim_buf_is_valid(bufnr) and since[bufnr] ~= nil then
-      ask(bufnr, is_typing())
-    end
-  end))
+  timer:start(
+    REST_MS,
+    0,
+    vim.schedule_wrap(function()
+      if api.nvim_buf_is_valid(bufnr) and since[bufnr] ~= nil then
+        ask(bufnr, is_typing())
+      end
+    end)
+  )
 end
 
 --- Begin in a buffer.
@@ -199,7 +207,8 @@ function M.next(bufnr)
   local row, col = place_of(bufnr, edit.range.start, now.encoding)
   local end_row, end_col = place_of(bufnr, edit.range['end'], now.encoding)
   local line, at = unpack(api.nvim_win_get_cursor(0))
-  local before = line - 1 < row or (line - 1 == row and at < math.min(col, is_typing() and col or M.last_column(bufnr, row)))
+  local first = is_typing() and col or math.min(col, M.last_column(bufnr, row))
+  local before = line - 1 < row or (line - 1 == row and at < first)
   local after = line - 1 > end_row or (line - 1 == end_row and at > end_col)
   if before or after then
     vim.cmd("normal! m'")
