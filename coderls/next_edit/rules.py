@@ -134,14 +134,12 @@ def _renamed(document: Document, renaming: Renaming, parse: Parse) -> list[Edit]
     changed = next((one for one in places if one.start == back.to_old(renaming.place)), None)
     if changed is None or changed.meaning.kind not in ("name", "member"):
         return _in_text(document, renaming, changed, places, back) if change.times > 1 else None
-    if len(old) < 2 and not changed.local and change.times < 2:
+    same = [one for one in places if one.meaning == changed.meaning]
+    # A name from elsewhere (a builtin, a method of some object) is used in many ways: one change is no renaming.
+    if change.times < 2 and not ((len(old) > 1 or changed.local) and any(one.binds for one in same)):
         return None
     done = {start for start, _ in spans}
-    return [
-        Edit(start, start + len(old), new)
-        for one in places
-        if one.meaning == changed.meaning and (start := back.to_new(one.start)) not in done
-    ]
+    return [Edit(start, start + len(old), new) for one in same if (start := back.to_new(one.start)) not in done]
 
 
 def _in_text(

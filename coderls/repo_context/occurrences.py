@@ -56,6 +56,7 @@ _LEFT = re.compile(
     r"(?:augmented_)?assignment|operator_assignment|for_statement|for_in_clause|for_in_statement|"
     r"short_var_declaration|range_clause|foreach_statement"
 )
+_ASSIGNS = re.compile(r"assignment|assignment_expression|assignment_statement|augmented_assignment")
 _PATTERNED = re.compile(
     r"let_declaration|let_condition|parameter|for_expression|(?:required|optional)_parameter|match_arm"
 )
@@ -102,11 +103,12 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A name at `start`..`end` (code points). `local`: a scope smaller than the file binds it."""
+    """A name at `start`..`end` (code points). `binds`: it is defined, imported or assigned to there."""
 
     start: int
     end: int
     meaning: Meaning
+    binds: bool = False
 
     @property
     def local(self) -> bool:
@@ -122,7 +124,8 @@ def read_occurrences(language: Language, data: bytes, root: Node, name: str) -> 
     for start, end in reader.spans(name):
         characters += len(data[at:start].decode("utf-8", "surrogatepass"))
         at = start
-        found.append(Occurrence(characters, characters + len(name), reader.meaning(name, start, end)))
+        meaning = reader.meaning(name, start, end)
+        found.append(Occurrence(characters, characters + len(name), meaning, reader.binds(start, end)))
     return tuple(found)
 
 
@@ -154,6 +157,15 @@ class _Reader:
             return Meaning(node.type)
         scope, in_class = self._binding(name, node)
         return Meaning("member", SELF, scope) if in_class else Meaning("name", "", scope)
+
+    def binds(self, start: int, end: int) -> bool:
+        """Whether the name gets its meaning at this place."""
+        node = self._leaf(start, end)
+        if node is None:
+            return False
+        if self._follows_dot(start):
+            return node.parent is not None and _is_assigned(node.parent)
+        return node.type in _NAMES | _MEMBERS and _binder(node) is not None
 
     def _leaf(self, start: int, end: int) -> Node | None:
         """The node that is exactly this word; None where it is a part of a string, a comment, or broken text."""
@@ -278,6 +290,14 @@ def _binder(node: Node) -> Node | None:
         or (_DIRECT.fullmatch(kind) is not None and not _has(parent, child, "type", "module_name", "value"))
     )
     return parent if binds else None
+
+
+def _is_assigned(member: Node) -> bool:
+    """Whether a member of something gets a value here, alone or in a row of names."""
+    child, parent = member, member.parent
+    while parent is not None and _PATTERNS.fullmatch(parent.type):
+        child, parent = parent, parent.parent
+    return parent is not None and _ASSIGNS.fullmatch(parent.type) is not None and _has(parent, child, "left")
 
 
 def _is_named_by(binder: Node, node: Node) -> bool:

@@ -65,6 +65,7 @@ class NextEdits:
         self._changed_at: dict[str, float] = {}
         self._known: dict[str, tuple[Document, tuple[FollowUp, ...]]] = {}
         self._standing: dict[str, tuple[NextEditOffer, Found]] = {}
+        self._taken: dict[str, tuple[str, tuple[str, str]]] = {}  # the text before the last one that was taken
         self._unwanted: dict[tuple[str, tuple[str, str]], float] = {}
 
     def use(self, *, enabled: bool) -> None:
@@ -83,10 +84,15 @@ class NextEdits:
         uri = document.uri
         self._changed_at[uri] = time.monotonic()
         self._known.pop(uri, None)
-        standing = self._standing.get(uri)
+        undone, standing = self._taken.pop(uri, None), self._standing.get(uri)
+        if undone is not None and document.text == undone[0]:  # it was not wanted
+            self._unwanted[uri, undone[1]] = time.monotonic() + _SULKS_S
         if standing is not None:
-            offer = standing[0]
-            self._end(uri, "accepted" if document.text == offer.document.apply(offer.edit).text else "passed")
+            offer, found = standing
+            taken = document.text == offer.document.apply(offer.edit).text
+            self._end(uri, "accepted" if taken else "passed")
+            if taken:
+                self._taken[uri] = (offer.document.text, found.mark)
         if uri in self._histories:
             self._histories[uri].changed(document)
         else:
@@ -99,6 +105,7 @@ class NextEdits:
         self._known.pop(uri, None)
         self._changed_at.pop(uri, None)
         self._fixes.pop(uri, None)
+        self._taken.pop(uri, None)
         self._unwanted = {key: until for key, until in self._unwanted.items() if key[0] != uri}
 
     def looked(

@@ -121,6 +121,11 @@ class B:
     assert after.endswith("class B:\n    def grow(self):\n        self.size += 1\n")
 
 
+def test_a_member_that_is_assigned_in_a_row_of_names() -> None:
+    marked = "class A:\n    def f(self):\n        self.a1, self.b1 = 1, 2\n        return self.«b1→last»\n"
+    assert followed(marked).count("self.last") == 2
+
+
 def test_a_method_and_its_calls() -> None:
     marked = """
 class A:
@@ -193,6 +198,9 @@ def test_a_word_behind_which_more_was_typed() -> None:
         "x = «→value»\ny = value\n",  # a new word is no replacement
         "x = «1→2»\ny = 1\nz = 1\n",
         "i = «a→b»\nj = a\n",  # a letter, and it may be anything's
+        "i = «str→text_of»(1)\nj = str(2)\n",  # a builtin is no name of this file
+        "x = []\nx.«append→add_all»(1)\nx.append(2)\n",  # nor is what an object can do
+        "class A(B):\n    def f(self):\n        self.«run→start»()\n        self.run()\n",
         "x = «value→value»\nvalue\n",
     ],
 )
@@ -202,6 +210,11 @@ def test_too_little_to_go_by(marked: str) -> None:
 
 def test_letters_are_enough_where_their_scope_is_known() -> None:
     assert followed("def f(«a→b»):\n    return a\n\n\nprint(a)\n") == "def f(b):\n    return b\n\n\nprint(a)\n"
+
+
+def test_a_second_time_says_more_than_where_a_name_is_from() -> None:
+    marked = "x = []\nx.«append→add_all»(1)\nx.«append→add_all»(2)\nx.append(3)\ny.append(4)\n"
+    assert followed(marked).endswith("x.add_all(3)\ny.append(4)\n")
 
 
 # What is typed.

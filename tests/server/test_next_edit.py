@@ -79,6 +79,17 @@ def test_the_same_offer_has_the_same_number_until_it_is_rejected(shared: Front) 
     assert typist.ask(1, 0)["newText"] == "amount"
 
 
+def test_what_is_taken_and_undone_was_not_wanted(shared: Front) -> None:
+    typist = Typist(shared, "def f(count):\n    return count, count\n")
+    typist.replace(0, 6, 11, "total")
+    assert typist.ask(1, 0) is not None
+    typist.replace(1, 11, 16, "total")
+    assert typist.ask(1, 16) is None  # the cursor is at what was put in
+    assert typist.ask(1, 16, typing=False) is not None
+    typist.replace(1, 11, 16, "count")
+    assert typist.ask(0, 0) is None
+
+
 def test_nothing_for_a_version_that_is_over_and_while_paused(shared: Front) -> None:
     typist = Typist(shared)
     assert typist.ask(1, 0) is None
