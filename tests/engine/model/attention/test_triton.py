@@ -22,6 +22,8 @@ pytest.importorskip("triton", reason="needs Triton, which has wheels for Linux o
 from coderls.engine.model.attention import triton_backend
 from coderls.engine.model.attention.triton_backend import TritonAttention
 
+#: Cards before 8.9 have no arithmetic for fp8; the interpreter has.
+FORMS = [INT8, FP8] if DEVICE.type == "cpu" or torch.cuda.get_device_capability() >= (8, 9) else [INT8]
 BOUNDARIES = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 513]
 
 
@@ -50,7 +52,7 @@ def ragged(draw: st.DrawFn) -> list[Span]:
         group=st.sampled_from([1, 3, 5, 6, 7, 8]),
         head_dim=st.sampled_from([64, 128]),
         dtype=st.sampled_from([torch.bfloat16, torch.float16, torch.float32]),
-        form=st.sampled_from([None, INT8, FP8]),
+        form=st.sampled_from([None, *FORMS]),
     ),
     processors=st.sampled_from([1, 4, 40]),
     seed=st.integers(0, 2**31),
@@ -65,7 +67,7 @@ def test_every_ratio_and_number_of_queries(group: int, count: int) -> None:
     check([Span(0, 200, count)], Shape(kv_heads=1, group=group))
 
 
-@pytest.mark.parametrize("form", [INT8, FP8], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 @pytest.mark.parametrize(("head_dim", "kv_heads", "count"), [(64, 3, 1), (128, 1, 16), (128, 2, 5)])
 def test_caches_in_8_bits(form: KvForm, head_dim: int, kv_heads: int, count: int) -> None:
     spans = [Span(0, 300, count), Span(2, 17, 1), Span(1, 129, min(count, 2))]
