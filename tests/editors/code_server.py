@@ -91,7 +91,11 @@ class CodeServer:
             stdout=self.log,
             stderr=self.log,
         )
+        self.browser = self._browser()
+        #: Whether there is a window that scenes share.
+        self.window = False
         eventually(self.answers, "code-server", 60)
+        eventually(self._port_file.exists, "the browser", 60)
 
     @property
     def command(self) -> list[str]:
@@ -106,6 +110,18 @@ class CodeServer:
         path = {"PATH": str(self.bin)} if self.bare else {}
         return {**keep, **path, **self.home.quiet, "CODERLS_LOG": "INFO", "EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
 
+    @property
+    def _port_file(self) -> Path:
+        return self.home.path / "browser" / "DevToolsActivePort"
+
+    def _browser(self) -> subprocess.Popen[bytes]:
+        """A browser of its own, which finds no host but this one."""
+        environment = {**os.environ, **self.home.quiet}
+        profile = f"--user-data-dir={self.home.path / 'browser'}"
+        return subprocess.Popen(
+            [browser(), *FLAGS, profile, "about:blank"], env=environment, stdout=self.log, stderr=self.log
+        )
+
     def answers(self) -> bool:
         assert self.process.poll() is None, (self.home.path / "code-server.log").read_text()
         try:
@@ -113,8 +129,10 @@ class CodeServer:
         except httpx.TransportError:
             return False
 
-    def run(self, scenario: str, settings: dict[str, Any] | None = None, /, **given: Any) -> None:
-        """Run a scenario, with `settings` of its own.
+    def run(
+        self, scenario: str, settings: dict[str, Any] | None = None, /, *, shared: bool = False, **given: Any
+    ) -> None:
+        """Run a scenario, with `settings` of its own; `shared`: in the window that is there from an earlier one.
 
         When it fails, the failure has its last words, and the artifacts have pictures and logs.
         """
@@ -122,7 +140,8 @@ class CodeServer:
         facts = {
             "name": scenario,
             "editors": str(self.folder),
-            "chromium": browser(),
+            "browser": f"http://127.0.0.1:{self._port_file.read_text().splitlines()[0]}",
+            "shared": shared,
             "port": self.port,
             "work": str(self.home.work),
             "bin": str(self.bin),
@@ -144,19 +163,20 @@ class CodeServer:
             said, failed = f"{ended.stdout}\n{ended.stderr}", ended.returncode != 0
         except subprocess.TimeoutExpired as error:
             said, failed = f"{scenario} did not end.\n{error.stdout!r}\n{error.stderr!r}", True
+        self.window = not failed and (shared or self.window)
         if failed:
             pytest.fail(f"{said}\n\n{self._keep_logs(scenario, began)}", pytrace=False)
-        # Whoever closes a window ends its server, too. The next scene begins with none.
-        eventually(lambda: not self.servers(), "the end of the servers of closed windows", 30)
+        # Whoever closes a window ends its server, too.
+        eventually(lambda: len(self.servers()) <= self.window, "the end of the servers of closed windows", 90)
 
-    def servers(self) -> list[psutil.Process]:
+    def servers(self) -> list[int]:
         """The language servers that its windows started."""
-        found = []
+        found = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if "--stdio" in process.cmdline() and process.cwd().startswith(str(self.data)):
-                    found.append(process)
-        return found
+                    found[process.pid] = process.ppid()
+        return [pid for pid, parent in found.items() if parent not in found]
 
     def _keep_logs(self, scenario: str, began: float) -> str:
         """Put what was logged since then among the artifacts; the end of what the extension and the server said."""
@@ -165,7 +185,7 @@ class CodeServer:
         folder.mkdir(parents=True)
         said: list[str] = []
         for log in sorted(self.home.path.rglob("*.log")):
-            if log.stat().st_mtime < began or log.stat().st_size == 0:
+            if log.stat().st_mtime < began or log.stat().st_size == 0 or "browser" in log.parts:
                 continue
             shutil.copy(log, folder / "-".join(log.relative_to(self.home.path).parts[-3:]))
             if log.name.startswith("overheard"):
@@ -174,12 +194,13 @@ class CodeServer:
         return "\n".join([*said, f"All logs are in {folder}"])
 
     def close(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for process in (self.browser, self.process):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.log.close()
 
     def _write(self, place: str, settings: dict[str, Any]) -> None:
@@ -210,11 +231,20 @@ def overheard(home: Home, command: Sequence[str] = SERVER) -> list[str]:
 
 
 OPTIONS = (
-    *("--auth", "none"),
+    # What a page says as it goes may be lost: a window that is gone for so many seconds does not come back here.
+    *("--auth", "none", "--reconnection-grace-time", "15"),
     *("--disable-telemetry", "--disable-update-check", "--ignore-last-opened", "--disable-getting-started-override"),
     *("--vscode-option", "force-disable-user-env"),  # PATH is what it is here, not what a login shell makes of it
 )
 DRIVEN = ("--disable-workspace-trust", "--vscode-option", "enable-smoke-test-driver")
+FLAGS = (
+    *("--headless=new", "--remote-debugging-port=0", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
+    *("--no-first-run", "--no-default-browser-check", "--disable-extensions", "--force-device-scale-factor=1"),
+    # A window that nobody sees is drawn all the same, and its clocks run.
+    *("--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"),
+    *("--disable-background-timer-throttling", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+)
 WALKTHROUGH = "workbench.welcomePage.walkthroughs.openOnInstall"
 QUIET = {
     "workbench.startupEditor": "none",

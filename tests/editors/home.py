@@ -26,6 +26,8 @@ SERVER = [sys.executable, "-m", "coderls", "--stdio"]
 SCRIPT = FakeScript(
     rules=(
         FakeRule("def add(a, b):\n    return ", "a + b"),
+        FakeRule("sum_of_both = ", "a + b"),
+        FakeRule("difference = ", "a - b"),
         FakeRule("one = ", ("'first'", "'second'", "'third'")),
         FakeRule("total(", "left, right)"),
         FakeRule("block:\n    ", "first = 1\n    second = 2"),

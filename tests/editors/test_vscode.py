@@ -53,7 +53,7 @@ def bare() -> Iterator[CodeServer]:
 
 def test_ghost_text_appears_and_is_taken_typed_through_or_dismissed(code: CodeServer) -> None:
     code.home.file("ghost.py", "import os\n\n\n")
-    code.run("ghost_text")
+    code.run("ghost_text", shared=True)
 
 
 def test_the_status_bar_says_what_is_the_matter_and_its_menu_helps(code: CodeServer) -> None:
@@ -61,23 +61,23 @@ def test_the_status_bar_says_what_is_the_matter_and_its_menu_helps(code: CodeSer
     code.home.file(".env", "KEY=\n")
     script = FakeScript(rules=(FakeRule("one = ", "first + second"),), load_ms=1500.0, token_ms=1000.0)
     slow = write_fake_model(code.home.path / "slow-model", script)
-    code.run("status", model=str(code.home.model), slow=str(slow))
+    code.run("status", shared=True, model=str(code.home.model), slow=str(slow))
 
 
 def test_the_panel_shows_the_context_of_the_last_completion(code: CodeServer) -> None:
     code.home.file("shapes.py", "class Shape:\n    def area(self):\n        return 0\n")
     code.home.file("context.py", "from shapes import Shape\n\n\nshape = Shape()\n")
-    code.run("context")
+    code.run("context", shared=True)
 
 
 def test_faults_are_said_and_got_over(code: CodeServer) -> None:
     code.home.file("faults.py", "import os\n\n\n")
-    code.run("faults", model=str(code.home.model), server=overheard(code.home))
+    code.run("faults", shared=True, model=str(code.home.model), server=overheard(code.home))
 
 
 def test_two_windows_untitled_files_and_no_folder(code: CodeServer) -> None:
     code.home.file("two.py", "import os\n\n\n")
-    code.run("windows")
+    code.run("windows", shared=True)
     assert [engine.health()["model"] for engine in code.home.engines()].count("fake") == 1
 
 
@@ -87,19 +87,20 @@ def test_tests_in_the_extensions_host(code: CodeServer) -> None:
 
 def test_a_diagnostic_is_repaired(code: CodeServer) -> None:
     code.home.file("repair.py", "def f(a)\n    return a\n")
-    code.run("repair")
+    code.run("repair", shared=True)
 
 
 def test_what_a_model_wrote_is_shown_before_it_is_applied(code: CodeServer) -> None:
     code.home.file("preview.py", "def f(count):\n    return qqq\n")
-    code.run("preview")
+    code.home.file("rewrite.py", "def whole(values):\n    return values\n")
+    code.run("preview", shared=True)
 
 
 def test_servers_of_other_versions(code: CodeServer) -> None:
     code.home.file("versions.py", "import os\n\n\n")
     other = [sys.executable, str(Path(__file__).with_name("other_server.py"))]
     newer, older = (overheard(code.home, [*other, version, "--stdio"]) for version in ("9.8.7", "0.0.9"))
-    code.run("versions", newer=newer, older=older)
+    code.run("versions", shared=True, newer=newer, older=older)
 
 
 def test_the_server_is_installed(bare: CodeServer) -> None:
@@ -126,4 +127,4 @@ def test_an_untrusted_folder_runs_nothing_of_its_own(bare: CodeServer) -> None:
 @pytest.mark.nano
 def test_the_embedded_model(code: CodeServer, nano_dir: Path) -> None:
     code.home.file("embedded.py", "def area(width, height):\n")
-    code.run("embedded", model=str(nano_dir))
+    code.run("embedded", shared=True, model=str(nano_dir))

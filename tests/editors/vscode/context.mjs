@@ -8,7 +8,7 @@ await scenario(async (code) => {
   await code.menu("Show context");
   await code.webview("No completion yet");
   await code.end();
-  await code.type("shape.area()\ndef add(a, b):\nreturn ");
+  await code.type("shape.area()\nsum_of_both = ");
   await code.ghost("a + b");
   await code.press("Tab");
   await code.menu("Show context");

@@ -16,7 +16,7 @@ await scenario(async (code) => {
   await code.drawn("return a + b");
 
   // A word of it can be taken, and typing through it keeps the rest.
-  await code.fresh("def add(a, b):\nreturn ");
+  await code.fresh("sum_of_both = ");
   await code.ghost("a + b");
   await code.press("Control+ArrowRight");
   await code.ghost("+ b");
@@ -24,16 +24,16 @@ await scenario(async (code) => {
   await code.ghost("b");
   await code.press("Tab");
   await code.noGhost();
-  await code.drawn("return a + b");
+  await code.drawn("sum_of_both = a + b");
 
   // Escape dismisses it, and Tab indents then.
-  await code.fresh("def add(a, b):\nreturn ");
-  await code.ghost("a + b");
+  await code.fresh("difference = ");
+  await code.ghost("a - b");
   await code.press("Escape");
   await code.noGhost();
   await code.press("Home", "Tab");
-  await code.drawn("        return ");
-  holds(!(await code.lines()).some((line) => line.includes("a + b")), "a dismissed completion was taken");
+  await code.drawn("    difference = ");
+  holds(!(await code.lines()).some((line) => line.includes("a - b")), "a dismissed completion was taken");
 
   // There are several, and keys to go from one to the next.
   await code.fresh("one = ");

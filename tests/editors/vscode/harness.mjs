@@ -6,59 +6,56 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 
 const PATIENCE = Number(process.env.PATIENCE ?? 90_000);
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-dev-shm-usage",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-quic",
-  "--no-first-run",
-];
-
 /** The item of the extension in the status bar. */
 const ITEM = '.statusbar-item[id*="coderls"]';
 /** The editor that has the focus, or had it last. */
 const EDITOR = ".editor-group-container.active .monaco-editor .view-lines";
 /** Text that is in the file, without what is only drawn there. */
-const LINES = ".monaco-editor .view-lines > .view-line";
+const LINES = `${EDITOR} > .view-line`;
 
 /** What test_vscode.py hands over: editors, port, folder, artifacts, and facts of the single test. */
 export const given = JSON.parse(process.argv[2]);
 
+const ORIGIN = `http://127.0.0.1:${given.port}/`;
 const { chromium } = createRequire(path.join(given.editors, "node_modules", "x"))("playwright-core");
 
-/** Run a scenario in a browser; of one that fails pictures, texts and what the browser said are kept. */
+/**
+ * Run a scenario in the browser of all scenes, in the window that they share or in one of its own. Of one that fails
+ * pictures, texts and what the browser said are kept, and the next one gets a new window.
+ */
 export async function scenario(run) {
-  const browser = await chromium.launch({ executablePath: given.chromium, args: FLAGS });
-  const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, deviceScaleFactor: 1 });
+  const browser = await chromium.connectOverCDP(given.browser);
+  const [context] = browser.contexts();
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await context.addInitScript(remember, ITEM);
   const asked = [];
-  await context.route("**/*", (route) => {
-    const url = new URL(route.request().url());
-    if (["127.0.0.1", "localhost"].includes(url.hostname) || !url.protocol.startsWith("http")) return route.continue();
-    asked.push(url.href);
-    return route.abort();
+  context.on("request", (request) => {
+    const url = new URL(request.url()); // the browser finds no other host; that it looks for one is a fault all the same
+    if (url.protocol.startsWith("http") && !["127.0.0.1", "localhost"].includes(url.hostname)) asked.push(url.href);
   });
   const heard = [];
   context.on("console", (message) => heard.push(`${new Date().toISOString()} ${message.type()}: ${message.text()}`));
   context.on("dialog", (dialog) => dialog.accept()); // leaving a page with unsaved text
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
+  const before = context.pages().filter((page) => page.url().startsWith(ORIGIN));
+  const shared = given.shared ? before[0] : undefined;
+  const page = shared ?? (await context.newPage());
   const code = new Code(page, context);
+  await code.prepare();
+  let stays = before;
   try {
+    if (shared !== undefined) await code.command("View: Join All Editor Groups");
     await run(code);
     if (asked.length > 0) throw new Error(`the network was asked: ${asked.join(", ")}`);
+    if (given.shared) stays = [page];
     process.exitCode = 0;
   } catch (error) {
     process.exitCode = 1;
     console.error(error.stack ?? String(error));
     await keep(context, heard);
+    stays = [];
   }
-  await leave(context);
-  await browser.close();
+  await leave(context, stays);
+  await browser.close(); // the connection; the browser itself is test_vscode.py's
 }
 
 /** What was on each page and what the browser said, among the artifacts. */
@@ -74,9 +71,12 @@ async function keep(context, heard) {
   fs.writeFileSync(path.join(given.artifacts, `${given.name}-browser.log`), heard.join("\n"));
 }
 
-/** Leave the pages as a user does who closes them: the server's side learns of it, and ends at once. */
-async function leave(context) {
-  for (const page of context.pages()) await page.goto("about:blank", { timeout: 20_000 }).catch((error) => console.error(String(error)));
+/** Leave windows as a user does who closes them: the server's side learns of it, and ends at once. */
+async function leave(context, stays) {
+  for (const page of context.pages().filter((each) => !stays.includes(each) && each.url().startsWith(ORIGIN))) {
+    await page.goto("about:blank", { timeout: 20_000 }).catch((error) => console.error(String(error)));
+    await page.close();
+  }
 }
 
 /** Runs in each page: keeps every text that the status bar's item had, and all ghost text, however short it was there. */
@@ -110,8 +110,14 @@ export class Code {
     this.context = context;
   }
 
+  async prepare() {
+    this.page.setDefaultTimeout(PATIENCE);
+    await this.page.setViewportSize({ width: 1100, height: 700 });
+  }
+
   /** Open the folder of the test, and a file in it if one is named. */
   async open(file, folder = given.work) {
+    if (file !== undefined && this.page.url().startsWith(this.address(folder))) return this.show(file);
     const payload = file === undefined ? [] : [["openFile", `vscode-remote://127.0.0.1:${given.port}${path.join(folder, file)}`]];
     await this.visit(folder, payload);
     if (file !== undefined) await this.editor();
@@ -119,21 +125,22 @@ export class Code {
 
   /** Go to a file of the folder, in the window that is open. */
   async show(file) {
-    const input = this.page.locator(".quick-input-widget input");
-    const row = this.page.locator(".quick-input-list .monaco-list-row", { hasText: file }).first();
+    const row = this.page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${file}"]`).first();
+    const tab = this.page.locator(".editor-group-container.active .tab.active", { hasText: file });
     const opened = async () => {
-      await this.press("Control+p");
-      if (!(await appears(input))) return false;
-      await input.fill(file, { timeout: SHORT }).catch(() => undefined);
-      return (await appears(row)) && (await taken(row)) && appears(this.page.locator(".tab.active", { hasText: file }));
+      await row.dblclick({ timeout: SHORT }).catch(() => undefined);
+      return appears(tab);
     };
     await this.until(opened, `${file} is shown`);
   }
 
   /** Load VS Code with a folder (null: none). */
   async visit(folder, payload) {
-    const where = folder === null ? "ew=true" : `folder=${encodeURIComponent(folder)}`;
-    await this.page.goto(`http://127.0.0.1:${given.port}/?${where}&payload=${encodeURIComponent(JSON.stringify(payload))}`);
+    await this.page.goto(`${this.address(folder)}&payload=${encodeURIComponent(JSON.stringify(payload))}`);
+  }
+
+  address(folder) {
+    return `${ORIGIN}?${folder === null ? "ew=true" : `folder=${folder}`}`;
   }
 
   /** Wait for a text editor. */
@@ -181,8 +188,21 @@ export class Code {
     await this.type(text);
   }
 
+  /** Type, line by line: VS Code indents the next line of a function only once it has read this one. */
   async type(text) {
-    await this.page.keyboard.type(text);
+    const [first, ...others] = text.split("\n");
+    await this.page.keyboard.type(first);
+    for (const [number, line] of others.entries()) {
+      if ((others[number - 1] ?? first).startsWith("def ")) await this.coloured("def");
+      await this.press("Enter");
+      await this.page.keyboard.type(line);
+    }
+  }
+
+  /** Wait until a word of the file has a colour of its own. */
+  async coloured(word) {
+    const spans = `${LINES} span:not(:has(span))`;
+    await this.page.waitForFunction(([spans, word]) => [...document.querySelectorAll(spans)].some((span) => span.textContent === word), [spans, word]);
   }
 
   async press(...keys) {

@@ -39,8 +39,10 @@ await scenario(async (code) => {
     await instruction.fill(text);
     await code.press("Enter");
   };
-  await code.fresh("def whole(values):\nreturn values");
-  await code.press("Escape", "Control+a");
+  await code.show("rewrite.py");
+  await code.drawn("return values");
+  await code.end();
+  await code.press("Control+a");
   await rewrite("make it a sum");
   await button("Discard").waitFor();
   await code.picture("rewriting");
@@ -49,7 +51,7 @@ await scenario(async (code) => {
   same((await code.lines()).map((line) => line.trim()).filter(Boolean), ["def whole(values):", "return values"], "what was discarded");
 
   // An instruction that is not given asks nobody.
-  await code.page.locator(".monaco-editor .view-lines").first().click();
+  await code.end();
   await code.press("Control+a");
   await code.command("Rewrite Selection by an Instruction");
   await code.page.locator(".quick-input-widget", { hasText: "Rewrite by an instruction" }).waitFor();

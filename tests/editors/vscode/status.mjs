@@ -10,13 +10,14 @@ await scenario(async (code) => {
   await code.choose("Pause");
   await code.status(/coderls: paused/);
   // Nothing comes by itself then; who asks for a completion still gets it.
+  const before = (await code.ghosts()).length;
   await code.end();
-  await code.type("def add(a, b):\nreturn ");
-  await code.drawn("    return ");
-  same(await code.ghosts(), [], "ghost text while it was paused");
+  await code.type("sum_of_both = ");
+  await code.drawn("sum_of_both = ");
+  same((await code.ghosts()).slice(before), [], "ghost text while it was paused");
   await code.command("Trigger Inline Suggestion");
   await code.ghost("a + b");
-  same(await code.ghosts(), ["a + b"], "ghost text while it was paused");
+  same((await code.ghosts()).slice(before), ["a + b"], "ghost text while it was paused");
   await code.press("Escape");
   await code.menu("Resume");
   await code.status(/coderls: fake on cpu/);
@@ -55,7 +56,7 @@ await scenario(async (code) => {
   await code.status(/coderls: fake on cpu/);
   const mark = await code.states();
   set({ "coderls.engine.model": given.slow });
-  await code.passed(mark, /starting|loading/, /coderls: slow-model on cpu/);
+  await code.passed(mark, /loading slow-model \d+%/, /coderls: slow-model on cpu/);
   await code.fresh("one = ");
   await code.status(/coderls: slow: slow-model on cpu/);
   await code.picture("slow");

@@ -9,10 +9,10 @@ await scenario(async (code) => {
   await code.status(/coderls: fake on cpu/);
   await code.notified(/The coderls server is version 9\.8\.7, and this extension is \d+\.\d+\.\d+\. What both know works\./);
   await code.end();
-  await code.type("def add(a, b):\nreturn ");
+  await code.type("sum_of_both = ");
   await code.ghost("a + b");
   await code.press("Tab");
-  await code.drawn("return a + b");
+  await code.drawn("sum_of_both = a + b");
 
   // One that is older than the status, the panel and the pause.
   set({ "coderls.server.command": given.older });

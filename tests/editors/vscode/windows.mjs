@@ -4,14 +4,14 @@ import { Code, given, scenario } from "./harness.mjs";
 
 await scenario(async (code) => {
   const other = new Code(await code.context.newPage(), code.context);
-  other.page.setDefaultTimeout(code.patience);
+  await other.prepare();
   await code.open("two.py");
   await other.open("two.py");
   for (const window of [code, other]) {
     await window.page.bringToFront();
     await window.status(/coderls: fake on cpu/);
     await window.end();
-    await window.type("def add(a, b):\nreturn ");
+    await window.type("sum_of_both = ");
     await window.ghost("a + b");
     await window.press("Escape");
   }
@@ -24,11 +24,11 @@ await scenario(async (code) => {
   await other.page.locator(".quick-input-widget input").fill("Python");
   await other.choose("Python");
   await other.end();
-  await other.type("def add(a, b):\nreturn ");
+  await other.type("sum_of_both = ");
   await other.ghost("a + b");
   await other.picture("untitled");
   await other.press("Tab");
-  await other.drawn("return a + b");
+  await other.drawn("sum_of_both = a + b");
 
   await other.command("coderls: Get Started");
   await other.page.getByText("Code completion and repair from a model on your own machine.").first().waitFor();
