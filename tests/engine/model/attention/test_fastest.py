@@ -60,17 +60,23 @@ def test_the_fastest_is_taken_where_it_is_faster(seconds: dict[str, float], take
         assert len(lengths) == len(set(lengths)), "each prompt is as long as none before it"
 
 
-def test_a_real_timing_tells_one_that_does_the_work_five_times() -> None:
-    class Slow(SdpaAttention):
-        name = "slow"
+def test_the_time_is_that_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    class Taking(SdpaAttention):
+        def __init__(self, name: str, seconds: float) -> None:
+            super().__init__(like)
+            self.name, self.seconds = name, seconds
 
         def plan(self, spans: Sequence[Span]):  # type: ignore[no-untyped-def]
-            attend = super().plan(spans)
-            return lambda queries, layer: torch.stack([attend(queries, layer) for _ in range(5)]).amax(0)
+            clock[0] += self.seconds
+            return lambda queries, layer: queries
 
     like = random_cache([Span(0, max(LENGTHS), 1)], SHAPE)
-    found, slower = fastest([Slow(like), SdpaAttention(like)], like, SHAPE.heads)
-    assert (found.name, slower[0][0]) == ("sdpa", "slow")
+    monkeypatch.setattr("coderls.engine.model.attention.fastest.time.perf_counter", lambda: clock[0])
+    found, slower = fastest([Taking("slow", 5.0), Taking("quick", 1.0)], like, SHAPE.heads)
+    assert found.name == "quick"
+    assert slower == [("slow", "5.00 times the time of quick for a prompt")]
 
 
 @pytest.mark.parametrize("form", [None, INT8], ids=lambda form: form.name if form else "plain")
