@@ -73,8 +73,9 @@ def _groups(row: dict[str, Any]) -> Iterator[tuple[tuple[str, str], object]]:
     if "task" in row:
         yield ("HumanEval, exact", str(row["task"])), row["exact"]
         yield ("HumanEval, passed", str(row["task"])), row["passed"]
-        yield ("HumanEval raw, exact", str(row["task"])), row["raw_exact"]
-        yield ("HumanEval raw, passed", str(row["task"])), row["raw_passed"]
+        if "raw_exact" in row:  # older results have none
+            yield ("HumanEval raw, exact", str(row["task"])), row["raw_exact"]
+            yield ("HumanEval raw, passed", str(row["task"])), row["raw_passed"]
     else:
         context = "with context" if row["context"] else "without"
         yield (f"{row['kind']}s {context}, exact", str(row["name"])), row["exact"]
