@@ -105,6 +105,8 @@ _OBJECT = re.compile(
     r"(?:[\w.]+|(?=[(\[]))(?:(?:\((?:[^()\n]|\([^()\n]*\))*\)|\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*\])[\w.]*)*$"
     r"|[\"'][^\"'\n]*[\"']$"
 )
+#: What a form of `_MEMBERS` leaves open.
+_PART = re.compile(r"\{([xm*\d])\}")
 _LONGEST = 300  # characters of a line that are looked at before a name
 
 Made = tuple[Edit, str]
@@ -158,12 +160,16 @@ def _members(document: Document, start: int, end: int) -> Iterator[Made]:
     old = text[begin:finish]
     arguments = _split(called[1]) if called else []
     for form in _MEMBERS.get(word, ()):
-        wanted = 1 + max((int(number) for number in re.findall(r"\{(\d)\}", form)), default=-1)
+        wanted = 1 + max((int(part) for part in _PART.findall(form) if part.isdigit()), default=-1)
         if wanted > len(arguments) or ("{*}" in form and not arguments):
             continue
-        new = form.replace("{x}", owner[0]).replace("{m}", word).replace("{*}", ", ".join(arguments))
-        for number, argument in enumerate(arguments):
-            new = new.replace(f"{{{number}}}", argument)
+        parts = {
+            "x": owner[0],
+            "m": word,
+            "*": ", ".join(arguments),
+            **{str(n): one for n, one in enumerate(arguments)},
+        }
+        new = _PART.sub(lambda match, parts=parts: parts[match[1]], form)  # at once: arguments have braces of their own
         yield Edit(begin, finish, new), f"Change {old!r} to {new!r}"
     if owner[0] in ("self", "cls") and called:
         yield Edit(begin, start, ""), f"Change {owner[0] + '.' + word!r} to {word!r}"

@@ -37,6 +37,8 @@ UNKNOWN = 'Cannot access attribute "{}" for class "{}"'
         ("if s.strip().$0contains$0('a'): ...\n", UNKNOWN.format("contains", "str"), "if 'a' in s.strip(): ...\n"),
         ("x = s.$0charAt$0(i + 1)\n", UNKNOWN.format("charAt", "str"), "x = s[i + 1]\n"),
         ("m.$0put$0(a, g(b, c))\n", UNKNOWN.format("put", "dict[int, int]"), "m[a] = g(b, c)\n"),
+        ("m.$0put$0('{1}', v)\n", UNKNOWN.format("put", "dict[str, int]"), "m['{1}'] = v\n"),
+        ("xs.$0push$0('{0}{x}')\n", UNKNOWN.format("push", "list[str]"), "xs.append('{0}{x}')\n"),
         ("y = 'a b'.$0trim$0()\n", UNKNOWN.format("trim", "str"), "y = 'a b'.strip()\n"),
         ("return self.$0accumulate$0(a)\n", UNKNOWN.format("accumulate", "Solution*"), "return accumulate(a)\n"),
         ("a = $0null$0\n", '"null" is not defined', "a = None\n"),
