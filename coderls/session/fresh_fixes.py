@@ -50,6 +50,10 @@ class FreshFixes:
         """The fixes that are known for this version, from the top."""
         return self._found if self._document is document else ()
 
+    def forget(self) -> None:
+        """Another document has changed, and with it what they were proved beside."""
+        self._document, self._found = None, ()
+
     def looked(
         self,
         document: Document,

@@ -77,11 +77,13 @@ class NextEdits:
     def opened(self, document: Document) -> None:
         """A document was opened: nothing has been changed in it."""
         self.closed(document.uri)
+        self._forget_beside(document.uri)
         self._histories[document.uri] = History(document)
 
     def changed(self, document: Document) -> None:
         """A new version. What was offered for the one before was taken, or is over."""
         uri = document.uri
+        self._forget_beside(uri)
         self._changed_at[uri] = time.monotonic()
         self._known.pop(uri, None)
         undone, standing = self._taken.pop(uri, None), self._standing.get(uri)
@@ -119,6 +121,12 @@ class NextEdits:
         fixes.looked(document, complaints, proved, history.changes())
         if fixes.of(document):
             self._told(document)
+
+    def _forget_beside(self, uri: str) -> None:
+        """What is verified in other documents was so beside another text of this one."""
+        for other, fixes in self._fixes.items():
+            if other != uri:
+                fixes.forget()
 
     # What is offered.
 

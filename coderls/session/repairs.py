@@ -282,7 +282,8 @@ class Repairs:
                     async with self._turn:
                         known.outcomes[complaint] = await workshop.repair(job, complaint, _unheard, self.work.pause)
             found = [(one, outcome.repairs[0]) for one, outcome in known.outcomes.items() if outcome.repairs]
-            self.on_looked(document, known.own, found)
+            if self._known_of(document) is known:  # nothing that was read along has changed meanwhile
+                self.on_looked(document, known.own, found)
         except CoderlsError as error:
             logger.info("No fixes were looked for when idle: %s", error)
         except Exception:

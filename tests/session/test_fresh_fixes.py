@@ -82,3 +82,14 @@ def test_not_in_the_line_that_the_user_is_at_and_not_a_whole_rewriting() -> None
     here = about(document, "other", "other is bad")
     far = about(document, "third", "third is bad")
     assert looked(fixes, document, history, proved(document, here), proved(document, far, "x" * 1000)) == []
+
+
+def test_a_change_of_another_document_takes_it_back() -> None:
+    document, history = opened()
+    fixes = FreshFixes()
+    looked(fixes, document, history)
+    document = after(document, history, 0, 5, "other")
+    assert looked(fixes, document, history, proved(document, about(document, "second", "second is bad")))
+    fixes.forget()
+    assert fixes.of(document) == ()
+    assert looked(fixes, document, history, proved(document, about(document, "second", "second is bad")))
