@@ -163,18 +163,19 @@ def _members(document: Document, start: int, end: int) -> Iterator[Made]:
         wanted = 1 + max((int(part) for part in _PART.findall(form) if part.isdigit()), default=-1)
         if wanted > len(arguments) or ("{*}" in form and not arguments):
             continue
-        parts = {
-            "x": owner[0],
-            "m": word,
-            "*": ", ".join(arguments),
-            **{str(n): one for n, one in enumerate(arguments)},
-        }
-        new = _PART.sub(lambda match, parts=parts: parts[match[1]], form)  # at once: arguments have braces of their own
+        new = _written(form, owner[0], word, arguments)
         yield Edit(begin, finish, new), f"Change {old!r} to {new!r}"
     if owner[0] in ("self", "cls") and called:
         yield Edit(begin, start, ""), f"Change {owner[0] + '.' + word!r} to {word!r}"
     if re.search(rf"\bdef {word}\b", text) and not called:
         yield Edit(end, end, "()"), f"Change {word!r} to {word + '()'!r}"
+
+
+def _written(form: str, owner: str, word: str, arguments: list[str]) -> str:
+    """A form of `_MEMBERS` with all its parts, put in at once: arguments may have braces of their own."""
+    parts = {"x": owner, "m": word, "*": ", ".join(arguments)}
+    parts.update((str(number), argument) for number, argument in enumerate(arguments))
+    return _PART.sub(lambda match: parts[match[1]], form)
 
 
 def _names(document: Document, start: int, end: int) -> Iterator[Made]:
