@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 #: A string is passed over whole; brackets are counted.
 _PIECE = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|[()\[\]{}]")
-_CALL = re.compile(r"(?<![\w.])([^\W\d]\w*(?:(?:\.|->|::)\w+)*)\(")
+_CALL = re.compile(r"(?<![\w.])(?<!->)(?<!::)([^\W\d]\w*(?:(?:\.|->|::)\w+)*)\(")
 _DEFINES = re.compile(r"(?:\bdef|\bfunction|\bfn|\bfunc|\bclass|\bnew)\s+\Z")
 #: A call is no longer (characters).
 _LONGEST = 2_000

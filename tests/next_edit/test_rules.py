@@ -290,6 +290,13 @@ six = put(sixth)
     assert after.endswith("five = get(fifth, timeout=3)\nsix = put(sixth)\n")
 
 
+def test_a_long_chain_of_names_is_read_once() -> None:
+    chain = "a::" * 130_000  # hours, if each of its names were the beginning of a call
+    marked = f"n::get(one«→, 5»);\nn::get(two(1)«→, 5»);\nn::get(three);\nget(four);\n{chain}\n"
+    after = followed(marked, "cpp")
+    assert after.startswith("n::get(one, 5);\nn::get(two(1), 5);\nn::get(three, 5);\nget(four);\n")
+
+
 def test_a_longer_piece_that_was_replaced_twice() -> None:
     marked = "a = «os.path.join(x→Path(x»)\nb = «os.path.join(x→Path(x»)\nc = os.path.join(x)\nd = os.path.exists(x)\n"
     assert followed(marked).endswith("c = Path(x)\nd = os.path.exists(x)\n")
