@@ -82,7 +82,7 @@ TABLE: tuple[Row, ...] = (
         wanted=where_mypy_is_used,
         when="where the project configures it, or there is no pyright",
     ),
-    Row(Tsc, ("tsc",), "language server, kept warm", fixes=True),
+    Row(Tsc, ("tsc",), "language server, kept warm", fixes=True, untrusted="version 5 or newer, without plugins"),
     Row(
         Eslint,
         ("eslint",),
