@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,14 @@ async def influence(completion: Completion, engine: Engine, fim: FimModel, setti
         rest = [other for other in completion.snippets if other is not snippet]
         found.append(Influence(snippet, whole - await _scored(completion, rest, engine, fim, settings)))
     return found
+
+
+def weighing_s(completion: Completion, fim: FimModel) -> float:
+    """Seconds of the engine's work that `influence` is, at most, by the speed it measured; infinite if unknown."""
+    if not fim.prefill_tokens_per_s:
+        return math.inf
+    prompts = 1 + len(_shown(completion)[-MOST:])
+    return prompts * len(completion.prompt.content) / fim.prefill_tokens_per_s
 
 
 def _shown(completion: Completion) -> list[Snippet]:

@@ -10,7 +10,7 @@ from coderls.document import Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Priority
 from coderls.fim.model import FimModel
 from coderls.fim.templates import QWEN25_CODER
-from coderls.influence import influence
+from coderls.influence import influence, weighing_s
 from coderls.question import CompletionRequest, Tools
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings
@@ -81,3 +81,11 @@ async def test_nothing_is_asked_where_nothing_can_be_learned(fim: FimModel) -> N
     foreign = replace(fim, features=frozenset())
     assert await influence(completion, engine, foreign, Settings()) == []
     assert engine.scored == []
+
+
+async def test_how_long_it_takes_at_most(fim: FimModel) -> None:
+    completion, engine = await made(fim, Context())
+    await influence(completion, engine, fim, Settings())
+    tokens = sum(len(request.prompt) for request in engine.scored)
+    assert tokens / 1_000 <= weighing_s(completion, replace(fim, prefill_tokens_per_s=1_000.0)) < 2 * tokens / 1_000
+    assert weighing_s(completion, fim) == float("inf"), "nobody knows the engine's speed"

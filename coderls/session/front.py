@@ -63,7 +63,7 @@ class Session:
             records=records,
             answered=self._answered,
         )
-        self._owing = Owing(self._weighed, self._may_weigh)
+        self._owing = Owing(self._weighed_unasked, self._may_weigh)
         self._power = Power()
         self._paused = False
         self._initial: Any = None
@@ -291,6 +291,13 @@ class Session:
         if engine is None:
             return None
         found: dict[str, Any] | None = await import_heavy().influence_of(completion, engine, self.settings)
+        return found
+
+    async def _weighed_unasked(self, completion: Completion) -> dict[str, Any] | None:
+        engine = self._engine.engine
+        if engine is None:
+            return None
+        found: dict[str, Any] | None = await import_heavy().influence_unasked(completion, engine, self.settings)
         return found
 
 

@@ -22,7 +22,7 @@ from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import FimModel, backdrop_plan, budgets
 from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
-from coderls.influence import influence
+from coderls.influence import influence, weighing_s
 from coderls.own_parsers import OwnParsers
 from coderls.question import CompletionRequest, ContextSource, Tools, load_fim_model
 from coderls.records.recorder import Recorder
@@ -31,6 +31,9 @@ from coderls.repo_context.parse import parse_file
 from coderls.settings import EngineSettings, Settings
 
 logger = logging.getLogger(__name__)
+
+#: Work that nobody asked for keeps the engine busy so long at most: on a slow processor there is none of it.
+_MOST_UNASKED_S = 8.0
 
 __all__ = [
     "AnswerCache",
@@ -45,6 +48,7 @@ __all__ = [
     "complete",
     "connect",
     "influence_of",
+    "influence_unasked",
     "load_fim_model",
     "log_of",
     "look_around",
@@ -103,6 +107,13 @@ def log_of(settings: EngineSettings) -> str:
 def not_loading_yet(detail: str) -> bool:
     """Whether what `connect` reports is about the way to the engine, not about its model."""
     return detail in (STARTING, WAITING)
+
+
+async def influence_unasked(completion: Completion, engine: Engine, settings: Settings) -> dict[str, Any] | None:
+    """The same, where that takes little of the machine; else None."""
+    if weighing_s(completion, engine.model) > _MOST_UNASKED_S:
+        return None
+    return await influence_of(completion, engine, settings)
 
 
 async def influence_of(completion: Completion, engine: Engine, settings: Settings) -> dict[str, Any] | None:

@@ -82,7 +82,8 @@ class CCompiler(CommandChecker):
     def _gcc(self, done: Done, document: Document) -> Report:
         text = done.stderr.strip()
         start = text.find("[")
-        rows: list[dict[str, Any]] = json.loads(text[start:]) if start >= 0 else []
+        # Behind them it may say in plain words that it stops (gcc 12, where a header is missing).
+        rows: list[dict[str, Any]] = json.JSONDecoder().raw_decode(text[start:])[0] if start >= 0 else []
         places = Places(document.text, "utf-8", UNIX_LINES)
         found: list[Diagnostic] = []
         fixes: list[Fix] = []

@@ -76,7 +76,7 @@ export class NextEdits implements vscode.Disposable {
     if (offered === undefined || vscode.window.activeTextEditor !== offered.editor) return;
     const { edit, editor } = offered;
     const range = rangeOf(edit);
-    const inSight = editor.visibleRanges.some((visible) => visible.contains(range));
+    const inSight = editor.visibleRanges.some((visible) => visible.contains(range.start));
     if (stepAt(editor.selection.active, edit) === "go" || !inSight) {
       editor.selection = new vscode.Selection(range.start, range.start);
       editor.revealRange(range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);

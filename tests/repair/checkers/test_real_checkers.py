@@ -61,6 +61,7 @@ CASES = (
         "cc", "a.c", "c", 'int f(void) {\n    const char *s = "é😀"; return s[0] + nmae;\n}\n', "nmae", "undeclared",
         "1",
     ),
+    Case("cc", "b.c", "c", '#include "gone.h"\nint x;\n', '"gone.h"', "gone.h: No such", "<stdio.h>", exact=False),
     Case(
         "javac", "A.java", "java", 'class A {\n    int f() { String s = "é😀"; return nmae; }\n}\n', "nmae",
         "cannot find symbol: variable nmae", "s.length()", exact=False,

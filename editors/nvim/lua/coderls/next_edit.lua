@@ -98,6 +98,9 @@ local function is_edit(value)
   if type(value) ~= 'table' or type(value.range) ~= 'table' then
     return false
   end
+  if type(value.reason) ~= 'string' or type(value.more) ~= 'number' then
+    return false
+  end
   return type(value.newText) == 'string' and type(value.id) == 'number'
 end
 
