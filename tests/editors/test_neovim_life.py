@@ -47,6 +47,14 @@ def slow_home() -> Iterator[Home]:
     made.close()
 
 
+@pytest.fixture
+def thinking_home() -> Iterator[Home]:
+    """A home whose model answers nothing while a test runs."""
+    made = Home(FakeScript(default="a, b, c, d, e, f, g, h", token_ms=5_000))
+    yield made
+    made.close()
+
+
 def server_pids(home: Home) -> list[int]:
     """The language servers of a home that run now."""
     found = []
@@ -100,8 +108,8 @@ def test_health_without_coderls_says_what_to_do(home: Home, start: Start) -> Non
 
 
 @both
-def test_a_request_that_a_newer_one_supersedes_is_cancelled(slow_home: Home, start: Start) -> None:
-    nvim = start(slow_home, options={"ghost_text": "own"})  # Neovim's own waits until the server has given up itself
+def test_a_request_that_a_newer_one_supersedes_is_cancelled(thinking_home: Home, start: Start) -> None:
+    nvim = start(thinking_home, options={"ghost_text": "own"})  # Neovim's own waits until the server has given up
     nvim.open("def add(a, b):\n    ")
     nvim.keys("Areturn")
     for round_ in range(4):  # each key while the one before is being answered

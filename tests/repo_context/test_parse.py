@@ -182,8 +182,9 @@ def test_a_text_that_is_hard_to_parse_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 def test_parsing_leaves_nothing_behind():
     """tree-sitter 0.26.1 keeps what a read callback returns."""
-    text = "def function(value):\n    return value\n" * 500
+    text = f"# {'word ' * 4_000}\n" * 5  # long enough to be read through a callback, with little in it to parse
     parse_file("python", text)
+    outline(PYTHON, text)
     gc.collect()
     tracemalloc.start()
     try:
@@ -195,6 +196,7 @@ def test_parsing_leaves_nothing_behind():
         del parsed
         gc.collect()
         kept, _ = tracemalloc.get_traced_memory()
+        largest = max((trace.size for trace in tracemalloc.take_snapshot().traces), default=0)
     finally:
         tracemalloc.stop()
-    assert kept < 30 * len(text)  # ninety texts were parsed; interned names may be kept
+    assert kept - largest < 10 * len(text)  # ninety texts were parsed; the table of interned names may have grown

@@ -25,7 +25,7 @@ def ask(front: Any, *arguments: Any) -> dict[str, Any]:
 
 
 def test_from_starting_over_loading_to_ready(home: Any) -> None:
-    front = home.started(script=FakeScript(default="pass", load_ms=300), capabilities=WITH_STATUS)
+    front = home.started(script=FakeScript(default="pass", load_ms=2_000), capabilities=WITH_STATUS)
     status = until(front, "ready")
     assert list(status) == ["state", "text", "detail", "percent", "model", "device", "log"]
     assert status["text"] == "fake on cpu"

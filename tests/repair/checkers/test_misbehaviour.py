@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -137,8 +138,9 @@ async def test_one_that_is_cancelled_while_it_starts_is_stopped_with_its_childre
     """On busy cores a program can be well under way before asyncio has opened the pipes to it."""
     note = tmp_path / "pids"
     command = [str(program(tmp_path, hanging(note)))]
+    before = set(psutil.Process().children())
     asked = asyncio.ensure_future(process.run(command, folder=tmp_path, environment=os.environ, limit_s=600))
-    while not psutil.Process().children():  # noqa: ASYNC110 - no event tells of it
+    while before.issuperset(psutil.Process().children()):  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0)
     stand_still_until_written(note)
     pids = [int(pid) for pid in note.read_text().split()]
@@ -203,7 +205,7 @@ async def test_an_old_typescript_that_misbehaves(body: str, tmp_path: Path, monk
         found = await checker.check(document(tmp_path, Tsc))
     finally:
         await checker.aclose()
-    assert "tsserver ended" in (found.failed or "")
+    assert re.match("tsserver (has )?ended", found.failed or "")  # before it could be asked, or after
 
 
 async def test_an_old_typescript_without_node_says_so(tmp_path: Path) -> None:
