@@ -35,7 +35,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m devtools.demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --durations 25
 
 check: $(STAMP)
 	$(BIN)/ruff check .
