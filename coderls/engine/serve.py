@@ -177,13 +177,20 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._worker = worker
         self._leave = asyncio.Event()
+        self._leaving = threading.Event()
         self._loop = asyncio.get_running_loop()
         self.signal = 0  # the one that it left by
 
     def leave(self) -> None:
         """Stop serving; may be called from any thread and from signal handlers."""
         if not self._loop.is_closed():
+            # Not in the handler of a signal: a second one may come in the middle of it.
+            self._loop.call_soon_threadsafe(self._leaving.set)
             self._loop.call_soon_threadsafe(self._leave.set)
+
+    def linger(self, seconds: float) -> None:
+        """Wait in another thread until it leaves, so long at most."""
+        self._leaving.wait(seconds)
 
     async def main_loop(self) -> None:
         """Wait for the end; nothing has to be done in between."""
@@ -306,5 +313,5 @@ async def _leave_when_idle(server: _Server, worker: Worker, clock: _UseClock, id
 def _leave_after_failure(server: _Server, worker: Worker) -> None:
     """Called in the worker's thread at its end."""
     if worker.health.state == "failed":
-        time.sleep(FAILED_LINGER_S)
+        server.linger(FAILED_LINGER_S)
         server.leave()
