@@ -97,17 +97,7 @@ class Completion:
                 "completion": usage.completion_tokens,
             },
             "timings_ms": {name: round(value, 2) for name, value in asdict(self.timings).items()},
-            "prompt": [
-                {
-                    "kind": part.kind,
-                    "path": part.path,
-                    "first_line": part.start_line + 1,
-                    "last_line": part.end_line,
-                    "tokens": part.tokens,
-                }
-                for part in self.prompt.parts
-            ],
-            "context": [snippet.explained() for snippet in self.snippets],
+            **self.prompt.explained(self.snippets),
         }
 
 
@@ -201,11 +191,13 @@ async def _answered(
         if first is not None:
             first.stop()
     made = _completion(question, answer, judged, watch, reused="cache" if known else "")
-    if made is None:
-        return None
-    made = replace(made, unknown=_unknown(question, made, tools.context))
-    # Engines that say nothing of their log-probabilities have 0.0.
-    return made if made.score >= question.least or not made.logprob else None
+    if made is not None:
+        made = replace(made, unknown=_unknown(question, made, tools.context))
+        if made.score < question.least and made.logprob:  # engines that say nothing of their log-probabilities have 0.0
+            made = None
+    if tools.told is not None:
+        tools.told(question, answer.text, "" if made else why_not(answer, judged))
+    return made
 
 
 def _unknown(question: Question, made: Completion, context: ContextSource | None) -> tuple[str, ...]:
@@ -319,6 +311,17 @@ class Judged:
 
     insertion: Insertion | None = None
     checked: Insertion | None = None
+
+
+def why_not(answer: Answer, judged: Judged) -> str:
+    """Why an answer is not offered, in a few words."""
+    if not answer.text.strip():
+        return "the model said nothing"
+    if judged.insertion is None:
+        return "what the model said adds nothing to the text around the cursor"
+    if judged.checked is None:
+        return "what the model said is withheld, as it would break the syntax of the file"
+    return "the model itself thinks its answer unlikely"
 
 
 async def judge(

@@ -82,7 +82,8 @@ class Tools:
 
     `fim` is what is known of the engine's model. What is in `answers` is not asked again. `exact`: ask in such a way
     that the same engine answers the same again, where it can (see `GenerationRequest`). `own`: who has the last word on
-    syntax, None where that is tree-sitter's.
+    syntax, None where that is tree-sitter's. `told` gets each question, what the engine said to it, and why that is not
+    offered ("": it is).
     """
 
     engine: Engine
@@ -93,6 +94,7 @@ class Tools:
     answers: AnswerCache | None = None
     exact: bool = False
     own: OwnParser | None = None
+    told: Callable[[Question, str, str], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
-from coderls.fim.model import FimModel
+from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
 from coderls.own_parsers import OwnParsers
-from coderls.question import CompletionRequest, Tools, load_fim_model
+from coderls.question import CompletionRequest, Question, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -36,14 +36,19 @@ INDEX_S = 30.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A completion, or the reason why there is none. `stages`: milliseconds of what came before the pipeline."""
+    """A completion, or the reason why there is none. `stages`: milliseconds of what came before the pipeline.
 
-    completion: Completion | None
-    fim: FimModel
-    stages: dict[str, float]
+    `model` answered, "" where none was asked. `question`: what it was asked, and `said`: what it answered.
+    """
+
+    completion: Completion | None = None
+    model: str = ""
+    stages: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     index_whole: bool = True
     influence: tuple[Influence, ...] = ()
+    question: Question | None = None
+    said: str = ""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
         "complete",
         help="print the completion at FILE:LINE:COLUMN",
         description="Print what coderls would offer at a place in a file. Nothing is printed where it has nothing to "
-        "offer (exit code 0, and a line on stderr).",
+        "offer (exit code 0, and the reason on stderr).",
     )
     parser.add_argument(
         "target", type=_target, metavar="FILE:LINE:COLUMN", help="line and column count from 1, columns in characters"
@@ -61,8 +66,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="say on stderr what of other files was offered for the prompt: lines, retriever, score, tokens. A file "
-        "that is not listed gave nothing (`coderls index --why FILE` says why)",
+        help="say on stderr what of other files was offered for the prompt, and whether it is in it: lines, retriever, "
+        "score, tokens; and where there is no suggestion, what the model said. A file that is not listed gave nothing "
+        "(`coderls index --why FILE` says why)",
     )
     parser.add_argument(
         "--influence",
@@ -93,19 +99,21 @@ def run(args: argparse.Namespace) -> int:
     root = (args.root or workspace_of(target.path)).absolute()
     if not root.is_dir():
         raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
-    with Progress() as progress:
-        recorder = None if args.record_one is None else Recorder(args.record_one)
-        outcome = asyncio.run(
-            complete_once(document, offset, settings, root, progress, recorder=recorder, weigh=args.influence)
-        )
+    reason = refusal(document, offset, invoked=True, settings=settings.completion)
+    if reason:  # nothing is asked: no engine is started for it
+        outcome = Outcome(reason=reason)
+    else:
+        with Progress() as progress:
+            recorder = None if args.record_one is None else Recorder(args.record_one)
+            outcome = asyncio.run(
+                complete_once(document, offset, settings, root, progress, recorder=recorder, weigh=args.influence)
+            )
     if args.json:
         print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
     elif outcome.completion is not None:
         print(outcome.completion.text)
-    if args.explain and outcome.completion is not None:
-        print(provenance(outcome.completion.snippets), file=sys.stderr)
-        for each in outcome.influence:
-            print(f"{each.change:+8.3f}  {each.snippet.path} made the completion so much likelier", file=sys.stderr)
+    if args.explain:
+        print(explained(outcome), file=sys.stderr)
     if outcome.completion is None:
         print(f"coderls: no suggestion here: {outcome.reason}.", file=sys.stderr)
     if not outcome.index_whole:
@@ -149,7 +157,10 @@ async def complete_once(
             request = CompletionRequest(document, offset, invoked=True, path=place, repo_name=root.name)
             try:
                 own = OwnParsers(root) if settings.completion.own_parser == "auto" else None
-                tools = Tools(client, fim, parse_file, settings, index, own=own)
+                heard: list[tuple[Question, str, str]] = []
+                tools = Tools(
+                    *(client, fim, parse_file, settings, index), own=own, told=lambda *facts: heard.append(facts)
+                )
                 found = await (
                     complete(request, tools) if recorder is None else recorder.complete(request, tools, health=health)
                 )
@@ -161,10 +172,9 @@ async def complete_once(
             await client.aclose()
     finally:
         enough.set()
-    if found:
-        return Outcome(found[0], fim, stages, index_whole=whole, influence=tuple(owed))
-    reason = refusal(document, offset, invoked=True, settings=settings.completion)
-    return Outcome(None, fim, stages, reason or "the model has nothing that fits", whole)
+    question, said, reason = heard[0] if heard else (None, "", "there is nothing to ask here")
+    made = found[0] if found else None
+    return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said)
 
 
 def _read_repository(
@@ -196,37 +206,57 @@ def report(document: Document, outcome: Outcome) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "text": "",
         "range": None,
-        "model": outcome.fim.name,
+        "model": outcome.model,
         "timings_ms": {name: round(value, 2) for name, value in outcome.stages.items()},
         "reason": outcome.reason,
     }
     completion = outcome.completion
     if completion is None:
-        return facts
-    explained = completion.explained()
-    explained["timings_ms"] = facts["timings_ms"] | explained["timings_ms"]
+        asked = outcome.question
+        return facts | ({"said": outcome.said} | asked.prompt.explained(asked.snippets) if asked else {})
+    made = completion.explained()
+    made["timings_ms"] = facts["timings_ms"] | made["timings_ms"]
     if outcome.influence:
-        explained["influence"] = [
-            {"path": each.snippet.path, "change": round(each.change, 4)} for each in outcome.influence
-        ]
+        made["influence"] = [{"path": each.snippet.path, "change": round(each.change, 4)} for each in outcome.influence]
     return facts | {
         "text": completion.text,
         "range": {"start": _position(document, completion.start), "end": _position(document, completion.end)},
-        **explained,
+        **made,
     }
 
 
-def provenance(snippets: Sequence[Snippet]) -> str:
+def explained(outcome: Outcome) -> str:
+    """What `--explain` says: what was asked with, and what came of the answer."""
+    completion, question = outcome.completion, outcome.question
+    if completion is not None:
+        lines = [provenance(completion.snippets, completion.prompt)]
+    elif question is not None:
+        lines = [provenance(question.snippets, question.prompt)]
+    else:
+        return "The model was not asked."
+    if completion is None and outcome.said.strip():
+        lines.append(f"The model said: {outcome.said!r}")
+    lines += [
+        f"{each.change:+8.3f}  {each.snippet.path} made the completion so much likelier" for each in outcome.influence
+    ]
+    return "\n".join(lines)
+
+
+def provenance(snippets: Sequence[Snippet], prompt: Prompt) -> str:
     """A line for each piece of other files, in the order of the prompt; lines count from 1."""
     if not snippets:
         return "Nothing of other files was offered for the prompt."
-    rows = [("score", "tokens", "retriever", "place")]
+    rows = [("score", "tokens", "prompt", "retriever", "place")]
     for snippet in snippets:
+        there = "in" if prompt.shows(snippet) else "left out"
         for piece in snippet.pieces:
             place = f"{snippet.path}:{piece.start_line + 1}-{piece.end_line} {piece.name}".rstrip()
-            rows.append((f"{piece.score:.3f}", str(piece.tokens), piece.source, place))
-    width = max(len(row[2]) for row in rows)
-    return "\n".join(f"{score:>6} {tokens:>6}  {source:<{width}}  {place}" for score, tokens, source, place in rows)
+            rows.append((f"{piece.score:.3f}", str(piece.tokens), there, piece.source, place))
+    width = max(len(row[3]) for row in rows)
+    return "\n".join(
+        f"{score:>6} {tokens:>6}  {there:<8}  {source:<{width}}  {place}"
+        for score, tokens, there, source, place in rows
+    )
 
 
 def _position(document: Document, offset: int) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from coderls.document import Document, Snippet
 from coderls.fim.anchor import Anchor
@@ -60,6 +61,28 @@ class Prompt:
     def content(self) -> tuple[int, ...] | str:
         """Token ids or text: what to send."""
         return self.token_ids if self.token_ids is not None else self.text or ""
+
+    def shows(self, snippet: Snippet) -> bool:
+        """Whether a snippet that was offered for this prompt is in it."""
+        return _part_of(snippet) in ((part.kind, part.path, part.start_line, part.end_line) for part in self.parts)
+
+    def explained(self, snippets: Sequence[Snippet]) -> dict[str, Any]:
+        """Its parts in their order, and what other files offered for it, as JSON.
+
+        Lines count from 1 here, and the last one is included.
+        """
+        parts = [
+            {
+                "kind": part.kind,
+                "path": part.path,
+                "first_line": part.start_line + 1,
+                "last_line": part.end_line,
+                "tokens": part.tokens,
+            }
+            for part in self.parts
+        ]
+        context = [snippet.explained() | {"in_prompt": self.shows(snippet)} for snippet in snippets]
+        return {"prompt": parts, "context": context}
 
     def has_heading(self, line: str, language_id: str) -> bool:
         """Whether `line` is the heading of a file in this prompt: a small model may say one as if to go on."""
@@ -197,7 +220,12 @@ def _within(snippets: Sequence[Snippet], budget: int, model: FimModel) -> list[S
 
 def _snippet(snippet: Snippet, model: FimModel) -> Text:
     text = _unix_lines(snippet.text).rstrip() + "\n"
-    return Text(text, Part(snippet.source, snippet.path, snippet.start_line, snippet.end_line, model.count(text)))
+    return Text(text, Part(*_part_of(snippet), model.count(text)))
+
+
+def _part_of(snippet: Snippet) -> tuple[str, str, int, int]:
+    """What the part of a prompt that holds a snippet says of it, but for its tokens."""
+    return snippet.source, snippet.path, snippet.start_line, snippet.end_line
 
 
 def _as_files(snippets: Sequence[Snippet], template: FimTemplate, names: Names, model: FimModel) -> list[Segment]:

@@ -22,6 +22,7 @@ SCRIPT = FakeScript(
         FakeRule("total = ", "add(1, 2)\n"),
         FakeRule("greet = ", "'héllo 😀'\n"),
         FakeRule("silence", ""),
+        FakeRule("odd = ", ")]}\n"),
     ),
     default="",
 )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from coderls import cli
+from coderls.cli.complete import provenance
+from coderls.document import Piece, Snippet
+from coderls.fim.backdrop import Part
+from coderls.fim.prompt import Prompt
 
 from .conftest import Shown
 
@@ -86,7 +91,41 @@ def test_no_suggestion_is_no_error(coderls: Run, model: Path, project: Path) -> 
     (project / "app.py").write_text("silence")
     shown = coderls("complete", f"{project / 'app.py'}:1:8", "--model", model)
     assert (shown.code, shown.out) == (0, "")
-    assert "no suggestion here: the model has nothing that fits." in shown.err
+    assert "no suggestion here: the model said nothing." in shown.err
+
+
+def test_explain_says_why_there_is_no_suggestion(coderls: Run, model: Path, project: Path) -> None:
+    (project / "app.py").write_text("from sums import add\n\nodd = \nprint(add(1, 2))\n")
+    target = f"{project / 'app.py'}:3:7"
+    shown = coderls("complete", target, "--model", model, "--explain")
+    assert (shown.code, shown.out) == (0, "")
+    assert "sums.py:1-1 add" in shown.err
+    assert "The model said: ')]}" in shown.err
+    assert "no suggestion here: what the model said is withheld, as it would break the syntax of the file." in shown.err
+    facts = coderls("complete", target, "--model", model, "--json").json
+    assert facts["said"].startswith(")]}")
+    assert [piece["path"] for piece in facts["context"]] == ["sums.py"]
+
+
+def test_explain_marks_what_is_not_in_the_prompt() -> None:
+    inside, outside = Snippet("a.py", 0, 1, "def a(): ...\n", "import"), Snippet("b.py", 4, 5, "def b(): ...\n", "near")
+    pieces = Piece("a", 0, 1, "import", 0.5, 4), Piece("b", 4, 5, "near", 0.25, 4)
+    snippets = [replace(inside, pieces=pieces[:1]), replace(outside, pieces=pieces[1:])]
+    prompt = Prompt((), (Part("import", "a.py", 0, 1, 4),), None, "")
+    assert provenance(snippets, prompt).split("\n")[1:] == [
+        " 0.500      4  in        import     a.py:1-1 a",
+        " 0.250      4  left out  near       b.py:5-5 b",
+    ]
+    assert [each["in_prompt"] for each in prompt.explained(snippets)["context"]] == [True, False]
+
+
+def test_nothing_is_started_for_a_file_that_may_hold_secrets(coderls: Run, model: Path, project: Path) -> None:
+    (project / ".env").write_text("TOKEN=")
+    shown = coderls("complete", f"{project / '.env'}:1:7", "--model", model, "--explain")
+    assert shown.err.splitlines() == [
+        "The model was not asked.",
+        "coderls: no suggestion here: the file may hold secrets.",
+    ]
 
 
 def test_a_reason_is_said_where_there_is_one(coderls: Run, model: Path, project: Path) -> None:
