@@ -15,7 +15,7 @@ from coderls.repo_context.files import Shelf, telling_signatures
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import
 from coderls.repo_context.outline import Binding, Definition
-from coderls.repo_context.receivers import Receiver, find_receivers, own_classes
+from coderls.repo_context.receivers import Receiver, classes_behind, find_receivers, own_classes
 from coderls.repo_context.recent import REACH, Region
 from coderls.repo_context.scope import Ref, Scope
 from coderls.repo_context.surroundings import Surroundings
@@ -69,6 +69,7 @@ def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
         finder.imports,
         finder.own_lineage,
         finder.receivers,
+        finder.behind,
         finder.customs,
         finder.near_names,
         finder.held,
@@ -239,6 +240,17 @@ class _Finder:
             self.add((path, index), way + " type", strength)
             for number in self.scope.members((path, index)):
                 self.add((path, number), way, strength)
+
+    def behind(self) -> None:
+        """Members of what stands before the dot at the cursor; private ones where that is the object itself."""
+        around, scope = self.asker.around, self.scope
+        root = around.behind.partition(".")[0].removesuffix("()")
+        inside = root in (scope.language.self_name, "self", "cls", "this", "super")
+        for receiver, sure in classes_behind(scope, around, self.asker.bindings, self.asker.line):
+            for (path, index), distance in scope.lineage(receiver):
+                for number in scope.members((path, index)):
+                    if inside or scope.definitions(path)[number].name[:1] not in ("_", "#"):
+                        self.add((path, number), "behind", sure * 0.8**distance)
 
     def customs(self) -> None:
         """What files beside this one import, and this one does not yet: a folder has its customs."""

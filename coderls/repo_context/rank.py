@@ -1,7 +1,9 @@
 """How likely the next line needs each candidate: a logistic model over the ways to it and its name's closeness.
 
 The weights were fitted by `python -m benchmarks.context_fit` on points of projects that its docstring names; they are
-log-odds, so that each can be read: 1.1 triples the odds.
+log-odds, so that each can be read: 1.1 triples the odds. But for "behind": at those points nothing of the line is
+written yet, so it was chosen by hand. With the line of the same points of httpx and requests written up to the dot,
+contexts of 75 and 200 tokens then held 172 of 222 members, 132 without it; 5 gave 166.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ WEIGHTS: dict[str, float] = {
     "own base": -1.38,
     "receiver": 1.52,
     "receiver type": -1.06,
+    "behind": 3.0,
     "namesake": 1.80,
     "namesake type": 0.81,
     "near": -1.11,

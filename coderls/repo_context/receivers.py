@@ -50,6 +50,14 @@ def find_receivers(scope: Scope, around: Surroundings, bindings: Sequence[Bindin
     return sorted(found.values(), key=lambda item: (-item.near * item.sure, item.ref))
 
 
+def classes_behind(
+    scope: Scope, around: Surroundings, bindings: Sequence[Binding], line: int
+) -> list[tuple[Ref, float]]:
+    """The classes of what stands before the dot at the cursor, and how sure they are (up to 1)."""
+    valid = [item for item in bindings if item.line <= line < item.end_line]
+    return _classes(scope, around.behind, valid) if around.behind else []
+
+
 def own_classes(scope: Scope, around: Surroundings) -> list[Ref]:
     """The classes that the cursor is in, as definitions of the open file; the innermost first."""
     return [

@@ -26,6 +26,10 @@ _NAME = re.compile(r"[^\W\d]\w+")
 _CHAIN = re.compile(r"(?<![\w.])[^\W\d]\w*(?:(?:\(\))?(?:\.|\?\.|!\.|->|::)[#$]?[^\W\d]\w*)+")
 _ARGUMENTS = re.compile(r"\([^()]+\)")
 _JOINT = re.compile(r"\?\.|!\.|->|::|\.")
+_LAST_JOINT = re.compile(r"(?:\?\.|!\.|->|::|\.)\Z")
+_LAST_CHAIN = re.compile(r"(?<!\w)[^\W\d]\w*(?:\(\))?(?:(?:\.|\?\.|!\.|->|::)[#$]?[^\W\d]\w*(?:\(\))?)*\Z")
+#: A chain before the cursor is looked for so far back (characters).
+_LONGEST_CHAIN = 200
 _HEADER = re.compile(
     r"(?:.*\b)?(?:class|def|function|func|fn|interface|struct|enum|trait|impl|module|namespace)\b|.*[{(:]\s*$|.*=>"
 )
@@ -50,7 +54,8 @@ class Surroundings:
 
     `headers` are the lines that enclose the cursor, the innermost first; `classes` the names of the classes in them.
     `in_class_body`: members are written here, not statements. `words` are parts of the names around, by weight, and
-    `function` is the name of the innermost function.
+    `function` is the name of the innermost function. `behind`: what stands before the dot that the cursor is behind, as
+    in `receivers`; "" where there is no dot.
     """
 
     names: Near
@@ -60,6 +65,7 @@ class Surroundings:
     in_class_body: bool
     function: str = ""
     words: Near = field(default_factory=dict)
+    behind: str = ""
 
 
 @lru_cache(maxsize=20_000)
@@ -84,6 +90,7 @@ def look_around(text: str, offset: int) -> Surroundings:
         in_class_body=bool(headers and _CLASS.search(headers[0])),
         function=function,
         words=_words(before, after, function, classes),
+        behind=_behind(before[-1]),
     )
 
 
@@ -141,8 +148,8 @@ def _receivers(before: list[str], after: list[str]) -> dict[str, float]:
         near = closeness(distance)
         bare = _ARGUMENTS.sub("()", line)
         chains = [match.group() for match in _CHAIN.finditer(bare)]
-        if distance == 0 and line is before[-1] and (open_chain := re.search(r"([^\W\d][\w.()]*)\s*\.\s*$", bare)):
-            chains.append(f"{open_chain.group(1)}.x")  # what is typed now is a member of this
+        if distance == 0 and line is before[-1] and (behind := _behind(line)):
+            chains.append(f"{behind}.x")  # what is typed now is a member of this
         for chain in chains:
             parts = _JOINT.split(chain)
             for size in range(1, min(len(parts), 5)):
@@ -151,6 +158,14 @@ def _receivers(before: list[str], after: list[str]) -> dict[str, float]:
                     found[way] = near
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return dict(ranked[:_MAX_RECEIVERS])
+
+
+def _behind(line: str) -> str:
+    """`a.b` of a line that ends in `a.b.`, with `.` for whatever joins them."""
+    bare = _ARGUMENTS.sub("()", line[-_LONGEST_CHAIN:]).rstrip()
+    joint = _LAST_JOINT.search(bare)
+    chain = _LAST_CHAIN.search(bare, 0, joint.start()) if joint else None
+    return ".".join(_JOINT.split(chain.group())) if chain else ""
 
 
 def _headers(text: str, offset: int) -> tuple[str, ...]:

@@ -56,6 +56,89 @@ def test_members_of_an_object_near_the_cursor_are_shown_bases_included(code: str
     assert "def close_all(self): ..." in found
 
 
+SHOP = {
+    "shop/models.py": """\
+from dataclasses import dataclass, field
+
+@dataclass
+class Product:
+    sku: str
+    name: str
+    price_cents: int
+
+@dataclass
+class Order:
+    customer: str
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, product: Product, quantity: int = 1) -> None:
+        self.lines.append(product.sku)
+""",
+    "shop/store.py": """\
+from shop.models import Product
+
+class ProductStore:
+    def __init__(self) -> None:
+        self._products: dict[str, Product] = {}
+
+    def put(self, product: Product) -> None:
+        self._products[product.sku] = product
+
+    def find_by_sku(self, sku: str) -> Product | None:
+        return self._products.get(sku)
+""",
+}
+MAIN = """\
+from shop.models import Order, Product
+from shop.store import ProductStore
+
+def main() -> int:
+    store = ProductStore()
+    store.put(Product("A1", "Mug", 1250))
+    order = Order("ada")
+    product = store.$0
+    order.add(product, 2)
+    return 0
+"""
+
+
+def test_members_of_what_stands_before_the_dot_come_first():
+    assert "find_by_sku" in check(SHOP | {"main.py": MAIN}, 60), "where there is room for little, too"
+    assert "find_by_sku" not in check(SHOP | {"main.py": MAIN.replace("store.$0", "$0")}, 60)
+
+
+@pytest.mark.parametrize(
+    ("line", "behind"),
+    [
+        ("x = store.", "store"),
+        ("x = store.fi", "store"),
+        ("take(a.b, c(1, 2).d.", "c().d"),
+        ("p->next->", "p.next"),
+        ("a?.", "a"),
+        ("store", ""),
+        ("'text'.", ""),
+        (".", ""),
+        ("b" * 100_000 + " a.", "a"),
+    ],
+)
+def test_what_stands_before_the_dot(line: str, behind: str):
+    assert look_around(line, len(line)).behind == behind
+
+
+@pytest.mark.parametrize(
+    ("code", "source"),
+    [("class Own(Base):\n    def go(self):\n        self.$0\n", "behind"), ("it = Base()\nit.$0\n", "receiver")],
+)
+def test_private_members_are_expected_behind_the_object_itself_only(tmp_path: Path, code: str, source: str):
+    write(tmp_path, {"base.py": "class Base:\n    def _hidden_step(self): ...\n    def open_step(self): ...\n"})
+    index = RepositoryIndex([tmp_path], keep=False)
+    index.build()
+    found = ask(index, tmp_path, "main.py", "from base import Base\n\n" + code)
+    sources = {piece.name: piece.source for snippet in found for piece in snippet.pieces}
+    assert (sources["open_step"], sources["_hidden_step"]) == ("behind", source)
+    index.close()
+
+
 def test_members_of_an_imported_object_are_shown():
     found = check({"pool.py": POOL, "main.py": "from pool import pool\n\n$0"})
     assert "def take(self) -> Connection: ..." in lines_of(found)
