@@ -146,7 +146,7 @@ def _check_completion(settings: Settings, folder: Path, found: list[Finding], pr
         return checks.failed("completion", error)
     if outcome.completion is None:
         todo = "The engine answers. A larger model may say more: `coderls models recommend`."
-        return Finding("completion", "warn", f"the model {outcome.fim.name} had nothing to say", todo)
+        return Finding("completion", "warn", f"the model {outcome.model} had nothing to say", todo)
     total, start = outcome.completion.timings.total, outcome.stages["engine_start"]
     shown = outcome.completion.text.strip().splitlines()[0]
     facts = {"milliseconds": round(total, 1), "engine_start_ms": round(start, 1), "text": outcome.completion.text}

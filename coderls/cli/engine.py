@@ -168,7 +168,8 @@ def _listener(args: argparse.Namespace) -> serve.Listener:
         return serve.listen_unix(args.socket)
     token = _token(args.token_file) if args.token_file else ""
     host, port = args.listen
-    listener = serve.listen_loopback(host, port, token=token, port_file=args.port_file)
+    listed = running.port_file_beside(args.port_file)
+    listener = serve.listen_loopback(host, port, token=token, port_file=args.port_file, listed=listed)
     print(f"coderls engine: {listener.name}/v1", file=sys.stderr)
     if not token and args.port_file is None:
         print(f"coderls engine: bearer token {listener.token}", file=sys.stderr)

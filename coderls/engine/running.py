@@ -7,6 +7,7 @@ and what engines left behind that were killed is removed.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from coderls.engine import launch
 from coderls.engine.api import STOP_HEADER
 from coderls.engine.lock_file import LockFile
 from coderls.engine.unix_socket import is_too_long, listens
-from coderls.errors import EngineError
+from coderls.errors import EngineError, EngineStartFailed
 
 ANSWER_S = 5.0
 LEAVES_S = 20.0  # what runs is ended first, and connections are waited for
@@ -55,7 +56,7 @@ class Running:
 
 
 def running() -> list[Running]:
-    """All engines of this user that editors or `coderls` started. Dead ones' files are removed.
+    """All engines of this user. Dead ones' files are removed.
 
     Raises EngineStartFailed where the folder for sockets is not this user's own.
     """
@@ -67,6 +68,17 @@ def running() -> list[Running]:
         if not left.with_suffix("").exists():
             _sweep(left.with_suffix(""))
     return [one for one in found if one is not None]
+
+
+def port_file_beside(port_file: Path | None) -> Path | None:
+    """Where an engine on a port says that it runs; None where `port_file` does, or this user has no folder for it."""
+    try:
+        folder = paths.runtime_dir()
+    except EngineStartFailed:
+        return None
+    if port_file is not None and port_file.absolute().parent == folder and port_file.match("e-*.json"):
+        return None
+    return folder / f"e-{secrets.token_hex(8)}.json"
 
 
 def chosen(engines: Iterable[Running], name: str) -> list[Running]:

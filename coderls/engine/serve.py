@@ -111,17 +111,20 @@ def _remove_stale(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | None = None) -> Listener:
+def listen_loopback(
+    host: str, port: int, *, token: str = "", port_file: Path | None = None, listed: Path | None = None
+) -> Listener:
     """Bind a port on loopback (0: any free one), with a bearer token (a random one by default).
 
-    `port_file` is where port, token and process id are written for clients, with mode 0600.
+    `port_file` is where port, token and process id are written for clients, with mode 0600; `listed` another such file,
+    by which `running` finds the engine. Without that one it serves as well, where it cannot be written.
     Raises EngineStartFailed: not loopback, taken, no permission.
     """
     if host not in LOOPBACK:
         raise EngineStartFailed(f"The engine does not listen on {host!r}.", "Use 127.0.0.1, localhost or ::1.")
     token = token or secrets.token_urlsafe(32)
     stop_token = secrets.token_urlsafe(32)  # other programs are given the other one
-    written = ""
+    written: dict[Path, str] = {}
     # asyncio sends without delay (TCP_NODELAY) only where the protocol is named: 40 ms of each first byte otherwise
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -131,23 +134,27 @@ def listen_loopback(host: str, port: int, *, token: str = "", port_file: Path | 
         server.bind((host, port))
         server.listen(128)
         port = server.getsockname()[1]
+        facts = {"host": host, "port": port, "token": token, "stop_token": stop_token, "pid": os.getpid()}
         if port_file is not None:
-            facts = {"host": host, "port": port, "token": token, "stop_token": stop_token, "pid": os.getpid()}
-            written = json.dumps(facts)
-            _write_private(port_file, written)
+            _write_private(port_file, json.dumps(facts))
+            written[port_file] = json.dumps(facts)
     except OSError as error:
         server.close()
         raise _bind_failed(f"{host}:{port}", error) from error
 
+    with contextlib.suppress(OSError):
+        if listed is not None:
+            _write_private(listed, json.dumps(facts))
+            written[listed] = json.dumps(facts)
+
     def close() -> None:
-        if port_file is None:
-            return
-        with contextlib.suppress(OSError, ValueError):  # gone already
-            if port_file.read_text(encoding="utf-8") == written:  # not that of an engine which came after this one
-                port_file.unlink(missing_ok=True)
+        for file, text in written.items():
+            with contextlib.suppress(OSError, ValueError):  # gone already
+                if file.read_text(encoding="utf-8") == text:  # not that of an engine which came after this one
+                    file.unlink(missing_ok=True)
 
     shown = f"[{host}]" if ":" in host else host
-    return Listener(server, f"http://{shown}:{port}", token, close, None if port_file is None else stop_token)
+    return Listener(server, f"http://{shown}:{port}", token, close, stop_token if written else None)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -67,6 +67,20 @@ def test_they_are_listed_and_ended_by_name(fake_dir: Path, loopback: bool, capsy
     assert not [file for file in paths.runtime_dir().iterdir() if file.suffix != ".start"]
 
 
+@pytest.mark.parametrize("port_file", [False, True])
+def test_an_engine_that_serves_other_programs_is_listed_too(fake_dir: Path, tmp_path: Path, port_file: bool) -> None:
+    more = ("--port-file", tmp_path / "port.json") if port_file else ()
+    process = start_engine("--model", fake_dir, "--listen", "127.0.0.1:0", *more)
+    try:
+        eventually(lambda: [(one.pid, one.state) for one in running.running()] == [(process.pid, "ready")])
+        assert main(["engine", "--stop", running.running()[0].name]) == 0
+        assert process.wait(20) == 0
+    finally:
+        stop(process)
+    assert not list(paths.runtime_dir().glob("e-*.json"))
+    assert not (tmp_path / "port.json").exists()
+
+
 def test_a_model_or_a_process_names_them_too(fake_dir: Path) -> None:
     with engine("e-aaaa1111bbbb2222", fake_dir) as process:
         (one,) = running.running()
