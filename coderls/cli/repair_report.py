@@ -100,10 +100,10 @@ def _finding_lines(path: Path, finding: Finding, unverified: bool) -> Iterator[s
     elif finding.outcome is not None:
         yield f"    {finding.outcome.sentence()}"
         for guess in finding.outcome.guesses:
-            yield f"    GUESS: {guess.title} (passes {guess.proved_by})"
+            yield f"    Guess: {guess.title} (passes {guess.proved_by})"
             yield from (f"      {line}" for line in _changes(guess.candidate.original, guess.candidate.text))
         for candidate, reason in finding.outcome.unverified if unverified else ():
-            yield f"    UNVERIFIED: {candidate.title} ({reason})"
+            yield f"    Unverified: {candidate.title} ({reason})"
             yield from (f"      {line}" for line in _changes(candidate.original, candidate.text))
 
 

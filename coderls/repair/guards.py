@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.nonsense import nonsense
 
 #: A repair changes lines so near to the complaint, or adds imports.
 NEAR_LINES = 20
@@ -92,6 +93,9 @@ def objection(document: Document, target: Diagnostic, candidate: Candidate, rule
         return "It hides the fault from the checker (a cast to any type, code that never runs, or its kind)."
     if _only_comments(document, target, old, new):
         return "It changes comments only."
+    wrong = nonsense(document, target, candidate)
+    if wrong:
+        return wrong
     gone = _gone(document, target, candidate) if rules.keep else ""
     far = _far(document, target, candidate) if rules.near and not gone else ""
     return f"It deletes the statement: {gone}" if gone else far

@@ -162,7 +162,8 @@ def stray(line: str, language_id: str) -> Iterator[Changed]:
     """One word or sign less."""
     for match in reversed(list(_TOKEN.finditer(line))):
         rest = line[match.end() :]
-        yield f"{line[: match.start()]}{rest.removeprefix(' ')}", f"Take away {match[0]!r}"
+        kept = f"{line[: match.start()]}{rest.removeprefix(' ')}"
+        yield kept if rest.strip() else kept.rstrip(), f"Take away {match[0]!r}"
 
 
 def old_python(line: str, language_id: str) -> Iterator[Changed]:

@@ -196,9 +196,10 @@ async def _prove(work: _Work, name: str, candidates: Sequence[Candidate], pause:
         if await _passes(work, candidate, Step.PARSE):
             parsed.append(candidate)
     proved, enough, typed = 0, _ENOUGH, 0
-    for candidate in sorted(parsed, key=rank)[:_TO_LINT]:
+    for candidate in sorted(parsed, key=lambda one: (one.guess, rank(one)))[:_TO_LINT]:
         await pause()
-        if time.monotonic() > until or proved >= enough or typed >= _TO_TYPES:
+        needless = candidate.guess and work.repairs  # nobody guesses where something is proved
+        if needless or time.monotonic() > until or proved >= enough or typed >= _TO_TYPES:
             return
         if not await _passes(work, candidate, Step.LINT):
             continue

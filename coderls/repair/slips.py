@@ -24,7 +24,7 @@ MOST_NAMES = 16
 #: Names less alike than this are not tried for being alike (difflib's ratio).
 _ALIKE = 0.5
 #: And names as alike as this are almost the same.
-_ALMOST = 0.8
+ALMOST = 0.8
 _WORD = re.compile(r"[^\W\d]\w*")
 _QUOTED = re.compile(r"[\"'`‘’“”]([^\W\d][\w.]*)[\"'`‘’“”]")
 _PYTHON_NAMES = frozenset(dir(builtins)) - {name for name in dir(builtins) if name.startswith("_")}
@@ -158,6 +158,6 @@ def _alike(
     alike = [name for name in ranked[: MOST_NAMES // 2] if likeness(name) >= _ALIKE]
     above = everywhere if is_member else re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start])
     nearest = [name for name in reversed(above) if name in known]
-    sure = list(dict.fromkeys([*suggested, *(name for name in alike if likeness(name) >= _ALMOST)]))
+    sure = list(dict.fromkeys([*suggested, *(name for name in alike if likeness(name) >= ALMOST)]))
     own = [name for name in alike if name in near]
     return sure, [name for name in dict.fromkeys([*own, *nearest[: MOST_NAMES // 2], *alike]) if name not in sure]

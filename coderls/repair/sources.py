@@ -16,6 +16,7 @@ from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker
 from coderls.repair.checkers.parse import python_fault
 from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.doubts import invents, leaves_open, preferred, swaps_unknown, takes_away
 from coderls.repair.habits import mend_habits
 from coderls.repair.infill import Filler, Span, spans_for, together
 from coderls.repair.prompt import Task, form_for, messages
@@ -96,7 +97,8 @@ def of_syntax(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> S
         # What type checkers say of a Python file that cannot be read is often an echo of that.
         about_syntax = document.language_id == "python" or any(word in said for word in _SYNTAX)
         near = document.line_of(diagnostic.start)
-        return Found(tuple(mend_syntax(document, parse, near=near) if about_syntax else ()))
+        found = mend_syntax(document, parse, near=near) if about_syntax else []
+        return Found(tuple(replace(one, guess=takes_away(one) or leaves_open(one)) for one in found))
 
     return Source("slips of syntax", lambda: asyncio.to_thread(look))
 
@@ -131,12 +133,15 @@ def of_infill(filler: Filler, document: Document, diagnostic: Diagnostic) -> lis
         guessed = await asyncio.to_thread(mend_names, document, diagnostic, sure=False)
         weighed, filled = await together([filler.weighed(document, guessed), filler.fill(document, token)])
         likely = [one for one in weighed if one.logprob is not None and one.logprob > _UNLIKELY]
-        chosen = [replace(one, origin="infill", guess=False) for one in likely]  # by the model
-        return Found((*filled, *sorted(chosen, key=lambda one: -(one.logprob or 0.0))))
+        named = [replace(one, origin="infill") for one in likely]
+        sure = preferred(document, named, filled)
+        every = (*filled, *sorted(named, key=lambda one: -(one.logprob or 0.0)))
+        return Found(tuple(replace(one, guess=one.text != sure and invents(one)) for one in every))
 
     def of_spans(spans: Sequence[Span]) -> Callable[[], Awaitable[Found]]:
         async def find() -> Found:
-            return Found(tuple(await filler.fill(document, spans)))
+            filled = await filler.fill(document, spans)
+            return Found(tuple(replace(one, guess=invents(one)) for one in filled))
 
         return find
 
@@ -169,10 +174,17 @@ def of_chat(chatter: Chatter, task: Task, *, again: bool = False) -> Source:
             if isinstance(text, Refused):
                 refused.append(text.reason)
             else:
-                candidates.append(Candidate.of_text(task.document.text, text, "chat", _title(task)))
+                candidates.append(_of_chat(task, text))
         return Found(tuple(candidates), tuple(refused))
 
     return Source(f"{chatter.model}, once more" if again else chatter.model, find)
+
+
+def _of_chat(task: Task, text: str) -> Candidate:
+    """An answer. One that only puts another name for the unknown one is a guess, whoever made it."""
+    candidate = Candidate.of_text(task.document.text, text, "chat", _title(task))
+    doubtful = task.target is not None and swaps_unknown(task.document, task.target, candidate)
+    return replace(candidate, guess=doubtful)
 
 
 def _request(chatter: Chatter, task: Task) -> ChatRequest:

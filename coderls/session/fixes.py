@@ -133,14 +133,15 @@ class Offered:
         )
 
     def _add_guess(self, document: Document, complaint: Diagnostic, repair: Repair) -> Offer:
-        """One of several names that would pass: nobody prefers it, and what it does is confirmed before."""
+        """One of several ways that would pass: nobody prefers it, and what it does is confirmed before."""
         return self.add(
             "fix",
             f"Guess: {repair.title} (passes {repair.proved_by})",
             document,
             about=(complaint,),
             edits=repair.candidate.edits,
-            evidence=("A guess: other names may pass the same checks", *repair.evidence),
+            evidence=("A guess: others may pass the same checks", *repair.evidence),
+            made_by_model=repair.candidate.origin != "rule",
             verified=False,
         )
 

@@ -164,10 +164,32 @@ def test_guesses_are_shown_as_such_and_never_written(repair: Run, file: Path) ->
     file.write_text(text, encoding="utf-8")
     shown = repair(file)
     assert shown.code == NONE_FIXED
-    assert "GUESS: Change 'element' to 'count' (passes parse, ruff)" in shown.out
+    assert "Guess: Change 'element' to 'count' (passes parse, ruff)" in shown.out
     assert "0 with a verified fix" in shown.out
     [found] = json.loads(repair(file, "--json").out)["files"]
     assert "Change 'element' to 'count'" in [one["title"] for one in found["complaints"][0]["guesses"]]
     assert found["complaints"][0]["repair"] is None
     assert repair(file, "--apply").code == NONE_FIXED
     assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ('x = 1\nprint "a"\n', 'x = 1\nprint("a")\n'),
+        ('p = "."\nprint "dir", p\n', 'p = "."\nprint("dir", p)\n'),
+        ("def f(a):\n    return a +\n", None),
+        ("def f(a):\n    return a + \n", None),
+        ("x = 1.\ny = x.\n", None),
+        ("def f(a):\n    return max(a, \n", None),
+        ("x = max(\n    1,\n    2,\n", None),
+        ("a = 1\nif a ==:\n    print(a)\n", None),
+    ],
+)
+def test_what_was_begun_is_neither_taken_away_nor_made_up(
+    repair: Run, file: Path, broken: str, mended: str | None
+) -> None:
+    file.write_text(broken, encoding="utf-8")
+    shown = repair(file, "--apply")
+    assert file.read_text(encoding="utf-8") == (mended or broken)
+    assert shown.code == (CLEAN if mended else NONE_FIXED)

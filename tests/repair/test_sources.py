@@ -30,8 +30,15 @@ COMPLAINT = Diagnostic(AT, AT + 5, "Undefined name `summe`", source="ruff", rule
 class PlayedFim:
     """Says what `say` makes of a request's prompt; `n` answers get a number each."""
 
-    def __init__(self, tokenizer: Tokenizer, say: Callable[[str, GenerationRequest], str]) -> None:
-        self.tokenizer, self.say = tokenizer, say
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        say: Callable[[str, GenerationRequest], str],
+        *,
+        likely: float = -0.1,
+        next_best: float = -5.0,
+    ) -> None:
+        self.tokenizer, self.say, self.likely, self.next_best = tokenizer, say, likely, next_best
         self.asked: list[GenerationRequest] = []
 
     async def stream(self, request: GenerationRequest) -> AsyncIterator[Chunk]:
@@ -39,7 +46,7 @@ class PlayedFim:
         prompt = b"".join(self.tokenizer.token_bytes[token] for token in request.prompt).decode()
         if request.forced:
             said = b"".join(self.tokenizer.token_bytes[token] for token in request.forced).decode()
-            yield Chunk("", logprobs=(-0.5 if "total" in said else -5.0,), finish_reason="stop")
+            yield Chunk("", logprobs=(self.likely if "total" in said else self.next_best,), finish_reason="stop")
             return
         for index in range(request.n):
             text = self.say(prompt, request)
@@ -97,12 +104,27 @@ async def test_a_span_is_filled_anew_in_several_ways(fim: FimModel) -> None:
 
 async def test_guessed_names_are_weighed_by_the_model(fim: FimModel) -> None:
     assert fim.tokenizer is not None
-    filler = Filler(PlayedFim(fim.tokenizer, lambda *_: "summe"), fim)
+    filler = Filler(PlayedFim(fim.tokenizer, lambda *_: "total"), fim)
     names, _ = of_infill(filler, DOCUMENT, COMPLAINT)
-    chosen = (await names.find()).candidates
-    assert chosen[0].title == "Change 'summe' to 'total'"
-    assert [one.logprob for one in chosen[:2]] == [-0.5, -5.0]
-    assert {(one.origin, one.guess) for one in chosen} == {("infill", False)}  # the model chose them
+    chosen = {one.text: one for one in (await names.find()).candidates}
+    clear = chosen.pop(TEXT.replace("summe", "total"))
+    assert (clear.title, clear.guess) == ("Change 'summe' to 'total'", False)
+    assert {(one.origin, one.guess) for one in chosen.values()} == {("infill", True)}
+
+
+@pytest.mark.parametrize(
+    ("likely", "next_best", "said"),
+    [(-0.1, -1.0, "total"), (-1.0, -9.0, "total"), (-0.1, -9.0, "values"), (-0.1, -9.0, "summe")],
+)
+async def test_a_name_that_the_model_does_not_clearly_prefer_is_a_guess(
+    fim: FimModel, likely: float, next_best: float, said: str
+) -> None:
+    assert fim.tokenizer is not None
+    filler = Filler(PlayedFim(fim.tokenizer, lambda *_: said, likely=likely, next_best=next_best), fim)
+    names, _ = of_infill(filler, DOCUMENT, COMPLAINT)
+    found = (await names.find()).candidates
+    assert found
+    assert all(one.guess for one in found)
 
 
 async def test_names_that_nobody_weighs_are_guesses() -> None:

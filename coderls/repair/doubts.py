@@ -1,0 +1,141 @@
+"""What passes its checks only because they are weak: a guess, which is shown as one and never applied unseen.
+
+Any name that is defined satisfies who complains about one that is not, any operand ends a sum, and a parser is content
+with a statement that lost its operator. So a candidate is a guess unless something besides the checkers speaks for it:
+
+    return totl      ->  return total     the spelling is near                   proved
+    return volume    ->  return w         any name would do                      guess
+    if a ==:         ->  if a == 1:       the value is invented                  guess
+    return a +       ->  return a         what was begun is taken away           guess
+    f(a              ->  f(a)             only signs that the grammar asks for   proved
+
+What speaks for a name: its spelling, the checker's own suggestion, or a model that clearly prefers it (`preferred`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from coderls.document import Document
+from coderls.repair.candidate import Candidate
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.nonsense import called_anew, is_known_callable
+from coderls.repair.slips import ALMOST, word_at
+
+#: A model prefers a name clearly that it gives this log-probability (70%), so much more than to the next one (a factor
+#: of twelve), and that it writes by itself where nothing is said. (Looked at with the embedded model: the name that is
+#: meant has -0.1 and 3.5 more than the next; a parameter that only happens to be there -0.2 and 1.8, or it is not what
+#: the model writes.)
+_LIKELY, _MARGIN = -0.36, 2.5
+_WORD = re.compile(r"[^\W\d]\w*|\d[\w.]*")
+_TOKEN = re.compile(r"\w+|[()\[\]{},;:'\"]|[^\w\s()\[\]{},;:'\"]+")
+_OPERATOR = re.compile(r"[-+*/%=<>&|^~!@.?]+|and|or|not|in|is")
+_CLOSER = re.compile(r"[)\]}]")
+_COMMENT_SIGNS = frozenset({"//", "/*", "*/", "/**", "#", "<!--", "-->"})
+#: Words of other languages that mean nothing in Python.
+_FOREIGN = frozenset({"const", "let", "var", "vars", "new", "function", "func", "fn", "fun", "int", "float", "string",
+                      "auto", "void", "then", "do", "end", "begin"})  # fmt: skip
+_KEYWORDS = (frozenset(keyword.kwlist) - {"None", "True", "False"}) | _FOREIGN | frozenset(
+    {"case", "match", "switch", "default", "catch", "throw", "export", "extends", "implements", "interface", "public",
+     "private", "protected", "static", "final", "this", "self", "cls", "package", "use", "using", "pub", "mut", "impl",
+     "struct", "enum", "type", "defer", "go", "chan", "range", "namespace", "template", "typename"}
+)  # fmt: skip
+#: What may come around a value that is there already: the type checker says which of them fits.
+_CONVERSIONS = frozenset({"str", "int", "float", "list", "tuple", "set", "String", "Number", "string"})
+_UNKNOWN = re.compile(
+    r"not defined|undefined|undeclared|not declared|unresolved|unbound|unknown|cannot find|can't find|could not find"
+    r"|cannot resolve|no (?:attribute|member|field|method)|does not exist|is not a known|cannot access|was not found",
+    re.IGNORECASE,
+)
+
+
+def leaves_open(candidate: Candidate) -> bool:
+    """Whether a bracket is closed in a line that ended with a comma: what was to follow is still missing."""
+    for edit in candidate.smallest:
+        new = edit.new_text.splitlines()
+        for number, line in enumerate(candidate.original[edit.start : edit.end].splitlines()):
+            same = new[number] if number < len(new) else ""
+            if line.rstrip().endswith(",") and len(_CLOSER.findall(same)) > len(_CLOSER.findall(line)):
+                return True
+    return False
+
+
+def takes_away(candidate: Candidate) -> bool:
+    """Whether words or operators of the user's only go away: what had been begun is not finished by that."""
+    for kind, old, new, before, after in _changes(candidate):
+        if kind != "delete" or new:
+            continue
+        for at, token in enumerate(old):
+            around = (*([before] if at == 0 else [old[at - 1]]), *([after] if at == len(old) - 1 else [old[at + 1]]))
+            counts = token[0].isalnum() or token[0] == "_" or _OPERATOR.fullmatch(token)
+            if counts and token not in _FOREIGN and token not in _COMMENT_SIGNS and token not in around:
+                return True
+    return False
+
+
+def invents(candidate: Candidate) -> bool:
+    """Whether an infill brings names, values or operators that nothing asks for, or has lost some of the user's."""
+    old = Counter(_words(candidate.original[edit.start : edit.end] for edit in candidate.smallest))
+    new = Counter(_words(edit.new_text for edit in candidate.smallest))
+    gone, came = list((old - new).elements()), list((new - old).elements())
+    for word in list(gone):
+        meant = next((name for name in came if is_near(word, name)), None)
+        if meant is not None:
+            gone.remove(word)
+            came.remove(meant)
+    if gone or any(word not in _CONVERSIONS for word in came):
+        return True
+    operators = (
+        token for kind, _, tokens, _, _ in _changes(candidate) for token in tokens if kind == "insert" and token != "."
+    )
+    return takes_away(candidate) or any(_OPERATOR.fullmatch(token) and token != "in" for token in operators)
+
+
+def swaps_unknown(document: Document, target: Diagnostic, candidate: Candidate) -> bool:
+    """Whether a name that nobody knows has given way to something that it is not near to."""
+    place = word_at(document, target) if _UNKNOWN.search(target.message) else None
+    if place is None:
+        return False
+    word = document.text[slice(*place)]
+    old = Counter(_words(candidate.original[edit.start : edit.end] for edit in candidate.smallest))
+    new = Counter(_words(edit.new_text for edit in candidate.smallest))
+    return old[word] > new[word] and not any(is_near(word, name) for name in new - old)
+
+
+def preferred(document: Document, weighed: Sequence[Candidate], filled: Sequence[Candidate]) -> str | None:
+    """The text with the name that a model clearly prefers; None where it does not, or where the name cannot be meant.
+
+    `weighed` are names with their log-probability, `filled` is what the model writes by itself, the likeliest first.
+    """
+    ranked = sorted((one for one in weighed if one.logprob is not None), key=lambda one: -(one.logprob or 0.0))
+    if not ranked or not filled:
+        return None
+    best = ranked[0]
+    likely = best.logprob or 0.0
+    margin = likely - (ranked[1].logprob or 0.0) if len(ranked) > 1 else _MARGIN
+    clear = likely >= _LIKELY and margin >= _MARGIN and filled[0].text == best.text
+    fits = all(is_known_callable(document, name) for name in called_anew(best))
+    return best.text if clear and fits else None
+
+
+def is_near(one: str, other: str) -> bool:
+    """Whether a name is almost the other one: a slip of the pen, or another case."""
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= ALMOST
+
+
+def _words(texts: Iterator[str]) -> Iterator[str]:
+    return (word for text in texts for word in _WORD.findall(text) if word not in _KEYWORDS)
+
+
+def _changes(candidate: Candidate) -> Iterator[tuple[str, list[str], list[str], str, str]]:
+    """Each stretch of tokens that is not the same: how it changes, before, after, and the old tokens around it."""
+    for edit in candidate.smallest:
+        old, new = _TOKEN.findall(candidate.original[edit.start : edit.end]), _TOKEN.findall(edit.new_text)
+        for kind, low, high, new_low, new_high in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            if kind != "equal":
+                around = old[low - 1] if low else "", old[high] if high < len(old) else ""
+                yield kind, old[low:high], new[new_low:new_high], *around

@@ -1,0 +1,122 @@
+"""What a reader sees to be wrong, although the checkers that are there may let it pass.
+
+w(w, h)               a number is called, and with itself          where no type checker looks
+print, "dir"          the statement has become a value that nobody reads
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+import warnings
+from collections import Counter
+
+from coderls.document import Document
+from coderls.repair.candidate import Candidate
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.region import enclosing
+
+_CALL = re.compile(r"(?<![\w.])([^\W\d]\w*)[ \t]*\(")
+_DEFINES = re.compile(r"(?:\bdef|\bclass|\bfunction|\bfunc|\bfn|\bfun|\bnew|\bstruct|\bmacro_rules!)\s+$")
+#: A word that is followed by what it works on, as in `print "a"`; and a line of something longer.
+_COMMAND = re.compile(r"\s*[^\W\d]\w*[ \t]+[\w\"'(\[{]|[^#\n]*,[ \t\r]*$")
+_PLAIN = r"(?:int|str|float|bool|bytes|number|string|boolean|double|char|long|list|dict|set|tuple|List|Dict|Set|Tuple)"
+_LONGEST = 200_000
+
+
+def nonsense(document: Document, target: Diagnostic, candidate: Candidate) -> str:
+    """What is wrong with a candidate whatever the checkers say, as a sentence; "" for nothing."""
+    for name, arguments in called_anew(candidate).items():
+        region = enclosing(document, target.start, target.end)
+        if any(re.search(rf"(?<![\w.]){re.escape(name)}\b(?!\s*(?:\(|=(?!=)))", text) for text in arguments):
+            return f"It calls {name!r} with itself."
+        if not is_known_callable(document, name) and _is_value(region.text(document), name):
+            return f"It calls {name!r}, which is no function there."
+    return _idle(document, candidate)
+
+
+def called_anew(candidate: Candidate) -> dict[str, list[str]]:
+    """Names that a candidate calls where they were not called before, with what follows each opening bracket."""
+    old = Counter(
+        name for edit in candidate.smallest for name in _CALL.findall(candidate.original[edit.start : edit.end])
+    )
+    found: dict[str, list[str]] = {}
+    for edit in candidate.smallest:
+        for match in _CALL.finditer(edit.new_text):
+            defined = _DEFINES.search(edit.new_text[: match.start()])
+            if not keyword.iskeyword(match[1]) and not defined:
+                found.setdefault(match[1], []).append(_inside(edit.new_text, match.end()))
+    return {name: calls for name, calls in found.items() if len(calls) > old[name]}
+
+
+def is_known_callable(document: Document, name: str) -> bool:
+    """Whether the document shows that a name can be called: it defines, imports or calls it."""
+    if document.language_id == "python" and callable(getattr(builtins, name, None)):
+        return True
+    word = re.escape(name)
+    return bool(
+        re.search(
+            rf"\b(?:def|class|function|func|fn|fun|struct|define)\s+(?:\([^)\n]*\)\s*)?{word}\b"
+            rf"|\b{word}\s*(?::[^=\n]*)?=\s*(?:lambda\b|function\b|async\b|partial\b|\([^)\n]*\)\s*=>|\w+\s*=>)"
+            rf"|\bimport\b[^\n]*\b{word}\b|(?<![\w.]){word}[ \t]*\(|\b{word}\s*:\s*(?:Callable|\()",
+            document.text,
+        )
+    )
+
+
+def _is_value(text: str, name: str) -> bool:
+    """Whether a part of a program uses a name as a number, a text or a collection."""
+    word = re.escape(name)
+    return bool(
+        re.search(
+            rf"(?<![\w.]){word}\s*:\s*{_PLAIN}\b|\b{_PLAIN}\s+\**{word}\b|\bfor\s+\(?(?:\w+\s*,\s*)*{word}\b"
+            rf"|(?<![\w.]){word}\s*=\s*(?:[\d\"'\[{{]|[frb]\"|True\b|False\b|None\b|true\b|false\b|null\b|nil\b)"
+            rf"|(?<![\w.]){word}\s*(?:\[|(?:[-+/%<>]|\*\*?|//)=?\s*[\w(])|[\w)]\s*[-+/%<>]\s*{word}\b(?!\s*[(.])"
+            rf"|(?<![\w.]){word}\.(?:upper|lower|strip|split|append|extend|items|keys|values|push|length|startswith)\b"
+            rf"|\b(?:len|range|int|float|sum|abs)\(\s*{word}\s*[,)]",
+            text,
+        )
+    )
+
+
+def _inside(text: str, start: int) -> str:
+    """What stands between a bracket that ends before `start` and the one that closes it."""
+    depth = 1
+    for at in range(start, len(text)):
+        depth += (text[at] == "(") - (text[at] == ")")
+        if depth == 0:
+            return text[start:at]
+    return text[start:]
+
+
+def _idle(document: Document, candidate: Candidate) -> str:
+    """In Python: a statement that did something and is now a value that nobody reads."""
+    if document.language_id != "python" or len(candidate.text) > _LONGEST:
+        return ""
+    if not any(_COMMAND.match(line) for edit in candidate.smallest
+               for line in candidate.original[edit.start : edit.end].splitlines()):  # fmt: skip
+        return ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(candidate.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    moved, changed = 0, set[int]()
+    for edit in candidate.smallest:
+        first = candidate.text.count("\n", 0, edit.start + moved) + 1
+        old = candidate.original[edit.start : edit.end]
+        if any(_COMMAND.match(line) for line in old.splitlines()):
+            changed.update(range(first, first + max(1, edit.new_text.count("\n"))))
+        moved += len(edit.new_text) - len(old)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and node.lineno in changed and _does_nothing(node.value):
+            return "It leaves a value that nobody reads of the statement."
+    return ""
+
+
+def _does_nothing(value: ast.expr) -> bool:
+    docstring = isinstance(value, ast.Constant) and value.end_lineno != value.lineno
+    return isinstance(value, (ast.Constant, ast.Tuple, ast.Name, ast.Compare, ast.BinOp, ast.BoolOp)) and not docstring

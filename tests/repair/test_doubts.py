@@ -1,0 +1,100 @@
+"""What a weak checker lets pass is no proof."""
+
+from __future__ import annotations
+
+import pytest
+
+from coderls.document import Document, Edit
+from coderls.repair.candidate import Candidate
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.doubts import invents, preferred, swaps_unknown, takes_away
+
+AREA = "def area(w, h):\n    return w * h\n\n\ndef show(w, h):\n    print(compute_total(w, h))\n    return volume\n"
+
+
+def change(text: str, old: str, new: str, logprob: float | None = None) -> Candidate:
+    place = text.index(old)
+    return Candidate(text, (Edit(place, place + len(old), new),), "infill", "t", logprob)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (AREA, "compute_total", "w"),
+        (AREA, "compute_total", "area"),
+        (AREA, "volume", "w"),
+        (AREA, "volume", "w * h"),
+        ("x = foo\n", "foo", "0"),
+        ("x = foo.\n", "foo.", "0"),
+        ("return a *\n", " *", " * b"),
+        ("return a *\n", " *", ""),
+        ("if a ==:\n", "==:", "== 1:"),
+        ("if a ==:\n", "==:", "is None:"),
+        ("x = a b\n", "a b", "a + b"),
+        ("f(a)\n", "a)", "a, a)"),
+    ],
+)
+def test_what_an_infill_invents_is_a_guess(text: str, old: str, new: str) -> None:
+    assert invents(change(text, old, new))
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("return totl\n", "totl", "total"),
+        ("x = f(a, [1, 2\n", "2\n", "2])\n"),
+        ("if a\n", "if a", "if a:"),
+        ("if a = b:\n", "=", "=="),
+        ("size\n", "size", "self.size"),
+        ("x = 'n ' + n\n", "+ n", "+ str(n)"),
+        ("    total\n", "total", "return total"),
+    ],
+)
+def test_what_only_completes_the_form_is_none(text: str, old: str, new: str) -> None:
+    assert not invents(change(text, old, new))
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "gone"),
+    [
+        ('print "a"\n', 'print "a"', '"a"', True),
+        ("return subtotal(order) + \n", " + \n", "\n", True),
+        ("x = foo.\n", ".", "", True),
+        ("if a ==:\n", " ==", "", True),
+        ("x = 1 or\n", " or", "", True),
+        ("return return x\n", "return return", "return", False),
+        ("const x = 1\n", "const ", "", False),
+        ("x = (1))\n", "))", ")", False),
+        ("i++\n", "i++", "i += 1", False),
+        ("x = a === b\n", "===", "==", False),
+        ("x = 1 */\n", " */", "", False),
+    ],
+)
+def test_what_was_begun_is_not_finished_by_taking_it_away(text: str, old: str, new: str, gone: bool) -> None:
+    assert takes_away(change(text, old, new)) is gone
+
+
+@pytest.mark.parametrize(
+    ("new", "message", "swapped"),
+    [
+        ("area", "Undefined name `compute_total`", True),
+        ("compute_totals", "Undefined name `compute_total`", False),
+        ("area", "Argument of another type", False),
+    ],
+)
+def test_an_answer_that_swaps_the_unknown_name(new: str, message: str, swapped: bool) -> None:
+    document = Document("file:///a.py", "python", 1, AREA)
+    at = AREA.index("compute_total")
+    candidate = change(AREA, "compute_total", new)
+    assert swaps_unknown(document, Diagnostic(at, at + 13, message), candidate) is swapped
+
+
+def test_a_model_prefers_no_name_that_cannot_be_called() -> None:
+    document = Document("file:///a.py", "python", 1, AREA)
+    area, other = change(AREA, "compute_total", "area", -0.05), change(AREA, "compute_total", "w", -0.05)
+    least = change(AREA, "compute_total", "show", -9.0)
+    assert preferred(document, [area, least], [area]) == area.text
+    assert preferred(document, [other, least], [other]) is None
+    assert preferred(document, [area, least], [least, area]) is None
+    assert preferred(document, [area, other], [area]) is None
+    assert preferred(document, [area, least], []) is None

@@ -1,0 +1,64 @@
+"""What is refused whatever the checkers say."""
+
+from __future__ import annotations
+
+import pytest
+
+from coderls.document import Document
+from coderls.repair.candidate import Candidate
+from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.nonsense import nonsense
+
+
+def judged(text: str, old: str, new: str, language: str = "python") -> str:
+    document = Document("file:///a", language, 1, text)
+    place = text.index(old)
+    candidate = Candidate.of_text(text, text.replace(old, new, 1), "infill", "t")
+    return nonsense(document, Diagnostic(place, place + len(old), "Undefined name"), candidate)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "language"),
+    [
+        ("def z(name):\n    return name.upper() + undefd(name)\n", "undefd", "name", "python"),
+        ("def f(a):\n    return foo(a, \n", "foo(a, ", "a(a,)", "python"),
+        ("def f(a, n: int):\n    return foo(a)\n", "foo", "n", "python"),
+        ("count = 0\nprint(total(2))\n", "total", "count", "python"),
+        ("for i in range(3):\n    run(1)\n", "run", "i", "python"),
+        ("function f(n: number) {\n  return grow(1);\n}\n", "grow", "n", "typescript"),
+        ("int f(int n) {\n  return grow(1);\n}\n", "grow", "n", "c"),
+    ],
+)
+def test_what_is_no_function_is_not_called(text: str, old: str, new: str, language: str) -> None:
+    assert "It calls" in judged(text, old, new, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("def f(a):\n    return foo(a)\n", "foo(a)", "f(f(a))"),
+        ("def area(w):\n    return w\n\n\nprint(aera(2))\n", "aera", "area"),
+        ("def f(work):\n    return wrok(1)\n", "wrok", "work"),
+        ("def f(a)\n    return a\n", "f(a)", "f(a):"),
+        ("x = lenn([])\n", "lenn", "len"),
+        ("name = 1\nx = foo\n", "foo", "Foo(name=name)"),
+    ],
+)
+def test_what_may_be_called_is(text: str, old: str, new: str) -> None:
+    assert judged(text, old, new) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "idle"),
+    [
+        ('print "a"', '"a"', True),
+        ('print "dir", f(p)', 'print, "dir", f(p)', True),
+        ('print "dir", f(p)', 'print("dir", f(p))', False),
+        ("retrun 1", "retrun, 1", True),
+        ("(a, b", "(a, b)", False),
+        ('"""Adds."', '"""Adds."""', False),
+        ("x = (1", "x = (1)", False),
+    ],
+)
+def test_a_statement_does_not_become_a_value(old: str, new: str, idle: bool) -> None:
+    assert bool(judged(f"x = 1\n{old}\ny = 2\n", old, new)) is idle
