@@ -10,6 +10,8 @@ VENV        := .venv
 BIN         := $(VENV)/bin
 STAMP       := $(VENV)/.installed
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
+# pip's last word without a network is that versions conflict.
+REACHED     := || { echo "pip could not install: is there a network, or a package index that pip may ask?" >&2; exit 1; }
 
 .PHONY: help demo test check bench clean vscode
 .DEFAULT_GOAL := help
@@ -26,9 +28,9 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "coderls needs Python 3.10 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --upgrade -c constraints.txt pip
-	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install $(if $(CI),--quiet) -c constraints.txt -e '.[dev]'
+	$(PIP) install --quiet --upgrade -c constraints.txt pip $(REACHED)
+	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch $(REACHED)
+	$(PIP) install $(if $(CI),--quiet) -c constraints.txt -e '.[dev]' $(REACHED)
 	@touch $@
 
 demo: $(STAMP)

@@ -66,10 +66,21 @@ def main() -> int:
         with Progress() as progress:
             answer = ask(folder, text, cursor, progress)
         show(text.splitlines(), cursor, answer, out=sys.stdout, colours=sys.stdout.isatty() and not args.plain)
+        print(next_steps(Path(sys.executable).parent, Path.cwd()))
     except (DemoFailed, NotFetched, ServerGone, RpcError, TimeoutError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def next_steps(scripts: Path, here: Path) -> str:
+    """What to do after the demo; `scripts` is where the command is, which is on no PATH."""
+    place = scripts.relative_to(here) if scripts.is_relative_to(here) else scripts
+    return f"""
+The command is {place / "coderls"} (it is not on your PATH). What next:
+  {place / "coderls"} complete FILE:LINE:COLUMN --explain    a completion in a project of your own
+  {place / "coderls"} doctor                                 is all well, and what to do if not
+  README.md: "Editors" (how an editor starts it), "Install" (for good)"""
 
 
 def find_line(text: str) -> tuple[int, int]:

@@ -56,6 +56,8 @@ def _run(argv: list[str]) -> int:
         return int(_server().serve_stdio(_records(args)))
     if args.tcp is not None:
         return int(_server().serve_tcp(args.tcp, _records(args)))
+    if args.record is not None:
+        parser.error("--record goes with --stdio or --tcp; for one completion: coderls complete PLACE --record DIR")
     if args.command is None:
         parser.print_help()
         return MISUSED

@@ -15,6 +15,9 @@ from coderls.paths import cache_dir
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.store import database_path
 
+#: `--why` says nothing of the reading where that is so quick (seconds).
+QUICK_S = 2.0
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command `index`."""
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         _forget(database)
     index = RepositoryIndex([folder])
     try:
-        with Progress() as progress:
+        with Progress(after_s=0.0 if args.why is None else QUICK_S) as progress:
             began = time.perf_counter()
             index.build(lambda _, fraction: progress(f"reading {folder.name}", fraction))
             took = time.perf_counter() - began

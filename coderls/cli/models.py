@@ -163,8 +163,8 @@ def _recommend(args: argparse.Namespace) -> int:
         ["", "name", "download", "memory", "fits", "at most", "speed", "licence"],
         [
             [
-                "->" if one.recommended else "", one.name, _size(one.size), _size(one.memory),
-                "yes" if one.fits else "no", f"{one.tokens_per_s:.0f} tokens/s", one.speed if one.fits else "-",
+                "->" if one.recommended else "", one.name, _size(one.download), _size(one.memory),
+                "yes" if one.fits else "no", _rate(one.tokens_per_s), one.speed if one.fits else "-",
                 one.licence if one.commercial else f"{one.licence} (not for commercial use)",
             ]
             for one in advice
@@ -175,8 +175,8 @@ def _recommend(args: argparse.Namespace) -> int:
         f"\nRecommended: {best.name}, "
         + ("which comes with coderls." if best.name == store.NANO else f"`coderls models pull {best.name}`.")
     )
-    if best.name != store.NANO and free < best.size + disk.MARGIN_BYTES:
-        print(f"For that {_size(best.size + disk.MARGIN_BYTES - free)} more of disk must be free.")
+    if best.name != store.NANO and free < best.download + disk.MARGIN_BYTES:
+        print(f"For that {_size(best.download + disk.MARGIN_BYTES - free)} more of disk must be free.")
     return 0
 
 
@@ -233,6 +233,10 @@ def _size(size: float) -> str:
     if not size:
         return "-"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _rate(tokens_per_s: float) -> str:
+    return f"{tokens_per_s:.0f} tokens/s" if tokens_per_s >= 1.5 else "1 token/s" if tokens_per_s >= 1 else "under 1/s"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-#: Where nobody watches a bar: one line when the step changes, and then at most one in so many seconds.
+#: Where nobody watches a bar: one line when the step changes, and then at most one in so many seconds, with news.
 LINE_EVERY_S = 5.0
 
 
@@ -20,8 +20,11 @@ class Progress:
         client = await connect_or_start(settings, progress)
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, after_s: float = 0.0) -> None:
+        """`after_s`: what takes no longer than this shows nothing."""
         self._stream = sys.stderr if stream is None else stream
+        self._from = time.monotonic() + after_s
+        self._line = ""
         self._bar: Any = None
         self._what = ""
         self._said_at = 0.0
@@ -29,6 +32,8 @@ class Progress:
     def __call__(self, what: str, fraction: float) -> None:
         """Show that `what` is `fraction` done."""
         fraction = min(1.0, max(0.0, fraction))
+        if time.monotonic() < self._from:
+            return
         if self._stream.isatty():
             self._draw(what, fraction)
         else:
@@ -58,5 +63,8 @@ class Progress:
         now = time.monotonic()
         if what == self._what and now - self._said_at < LINE_EVERY_S:
             return
-        self._what, self._said_at = what, now
-        print(f"{what} ({fraction:.0%})" if fraction else what, file=self._stream, flush=True)
+        line = f"{what} ({fraction:.0%})" if fraction else what
+        if line == self._line:
+            return
+        self._what, self._line, self._said_at = what, line, now
+        print(line, file=self._stream, flush=True)

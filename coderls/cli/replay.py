@@ -101,7 +101,8 @@ def told(file: Path, record: Record, outcome: Replay) -> str:
     """The outcome in words, and what was decided on the way."""
     place = record.place
     line = place.first_line + place.text.count("\n", 0, place.offset) + 1
-    lines = [f"{file.name}: {place.path}, line {line}, {record.identity.model or 'no model named'}, {record.at}"]
+    facts = (place.path, f"line {line}", record.identity.model or "no model named", record.at)
+    lines = [f"{file.name}: {', '.join(fact for fact in facts if fact)}"]
     for number, decision in enumerate(outcome.decisions, 1):
         said = f"said {_brief(decision.said)}" + (f", then failed: {decision.error}" if decision.error else "")
         steps = [said, f"wanted {_brief(decision.wanted)}"] if not decision.error else [said]

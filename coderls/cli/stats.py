@@ -48,7 +48,7 @@ def described(summary: Summary, days: float) -> str:
         return "\n".join([f"No completion was shown in the last {days:g} days.", *of_edits])
     taken = summary.accepted + summary.partly
     lines = [
-        f"Last {days:g} days: {summary.shown} completions shown.",
+        f"Last {days:g} days: {summary.shown} {'completion' if summary.shown == 1 else 'completions'} shown.",
         f"  taken         {taken} ({_percent(taken / summary.shown)}), {summary.partly} of them in part; "
         f"{summary.characters} characters",
         f"  rejected      {summary.rejected} ({_percent(summary.rejected / summary.shown)})",

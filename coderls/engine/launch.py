@@ -263,17 +263,20 @@ async def _ready(client: EngineClient, settings: EngineSettings, started: _Start
             return health
         if health.state == "failed":
             raise EngineStartFailed(
-                f"The engine could not load its model: {health.detail}", _log_hint(log_file(settings))
+                f"The engine could not load its model: {health.detail}",
+                _log_hint(log_file(settings), known=health.detail),
             )
         say(health.detail or health.state, health.fraction)
         await asyncio.sleep(POLL_S)
 
 
-def _log_hint(log: Path) -> str:
+def _log_hint(log: Path, *, known: str = "") -> str:
+    """Where the log is, and its end, without the line that repeats what is `known`."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError:
         lines = []
+    lines = [line for line in lines if not known or known.partition("\n")[0] not in line]
     return f"Its log is {log}." + ("\n" + "\n".join(lines) if lines else "")
 
 

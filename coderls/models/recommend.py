@@ -20,6 +20,7 @@ import numpy as np
 
 from coderls.models.catalogue import APACHE, CHECKPOINTS, Checkpoint
 from coderls.models.footprint import engine_bytes
+from coderls.models.recipe import nano_recipe
 
 #: GB/s from the makers' data sheets, the longer names first; other cards are taken for the slowest of them.
 _CARDS = (
@@ -54,10 +55,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One model on this machine. `tokens_per_s` is the bound set by memory bandwidth, not a promise."""
+    """One model on this machine. `tokens_per_s` is the bound set by memory bandwidth, not a promise.
+
+    Bytes: `size` of its weights in bfloat16, `download` of what is fetched for it.
+    """
 
     name: str
     size: int
+    download: int
     memory: int
     licence: str
     commercial: bool
@@ -81,6 +86,7 @@ def advise(machine: Machine) -> list[Advice]:
     processor = machine.device == "cpu"
     taken = engine_bytes(_NANO_WEIGHTS, _NANO_TABLE, _NANO_KV, _CONTEXT, tied=True, processor=processor)
     nano = _advice(machine, name="nano", size=2 * _NANO_WEIGHTS, memory=taken, licence=APACHE, commercial=True)
+    nano = replace(nano, download=nano_recipe().wheel_bytes)
     known = [_of(checkpoint, machine) for checkpoint in CHECKPOINTS if not checkpoint.instruct]
     everything = [nano, *known]
     good = [one for one in known if one.fits and one.commercial and one.tokens_per_s >= _FAST_ENOUGH]
@@ -104,6 +110,7 @@ def _advice(machine: Machine, *, name: str, size: int, memory: int, licence: str
     return Advice(
         name=name,
         size=size,
+        download=size,
         memory=memory,
         licence=licence,
         commercial=commercial,

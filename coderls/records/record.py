@@ -244,8 +244,15 @@ def read_record(file: Path) -> Record:
         if file.stat().st_size > _LARGEST_FILE:
             raise RecordBroken(f"{file} is far too long for a record.", "Name a file that `coderls --record` wrote.")
         raw = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordBroken(f"{file} cannot be read: {error}.", "Name a file that `coderls --record` wrote.") from error
+    except FileNotFoundError as error:
+        raise RecordBroken(f"There is no file {file}.", "Name a file that `coderls --record` wrote.") from error
+    except OSError as error:
+        raise RecordBroken(f"{file} cannot be read: {error.strerror or error}.", "Check its permissions.") from error
+    except (ValueError, RecursionError) as error:  # no JSON, or no text at all
+        raise RecordBroken(
+            f"{file} is no record of a completion, or not the whole of one.",
+            "Name a file that `coderls --record` wrote.",
+        ) from error
     if not isinstance(raw, dict) or raw.get("kind") != KIND:
         raise RecordBroken(f"{file} is no record of a completion.", "Name a file that `coderls --record` wrote.")
     if raw.get("format") != FORMAT:

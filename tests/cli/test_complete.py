@@ -194,6 +194,7 @@ def test_an_engine_elsewhere_that_is_not_there(coderls: Run, project: Path) -> N
 def test_a_model_that_cannot_be_loaded_ends_with_its_reason(coderls: Run, model: Path, project: Path) -> None:
     (model / "fake.json").write_text('{"load_error": "The weights are torn."}')
     refused(coderls("complete", f"{project / 'app.py'}:3:9", "--model", model), "The weights are torn.")
+    assert coderls("complete", f"{project / 'app.py'}:3:9", "--model", model).err.count("The weights are torn.") == 1
 
 
 @pytest.mark.parametrize("target", ["app.py", "app.py:3", "app.py:x:1", r"C:\app.py:3"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coderls.cli import main
+from coderls.cli import index, main
 from coderls.paths import cache_dir
 from coderls.repo_context.store import database_path
 from tests.repo_context.repository import write
@@ -58,7 +58,9 @@ def test_without_a_folder_it_is_the_project_around(
 )
 def test_why(repo: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, words: str):
     assert main(["index", "--why", str(repo / name)]) == code
-    assert words in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert words in shown.out
+    assert shown.err == "", "what is quick is not told"
     assert main(["index", "--json", "--why", str(repo / name)]) == code
     assert json.loads(capsys.readouterr().out)["indexed"] == (code == 0)
 
@@ -68,6 +70,7 @@ def test_why_of_a_file_in_no_project_reads_the_project_around_us_and_not_its_fol
 ):
     write(tmp_path / "elsewhere", {"other.py": "x = 1\n"})
     monkeypatch.chdir(repo)
+    monkeypatch.setattr(index, "QUICK_S", 0.0)
     assert main(["index", "--why", str(tmp_path / "elsewhere" / "other.py")]) == 1
     shown = capsys.readouterr()
     assert "other.py is not in the index: outside of the workspace folders" in shown.out

@@ -64,6 +64,7 @@ def test_the_exit_code_is_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--tcp", "70000"], "no port"),
         (["--stdio", "--tcp", "7000"], "not allowed with"),
         (["repiar"], "invalid choice"),
+        (["--record", "folder"], "--record goes with --stdio or --tcp"),
         (["--studio"], "unrecognized arguments"),
     ],
 )

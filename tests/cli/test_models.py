@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coderls import paths
-from coderls.cli import main
+from coderls.cli import main, models
 from coderls.models import embedded, recipe, safetensors_file
 from tests.models.hub import Hub
 from tests.models.tiny import TinyModel, make_tiny_model
@@ -114,7 +114,13 @@ def test_recommend(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "recommend"]) == 0
     text = capsys.readouterr().out
     assert "Recommended: " in text
+    assert next(line for line in text.splitlines() if "nano " in line).split("nano")[1].split()[:2] == ["93", "MB"]
     assert "Qwen Research License (not for commercial use)" in text
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.2, "under 1/s"), (1.2, "1 token/s"), (1.6, "2 tokens/s")])
+def test_a_slow_model_has_no_speed_of_nothing(rate: float, said: str) -> None:
+    assert models._rate(rate) == said
 
 
 def test_removing_a_model_leaves_what_was_begun_of_another_with_a_longer_name() -> None:

@@ -33,6 +33,22 @@ def test_a_long_step_is_said_again_now_and_then(monkeypatch: pytest.MonkeyPatch)
     assert stream.getvalue() == "fetching (25%)\nfetching (75%)\n"
 
 
+def test_what_has_not_moved_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    with Progress(stream) as report:
+        report("loading nano", 0.0)
+        report("loading nano", 0.0)
+    assert stream.getvalue() == "loading nano\n"
+
+
+def test_what_is_quick_says_nothing() -> None:
+    for stream in (io.StringIO(), Terminal()):
+        with Progress(stream, after_s=1000.0) as report:
+            report("reading", 0.5)
+        assert stream.getvalue() == ""
+
+
 def test_a_bar_on_a_terminal_that_goes_away() -> None:
     stream = Terminal()
     with Progress(stream) as report:

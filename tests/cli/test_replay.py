@@ -32,6 +32,26 @@ def test_a_record_is_replayed_without_an_engine(coderls: Run, record: Path) -> N
     assert "the same came of it" in shown.out
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [(None, "There is no file"), (b"", "is no record of"), (b"{", "is no record of"), (b"\xff\xfe", "is no record of")],
+)
+def test_a_wrong_file_is_said_in_words(coderls: Run, tmp_path: Path, data: bytes | None, says: str) -> None:
+    if data is not None:
+        (tmp_path / "a.json").write_bytes(data)
+    shown = coderls("replay", tmp_path / "a.json")
+    assert shown.code == 1
+    assert says in shown.err
+    assert not any(raw in shown.err for raw in ("Expecting", "codec", "Errno"))
+
+
+def test_a_record_without_a_date_has_no_comma_for_it(coderls: Run, record: Path, tmp_path: Path) -> None:
+    facts = json.loads(record.read_text())
+    facts["at"], facts["identity"]["model"] = "", ""
+    (tmp_path / "case.json").write_text(json.dumps(facts))
+    assert "case.json: app.py, line 3, no model named\n" in coderls("replay", tmp_path / "case.json").out
+
+
 def test_a_folder_of_records_too_and_as_json(coderls: Run, record: Path) -> None:
     shown = coderls("replay", record.parent, "--json")
     [outcome] = shown.json
@@ -72,6 +92,6 @@ def test_a_test_is_written(coderls: Run, record: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_record_is_said(coderls: Run, project: Path) -> None:
     shown = coderls("replay", project / "app.py")
-    assert (shown.code, "cannot be read" in shown.err) == (1, True)
+    assert (shown.code, "is no record" in shown.err) == (1, True)
     empty = coderls("replay", project)
     assert (empty.code, "no records" in empty.err) == (1, True)

@@ -17,7 +17,7 @@ def test_in_words_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     stats.kept(row, 15, 1.0)
     assert main(["stats", "--days", "7"]) == 0
     said = capsys.readouterr().out
-    assert "Last 7 days: 1 completions shown." in said
+    assert "Last 7 days: 1 completion shown." in said
     assert "taken         1 (100%)" in said
     assert "kept          100% after 15 s" in said
     assert "python        1 of 1 taken" in said

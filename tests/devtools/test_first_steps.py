@@ -1,0 +1,34 @@
+"""What a newcomer's `make demo` says: where the command is, and that a network is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devtools.demo import next_steps
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_says_where_the_command_is() -> None:
+    said = next_steps(Path("/clone/.venv/bin"), Path("/clone"))
+    assert f"{Path('.venv/bin/coderls')} complete FILE:LINE:COLUMN --explain" in said
+    assert str(Path("/other/bin/coderls")) in next_steps(Path("/other/bin"), Path("/clone"))
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("make") is None, reason="make runs on Unix")
+def test_an_install_that_fails_asks_for_a_network(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho ResolutionImpossible >&2\nexit 1\n")
+    python.chmod(0o755)
+    made = subprocess.run(["make", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert made.returncode == 2
+    assert "is there a network, or a package index that pip may ask?" in made.stderr
+    assert made.stderr.count("ResolutionImpossible") == 1, "it ends at the first one"
