@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from coderls.errors import DocumentError
 from coderls.lines import LineStarts
@@ -125,6 +125,14 @@ class Snippet:
         }
 
 
+class Fault(NamedTuple):
+    """A place (code points) where a parser stumbles. `missing`: what it expects there, "" for what it does not."""
+
+    start: int
+    end: int
+    missing: str
+
+
 class ParsedFile(Protocol):
     """A syntax tree seen from far away: enough to tell whether an edit breaks what parsed."""
 
@@ -134,6 +142,9 @@ class ParsedFile(Protocol):
     def faults_within(self, start: int, end: int) -> int:
         """How many of them begin in this part of the text (code points), and what there the grammar lets pass although
         the language does not."""
+
+    def fault_places(self) -> tuple[Fault, ...]:
+        """Where the tree's faults are, from the top, as near as a grammar can tell; empty for a text given up."""
 
     def after(self, edit: Edit) -> ParsedFile:
         """The tree of the text after `edit`, parsed incrementally."""

@@ -19,6 +19,9 @@ from coderls.document import Edit
 _PLACES = re.compile(r"\b(lines?|columns?) \d+|:\d+:\d+\b")
 
 
+_SYNTAX_RULES = frozenset({"syntax", "syntax-error", "invalid-syntax", "E999"})
+
+
 class Severity(IntEnum):
     """How bad it is; the numbers are LSP's (3.18, `DiagnosticSeverity`)."""
 
@@ -62,6 +65,11 @@ class Diagnostic:
     def touched_by(self, edits: Iterable[Edit]) -> bool:
         """Whether an edit reaches into its range, or begins or ends at it."""
         return any(edit.start <= self.end and self.start <= edit.end for edit in edits)
+
+
+def is_syntax(one: Diagnostic) -> bool:
+    """Whether a complaint says that the text cannot be read, as far as its rule or message tells."""
+    return one.rule in _SYNTAX_RULES or "syntax error" in one.message.lower()
 
 
 def shifted(offset: int, edits: Sequence[Edit], *, after: bool = False) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from coderls.fim.brackets import balance
+from coderls.fim.languages import language
 
 #: A form of a line, or a text, and what was done to it.
 Changed = tuple[str, str]
@@ -95,7 +96,7 @@ def comparisons(line: str, language_id: str) -> Iterator[Changed]:
 
 def brackets(line: str, language_id: str) -> Iterator[Changed]:
     """The missing bracket at each place from the right, or one bracket less, or another kind of bracket."""
-    code, rest = without_comment(line)
+    code, rest = without_comment(line, language(language_id).comment[0])
     body = code[:-1].rstrip() if code.endswith(":") else code
     tail = code[len(body) :] + rest
     own = balance(body, language_id)

@@ -38,6 +38,8 @@ from coderls.repair.line_slips import (
 _DEPTH = 4
 _KEPT = 3
 _TRIED = 300
+#: In other languages than Python: faults of a tree that are looked at, and lines that are tried.
+_PLACES, _LINES = 3, 6
 #: So many ways that end well are found, and no search goes on for longer (seconds).
 _ENOUGH = 4
 _LONGEST_S = 1.5
@@ -70,7 +72,7 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
     start = judge(text) if len(text) <= _LONGEST else None
     if start is None:
         return []
-    lines_of = _python_places if document.language_id == "python" else _other_places(near)
+    lines_of = _python_places if document.language_id == "python" else _other_places(near, document.language_id, parse)
     slips = _python_slips if document.language_id == "python" else _other_slips
     until = time.monotonic() + _LONGEST_S
     front, found, seen = [_State(text, start, ())], list[_State](), {text}
@@ -132,21 +134,28 @@ def _python_places(text: str, progress: Progress) -> list[int]:
     return list(dict.fromkeys([at, above, *_open_line(lines, at)]))
 
 
-def _open_line(lines: list[str], at: int) -> Iterator[int]:
-    """The last line above that leaves a bracket or quote open."""
+def _open_line(lines: list[str], at: int, language_id: str = "python") -> Iterator[int]:
+    """The last line above that leaves a bracket or quote open; elsewhere than in Python braces are left so."""
     for line in range(at, max(-1, at - 30), -1):
-        own = balance(lines[line], "python")
-        if own.open or own.quote:
+        own = balance(lines[line], language_id)
+        if own.quote or any(one != "{" or language_id == "python" for one in own.open):
             yield line
             return
 
 
-def _other_places(near: int | None) -> Callable[[str, Progress], list[int]]:
+def _other_places(near: int | None, language_id: str, parse: ParseFile) -> Callable[[str, Progress], list[int]]:
+    """Lines to try by what is complained about, and by where the tree has faults: there, above, at open brackets."""
+
     def places(text: str, _progress: Progress) -> list[int]:
         lines = text.split("\n")
-        at = min(max(0, near or 0), len(lines) - 1)
-        above = next((line for line in range(at - 1, -1, -1) if lines[line].strip()), at)
-        return list(dict.fromkeys([at, above]))
+        tree = parse(language_id, text)
+        faults = tree.fault_places()[:_PLACES] if tree is not None else ()
+        found: list[int] = []
+        for place in (near or 0, *(text.count("\n", 0, fault.start) for fault in faults)):
+            at = min(max(0, place), len(lines) - 1)
+            above = next((line for line in range(at - 1, -1, -1) if lines[line].strip()), at)
+            found += [at, above, *_open_line(lines, at, language_id)]
+        return list(dict.fromkeys(found))[:_LINES]
 
     return places
 

@@ -18,7 +18,7 @@ from pathlib import PurePath
 
 import tree_sitter
 
-from coderls.document import Edit
+from coderls.document import Edit, Fault
 from coderls.repo_context.bindings import read_bindings
 from coderls.repo_context.definitions import read_outline
 from coderls.repo_context.languages import LANGUAGES, by_id, by_path
@@ -159,6 +159,17 @@ class ParsedText:
         cursor.set_byte_range(low, high)
         return found + len(cursor.captures(root).get("lax", ()))
 
+    def fault_places(self) -> tuple[Fault, ...]:
+        """What is missing, and the first token that the innermost errors cannot place: from the top."""
+        if self._tree is None:
+            return ()
+        root = self._tree.root_node
+        found = {_place_of(node) for node in _faulty_nodes(root) if _is_innermost(node)}
+        return tuple(
+            Fault(self._characters_before(start), self._characters_before(end), missing)
+            for start, end, missing in sorted(found)
+        )
+
     def occurrences(self, name: str) -> tuple[Occurrence, ...]:
         """Every place at which `name` stands as a whole word; none when the text could not be parsed."""
         return () if self._tree is None else read_occurrences(self._language, self._data, self._tree.root_node, name)
@@ -175,6 +186,11 @@ class ParsedText:
         new_end = start + len(new)
         old.edit(start, old_end, new_end, _point(self._data, start), _point(self._data, old_end), _point(data, new_end))
         return ParsedText(self._language, text, data, _parse(self._language, data, limit_s=0.5, old=old))
+
+    def _characters_before(self, offset: int) -> int:
+        if len(self._data) == len(self._text):  # ASCII only
+            return offset
+        return len(self._data[:offset].decode("utf-8", "surrogatepass"))
 
     def _bytes_before(self, offset: int) -> int:
         if len(self._data) == len(self._text):  # ASCII only
@@ -296,3 +312,46 @@ def _count_faults(root: tree_sitter.Node) -> int:
 
 def _has_wide_error(root: tree_sitter.Node) -> bool:
     return any(node.is_error and node.child_count > _MAX_ERROR_CHILDREN for node in _faulty_nodes(root))
+
+
+def _is_innermost(node: tree_sitter.Node) -> bool:
+    return node.is_missing or (node.is_error and not any(child.has_error for child in node.children))
+
+
+def _place_of(node: tree_sitter.Node) -> tuple[int, int, str]:
+    """Where the fault is (bytes), and what is missing there.
+
+    An ERROR begins with what was read well before the fault: that is the bracket that nothing closes, if it is longer
+    than a line, else its last sign or keyword.
+    """
+    if node.is_missing:
+        before = _end_before(node)
+        return before, before, node.type
+    children: Sequence[tree_sitter.Node] = node.children
+    place = _unclosed(children) if node.end_point[0] > node.start_point[0] else None
+    tokens = [child for child in children if child.child_count == 0]
+    if place is None and tokens:
+        place = next((token for token in reversed(tokens) if not token.is_named), tokens[0])
+    place = place or node
+    return place.start_byte, place.end_byte, ""
+
+
+def _end_before(node: tree_sitter.Node) -> int:
+    """The end of what stands before a missing token: some grammars expect it only after the line break."""
+    while node.parent is not None and node.prev_sibling is None:
+        node = node.parent
+    before = node.prev_sibling
+    return int(node.start_byte if before is None else before.end_byte)
+
+
+def _unclosed(children: Sequence[tree_sitter.Node]) -> tree_sitter.Node | None:
+    """The last of these tokens that opens a bracket which none of them closes."""
+    closed = 0
+    for child in reversed(children[-_MAX_ERROR_CHILDREN:]):
+        if child.type in (")", "]", "}"):
+            closed += 1
+        elif child.type in ("(", "[", "{"):
+            if not closed:
+                return child
+            closed -= 1
+    return None

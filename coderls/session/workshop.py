@@ -19,7 +19,7 @@ from coderls.errors import CoderlsError, EngineError
 from coderls.fim.prompt import Names
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Step, find_checkers, of_language
-from coderls.repair.diagnostic import Diagnostic, Severity
+from coderls.repair.diagnostic import Diagnostic, Severity, is_syntax
 from coderls.repair.infill import Filler
 from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
 from coderls.repair.prompt import Task
@@ -87,10 +87,15 @@ class Workshop:
         baseline, line_of = self._baseline(job), job.document.line_of
         found: dict[tuple[int, int, object], Diagnostic] = {}
         asked = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]  # those prove, later
-        for checker in reversed(asked):
-            errors = {line_of(one.start) for one in found.values() if one.severity is Severity.ERROR}
+        # A syntax error is everybody's complaint: the linter's word on it is the best placed, the parser's the last.
+        for checker in sorted(asked, key=lambda one: (one.step is Step.PARSE, one.step)):
+            known = [one for one in found.values() if one.severity is Severity.ERROR]
             for one in (await baseline.report(checker)).diagnostics:
-                if checker.step > Step.PARSE or line_of(one.start) not in errors:  # linters report syntax errors too
+                parsed = checker.step is Step.PARSE
+                if not (parsed or is_syntax(one)) or not any(
+                    abs(line_of(one.start) - line_of(other.start)) <= 1 and (parsed or is_syntax(other))
+                    for other in known
+                ):
                     found.setdefault((one.start, one.end, one.key), one)
         return tuple(sorted(found.values(), key=lambda one: (one.start, one.end)))
 

@@ -193,3 +193,27 @@ def test_what_was_begun_is_neither_taken_away_nor_made_up(
     shown = repair(file, "--apply")
     assert file.read_text(encoding="utf-8") == (mended or broken)
     assert shown.code == (CLEAN if mended else NONE_FIXED)
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "place"),
+    [
+        ("a.ts", ("const a = 1;\nif (a > 1 {\n  f(a);\n}\n", "const a = 1;\nif (a > 1) {\n  f(a);\n}\n"), "2:10"),
+        ("a.go", ('package a\n\nfunc f() {\n\tg("a"\n}\n', 'package a\n\nfunc f() {\n\tg("a")\n}\n'), "4:7"),
+        ("a.c", ("int f(int a) {\n  return (a;\n}\n", "int f(int a) {\n  return (a);\n}\n"), "2:12"),
+    ],
+)
+def test_a_bracket_is_missed_where_it_is_missing(
+    repair: Run, file: Path, name: str, texts: tuple[str, str], place: str
+) -> None:
+    path, (broken, mended) = file.with_name(name), texts
+    path.write_text(broken, encoding="utf-8")
+    assert f"{path}:{place}: syntax error" in repair(path).out
+    assert repair(path, "--apply").code == CLEAN
+    assert path.read_text(encoding="utf-8") == mended
+
+
+def test_one_fault_is_told_once(repair: Run, file: Path) -> None:
+    file.write_text("def f(x):\n    return max(x, 1\n", encoding="utf-8")
+    shown = json.loads(repair(file, "--json", checkers="parse,ruff,mypy").out)
+    assert shown["complaints"] == 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from coderls.document import Document, Edit, ParsedFile
+from coderls.document import Document, Edit, Fault, ParsedFile
 from coderls.fim.brackets import balance
 from coderls.fim.postprocess import Insertion
 from coderls.fim.syntax import allowed, clean, look_before
@@ -146,6 +146,9 @@ def test_the_tree_is_asked_only_a_few_times() -> None:
 
         def faults_within(self, start: int, end: int) -> int:
             return 0
+
+        def fault_places(self) -> tuple[Fault, ...]:
+            return ()
 
         def after(self, edit: object) -> ParsedFile:
             nonlocal asked

@@ -81,6 +81,20 @@ def test_syntax_of_other_languages(language_id: str, broken: str, mended: str) -
     assert mended in [one.text for one in found]
 
 
+@pytest.mark.parametrize(
+    ("language_id", "broken", "mended"),
+    [
+        ("typescript", "const a = 1;\n\n\nif (a > 1 {\n  g(a);\n}\n", "const a = 1;\n\n\nif (a > 1) {\n  g(a);\n}\n"),
+        ("typescript", "a;\nb;\nconst x = [1, 2;\nf(x);\n", "a;\nb;\nconst x = [1, 2];\nf(x);\n"),
+        ("go", 'package a\n\nfunc f() {\n\tg("a", x\n\tg(2)\n}\n', 'package a\n\nfunc f() {\n\tg("a", x)\n\tg(2)\n}\n'),
+        ("go", "package a\n\nfunc f() {\n\tx := []int{1, 2\n\t_ = x\n}\n",
+         "package a\n\nfunc f() {\n\tx := []int{1, 2}\n\t_ = x\n}\n"),
+    ],
+)  # fmt: skip
+def test_the_tree_tells_where_to_look(language_id: str, broken: str, mended: str) -> None:
+    assert mend_syntax(python(broken, language_id), parse_file)[0].text == mended
+
+
 def names(marked: str, message: str = "", language_id: str = "python") -> list[str]:
     """The texts that come of a complaint about the part between the two `$0`."""
     before, word, after = marked.split("$0")

@@ -200,3 +200,26 @@ def test_parsing_leaves_nothing_behind():
     finally:
         tracemalloc.stop()
     assert kept - largest < 10 * len(text)  # ninety texts were parsed; the table of interned names may have grown
+
+
+@pytest.mark.parametrize(
+    ("language", "marked", "missing"),
+    [
+        ("typescript", "const a = 1;\nif (a > 1@ {\n  a;\n}\n", ")"),
+        ("typescript", 'const a = "😀é";\nconst x = [1, 2@;\n', "]"),
+        ("go", 'package a\n\nfunc f() {\n\tg("a"@\n}\n', ")"),
+        ("c", "int f(int a) {\n  int b = a@\n  return b;\n}\n", ";"),
+        ("javascript", "function f(a) {\n  return a @+\n}\n", ""),
+    ],
+)
+def test_a_fault_is_where_it_is(language: str, marked: str, missing: str) -> None:
+    tree = parse_file(language, marked.replace("@", ""))
+    assert tree is not None
+    first = tree.fault_places()[0]
+    assert (first.start, first.missing) == (marked.index("@"), missing)
+
+
+def test_what_parses_has_no_fault_places() -> None:
+    tree = parse_file("go", "package a\n")
+    assert tree is not None
+    assert tree.fault_places() == ()

@@ -1,4 +1,4 @@
-"""The first and cheapest checker: does it parse? By `ast` in Python, by the faults of the whole tree elsewhere."""
+"""The first and cheapest checker: does it parse? By `ast` in Python, by the faults of the tree elsewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 import asyncio
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from coderls.document import Document, ParseFile
+from coderls.document import Document, Fault, ParseFile
 from coderls.repair.checkers.checker import Report, Step
 from coderls.repair.diagnostic import Diagnostic
 
@@ -48,10 +48,23 @@ class ParseChecker:
         if tree is None and not by_itself:
             return Report(self.name, failed=f"{document.language_id} is not parsed, or the text is too long.")
         faults = tree.faults() if tree is not None else 0
-        # A tree tells how many, not where: as many complaints as faults, so that one more is a new one.
-        somewhere = Diagnostic(0, len(document.text), "syntax error", source=self.name, rule="syntax-error")
-        found = (somewhere,) * min(faults, MOST_FAULTS) if stumbled is None else (stumbled,)
+        placed = tree.fault_places() if tree is not None and faults else ()
+        found = tuple(_complaints(document, placed, self.name)) if stumbled is None else (stumbled,)
+        if faults and not found:  # the parse was given up
+            found = (Diagnostic(0, len(document.text), "syntax error", source=self.name, rule="syntax-error"),)
         return Report(self.name, found, blind=bool(found), faults=faults)
+
+
+def _complaints(document: Document, faults: Sequence[Fault], source: str) -> Iterator[Diagnostic]:
+    """One for each fault; not for those in or below the line of another: they are mostly an echo of it."""
+    last = -2
+    for fault in faults[:MOST_FAULTS]:
+        line = document.line_of(fault.start)
+        if line > last + 1:
+            token = document.text[fault.start : fault.end].split("\n")[0][:40]
+            said = f"'{fault.missing}' is missing" if fault.missing else f"'{token}' is not expected here"
+            yield Diagnostic(fault.start, fault.end, f"syntax error: {said}", source=source, rule="syntax-error")
+        last = line
 
 
 def python_fault(document: Document) -> Diagnostic | None:
