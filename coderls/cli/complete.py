@@ -20,6 +20,7 @@ from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
+from coderls.fim.model import budgets
 from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
@@ -38,7 +39,8 @@ INDEX_S = 30.0
 class Outcome:
     """A completion, or the reason why there is none. `stages`: milliseconds of what came before the pipeline.
 
-    `model` answered, "" where none was asked. `question`: what it was asked, and `said`: what it answered.
+    `model` answered, "" where none was asked. `question`: what it was asked, and `said`: what it answered. `room`:
+    tokens that other files may take.
     """
 
     completion: Completion | None = None
@@ -49,6 +51,7 @@ class Outcome:
     influence: tuple[Influence, ...] = ()
     question: Question | None = None
     said: str = ""
+    room: int = 0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -174,7 +177,8 @@ async def complete_once(
         enough.set()
     question, said, reason = heard[0] if heard else (None, "", "there is nothing to ask here")
     made = found[0] if found else None
-    return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said)
+    room = budgets(fim, settings.completion, settings.context).context
+    return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said, room)
 
 
 def _read_repository(
@@ -227,13 +231,13 @@ def report(document: Document, outcome: Outcome) -> dict[str, Any]:
 
 def explained(outcome: Outcome) -> str:
     """What `--explain` says: what was asked with, and what came of the answer."""
-    completion, question = outcome.completion, outcome.question
-    if completion is not None:
-        lines = [provenance(completion.snippets, completion.prompt)]
-    elif question is not None:
-        lines = [provenance(question.snippets, question.prompt)]
-    else:
+    completion, asked = outcome.completion, outcome.completion or outcome.question
+    if asked is None:
         return "The model was not asked."
+    lines = [provenance(asked.snippets, asked.prompt)]
+    if outcome.room:
+        taken = sum(snippet.tokens for snippet in asked.snippets)
+        lines.append(f"Of {outcome.room} tokens for other files (`context.tokens`, or what suits the engine): {taken}.")
     if completion is None and outcome.said.strip():
         lines.append(f"The model said: {outcome.said!r}")
     lines += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_explain_lists_what_other_files_gave(coderls: Run, model: Path, project:
     shown = coderls("complete", target, "--model", model, "--explain")
     assert "retriever" in shown.err
     assert "sums.py:1-1 add" in shown.err
+    assert re.search(r"Of \d+ tokens for other files .*: [1-9]\d*\.\n", shown.err)
     context = coderls("complete", target, "--model", model, "--json").json["context"]
     assert [
         (snippet["path"], piece["name"], piece["retriever"]) for snippet in context for piece in snippet["pieces"]
