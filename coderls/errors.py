@@ -16,6 +16,7 @@
     │   └── RequestRefused     the engine says that this request is wrong (its `status` is the HTTP status)
     ├── CheckerFailed          a compiler, linter or test command gave no answer that can be used
     ├── RecordBroken           a record of a completion that cannot be read, or a folder that cannot hold one
+    ├── UsageError             options or arguments of a command that do not go together
     ├── DocumentError          a document or position that cannot be worked on
     └── WorkspaceError         a repository or folder that cannot be read
 
@@ -99,6 +100,10 @@ class CheckerFailed(CoderlsError):
 
 class RecordBroken(CoderlsError):
     """A file that is no record of a completion or a damaged one, or a folder in which none can be written."""
+
+
+class UsageError(CoderlsError):
+    """Options or arguments of a command that do not go together."""
 
 
 class DocumentError(CoderlsError):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from coderls import __version__
-from coderls.errors import CoderlsError
+from coderls.errors import CoderlsError, UsageError
 
 #: name -> (module, one line for `coderls --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CoderlsError as error:
         print(f"coderls: {error}", file=sys.stderr)
-        return FAILED
+        return MISUSED if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

@@ -22,7 +22,9 @@ from coderls.document import Document
 from coderls.engine import launch
 from coderls.engine.client import Endpoint
 from coderls.errors import CoderlsError
+from coderls.repair.checkers import find_checkers, not_found
 from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.parse import parse_file
 from coderls.settings import ContextSettings, EngineSettings, Settings
 
 #: The index is tried for so long (seconds).
@@ -83,6 +85,7 @@ def examine(settings: Settings, folder: Path, progress: Progress, *, quick: bool
         socket,
         checks.check_grammars(),
         check_index(folder),
+        check_checkers(folder),
     ]
     if endpoint is not None:
         findings.append(asyncio.run(_check_engine(settings.engine, endpoint)))
@@ -118,6 +121,19 @@ def check_index(folder: Path, limit_s: float = INDEX_S) -> Finding:
     if stats.notes:
         return Finding("index", "warn", detail, "\n".join(stats.notes), facts)
     return Finding("index", "ok", detail, facts=facts)
+
+
+def check_checkers(folder: Path) -> Finding:
+    """Who can prove a repair in this folder, if it is not trusted."""
+    root = folder if folder.is_dir() else None
+    found = {one.name: one.version_of for one in find_checkers(root, trusted=False, parse=parse_file)}
+    missing = not_found(root, trusted=False)
+    detail = ", ".join(found) + (f"; not found: {', '.join(missing)}" if missing else "")
+    facts = {"found": found, "not_found": list(missing)}
+    if len(found) > 1:
+        return Finding("checkers", "ok", detail, facts=facts)
+    todo = "Repairs are proved by parsing alone. Install the checkers of your language (README, Repairs)."
+    return Finding("checkers", "warn", detail, todo, facts)
 
 
 async def _check_engine(settings: EngineSettings, endpoint: Endpoint) -> Finding:

@@ -1,7 +1,8 @@
 """`coderls repair FILE`: what the checkers complain about, and a verified fix for each complaint; `--check` for trees.
 
 Exit codes: 0 nothing to repair is left, 1 it failed and said why, 2 wrong usage, 3 complaints are left and some have a
-verified fix, 4 complaints are left and none has.
+verified fix, 4 complaints are left and none has. With --check a file that cannot be read gives 1 only where nothing is
+left in the others: 3 and 4 go first, and the summary counts it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any
 
 from coderls.cli.options import add_engine_options, settings_of
 from coderls.cli.progress import Progress
-from coderls.cli.repair_report import FileReport, Finding, as_json, as_lines
+from coderls.cli.repair_report import FileReport, Finding, as_json, as_lines, written
 from coderls.cli.target import language_id_of, read_document, workspace_of
 from coderls.cli.write_back import refuse_read_only, write_back
 from coderls.document import Document
-from coderls.errors import CoderlsError, DocumentError
+from coderls.errors import CoderlsError, DocumentError, UsageError
 from coderls.question import load_fim_model
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic, Severity, shifted
@@ -34,7 +35,7 @@ from coderls.session.heavy import Engine, connect
 from coderls.session.workshop import Job, Workshop
 from coderls.settings import Settings
 
-CLEAN, SOME_FIXED, NONE_FIXED = 0, 3, 4
+CLEAN, FAILED, SOME_FIXED, NONE_FIXED = 0, 1, 3, 4
 #: Rounds of "apply one, check again" in one file.
 _MOST_ROUNDS = 200
 #: A tree with more files is checked in parts.
@@ -80,9 +81,15 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     files, root = _files(args)
     if args.line is not None and (args.check or len(files) != 1):
-        raise DocumentError("--line goes with one FILE.", "Leave out --check, and name one file.")
-    with Progress() as progress:
-        reports = asyncio.run(_repair_all(files, root, settings, args, progress))
+        raise UsageError("--line goes with one FILE.", "Leave out --check, and name one file.")
+    reports = [FileReport(path) for path in files]
+    try:
+        with Progress() as progress:
+            asyncio.run(_repair_all(reports, root, settings, args, progress))
+    except KeyboardInterrupt:
+        if args.apply:
+            print(f"coderls: stopped. {written(reports)}", file=sys.stderr)
+        raise
     if args.json:
         print(json.dumps(as_json(reports, unverified=args.unverified), indent=2, ensure_ascii=False))
     else:
@@ -93,11 +100,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _exit_code(reports: Sequence[FileReport]) -> int:
-    if any(report.error for report in reports):
-        return 1
     left = [finding for report in reports for finding in report.findings if not finding.applied]
     if not left:
-        return CLEAN
+        return FAILED if any(report.error for report in reports) else CLEAN
     return SOME_FIXED if any(finding.repair is not None for finding in left) else NONE_FIXED
 
 
@@ -105,16 +110,16 @@ def _files(args: argparse.Namespace) -> tuple[list[Path], Path]:
     """The files to look at, and the project's folder. Raises DocumentError."""
     paths: list[Path] = args.paths or ([Path()] if args.check else [])
     if not paths:
-        raise DocumentError("There is no FILE to repair.", "Name one, or use --check for a whole folder.")
+        raise UsageError("There is no FILE to repair.", "Name one, or use --check for a whole folder.")
     if not args.check and (len(paths) > 1 or paths[0].is_dir()):
-        raise DocumentError("Several files or a folder are only checked.", "Add --check.")
+        raise UsageError("Several files or a folder need --check.", "With --apply it writes, too.")
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise DocumentError(f"There is no file {missing}.", "Check the path.")
     first = paths[0].absolute()
     root = (args.root or (first if first.is_dir() else workspace_of(first))).absolute()
     if not root.is_dir():
-        raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
+        raise UsageError(f"--root {root} is no folder.", "Name the folder of the project.")
     files: dict[Path, None] = {}
     for path in paths:
         files.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
@@ -129,9 +134,9 @@ def _below(folder: Path) -> list[Path]:
 
 
 async def _repair_all(
-    files: Sequence[Path], root: Path, settings: Settings, args: argparse.Namespace, progress: Progress
-) -> list[FileReport]:
-    reports: list[FileReport] = []
+    reports: Sequence[FileReport], root: Path, settings: Settings, args: argparse.Namespace, progress: Progress
+) -> None:
+    """Fill in the report of one file after another."""
     async with AsyncExitStack() as stack:
         workshop = Workshop(settings.repair, trusted=args.trust)
         stack.push_async_callback(workshop.aclose)
@@ -139,19 +144,16 @@ async def _repair_all(
             settings, root, progress, stack, wanted=not args.no_model and (args.with_model or not args.check)
         )
         desk = _Desk(workshop, models, root, args, progress)
-        for number, path in enumerate(files):
-            if len(files) > 1:
-                progress(f"checking {path}", number / len(files))
-            report = FileReport(path)
+        for number, report in enumerate(reports):
+            if len(reports) > 1:
+                progress(f"checking {report.path}", number / len(reports))
             try:
                 await desk.work_on(report)
             except DocumentError as error:
                 if not args.check:
                     raise
-                report.error = "" if language_id_of(path) == "plaintext" else str(error)
-            reports.append(report)
+                report.error = "" if language_id_of(report.path) == "plaintext" else str(error)
         progress.close()
-    return reports
 
 
 @dataclass
@@ -208,6 +210,7 @@ class _Desk:
             job = self._job(document)
             complaints = await self._complaints(job, anchor)
             report.silent = await self.workshop.silent(job)
+            report.asked, report.not_found = await self.workshop.asked(job)
             applied = await self._next_repair(job, complaints, report)
             if applied is None:
                 break
@@ -215,6 +218,7 @@ class _Desk:
             document = replace(document, text=applied.text, version=document.version + 1)
         if document.text != original:
             write_back(report.path, original, document.text)
+            report.written = True
 
     async def _next_repair(self, job: Job, complaints: Sequence[Diagnostic], report: FileReport) -> Candidate | None:
         """Look for repairs of new complaints; with --apply the first that is found ends the round."""
@@ -253,14 +257,20 @@ class _Desk:
         return sorted(found.values(), key=lambda one: (last(one), one.start))
 
     def _anchor(self, document: Document) -> int | None:
-        """Where the line that was asked for begins. Raises DocumentError past the end."""
-        return None if self.args.line is None else document.line_span(self.args.line - 1)[0]
+        """Where the line that was asked for begins. Raises UsageError past the end."""
+        if self.args.line is None:
+            return None
+        lines = len(document.line_starts) - document.text.endswith("\n")
+        if self.args.line > max(1, lines):
+            said = f"{lines} line{'' if lines == 1 else 's'}"
+            raise UsageError(f"{self.args.paths[0]} has {said}; there is no line {self.args.line}.")
+        return document.line_span(self.args.line - 1)[0]
 
     def _job(self, document: Document) -> Job:
         path = document.path
         inside = path is not None and path.is_relative_to(self.root)
         name = path.relative_to(self.root).as_posix() if path is not None and inside else path.name if path else ""
-        looked_at = self.args.no_model and not self.args.apply and not self.args.check
+        looked_at = not self.models.wanted and not self.args.apply  # a model, if there is one, is asked later
         return Job(document, self.root if inside else None, name, None, None, guess=looked_at)
 
     def _say(self, what: str) -> Callable[[str, float], None]:

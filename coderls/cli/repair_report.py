@@ -30,12 +30,18 @@ class Finding:
 
 @dataclass
 class FileReport:
-    """What was found in one file. `silent` are sentences about checkers that could not say anything."""
+    """What was found in one file. `silent` are sentences about checkers that could not say anything.
+
+    `asked` are the names of those that did, `not_found` of those that would be asked if they were there.
+    """
 
     path: Path
     findings: list[Finding] = field(default_factory=list)
     silent: tuple[str, ...] = ()
     error: str = ""
+    asked: tuple[str, ...] = ()
+    not_found: tuple[str, ...] = ()
+    written: bool = False
 
     @property
     def repaired(self) -> int:
@@ -55,11 +61,14 @@ def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any
             {
                 "path": str(report.path),
                 "complaints": [_finding_json(finding, unverified) for finding in report.findings],
+                "asked": list(report.asked),
+                "not_found": list(report.not_found),
                 "silent": list(report.silent),
                 "error": report.error or None,
             }
             for report in reports
         ],
+        "failed": sum(bool(report.error) for report in reports),
         "complaints": sum(len(report.findings) for report in reports),
         "repaired": sum(report.repaired for report in reports),
         "applied": sum(report.applied for report in reports),
@@ -79,12 +88,31 @@ def as_lines(reports: Sequence[FileReport], *, unverified: bool) -> Iterator[str
 def summary(reports: Sequence[FileReport]) -> str:
     """The last line."""
     complaints = sum(len(report.findings) for report in reports)
+    failed = sum(bool(report.error) for report in reports)
+    broken = f" {_count(failed, 'file')} could not be read." if failed else ""
     if not complaints:
-        return f"No complaints in {_count(len(reports), 'file')}."
+        return f"No complaints in {_count(len(reports) - failed, 'file')} ({_who(reports)}).{broken}"
     repaired, applied = sum(report.repaired for report in reports), sum(report.applied for report in reports)
     end = f"{applied} applied" if applied else "nothing was changed (--apply writes them)" if repaired else ""
     found = f"{_count(complaints, 'complaint')} in {_count(len(reports), 'file')}, {repaired} with a verified fix"
-    return f"{found}; {end}." if end else f"{found}."
+    weak = f" ({_who(reports)})" if all(set(report.asked) <= {"parse"} for report in reports) else ""
+    return f"{found}{weak}; {end}.{broken}" if end else f"{found}{weak}.{broken}"
+
+
+def written(reports: Sequence[FileReport]) -> str:
+    """Which files were written, for one who stopped the command."""
+    names = [str(report.path) for report in reports if report.written]
+    return f"Written before that: {', '.join(names)}." if names else "Nothing was written."
+
+
+def _who(reports: Sequence[FileReport]) -> str:
+    """Who had a word in it, and who was not there to be asked."""
+    asked = list(dict.fromkeys(name for report in reports for name in report.asked))
+    missing = list(dict.fromkeys(name for report in reports for name in report.not_found))
+    said = f"asked: {', '.join(asked)}" if asked else "nobody could be asked"
+    if asked == ["parse"]:
+        said = "asked: parse only"
+    return f"{said}; not found: {', '.join(missing)}" if missing else said
 
 
 def _finding_lines(path: Path, finding: Finding, unverified: bool) -> Iterator[str]:

@@ -83,7 +83,8 @@ class Outcome:
         count = sum(number for _, number in self.tried)
         names = ", ".join(f"{number} from {name}" for name, number in self.tried if number)
         said = "; ".join(f"{reason.rstrip('.')}" for reason in self.refusals[:3])
-        tried = f"{count} candidates were tried ({names})" if count else "There was no candidate"
+        were = "candidate was" if count == 1 else "candidates were"
+        tried = f"{count} {were} tried ({names})" if count else "There was no candidate"
         return f"No verified fix. {tried}." + (f" {said}." if said else "")
 
 

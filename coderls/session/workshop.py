@@ -18,7 +18,7 @@ from coderls.engine.client import EngineClient
 from coderls.errors import CoderlsError, EngineError
 from coderls.fim.prompt import Names
 from coderls.repair.candidate import Candidate
-from coderls.repair.checkers import Checker, Step, find_checkers, of_language
+from coderls.repair.checkers import Checker, Step, find_checkers, not_found, of_language
 from coderls.repair.diagnostic import Diagnostic, Severity, is_syntax
 from coderls.repair.infill import Filler
 from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
@@ -105,6 +105,16 @@ class Workshop:
         some = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]
         reports = [await baseline.report(checker) for checker in some]
         return tuple(f"{report.checker}: {report.failed}" for report in reports if report.failed)
+
+    async def asked(self, job: Job) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of those who said something of the document, and of those who would if they were installed."""
+        baseline = self._baseline(job)
+        some = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]
+        names = tuple([one.name for one in some if not (await baseline.report(one)).failed])
+        trusted = self._trusted and job.folder is not None
+        missing = await asyncio.to_thread(not_found, job.folder, trusted=trusted, language_id=job.document.language_id)
+        wanted = self._settings.checkers
+        return names, tuple(name for name in missing if not wanted or name in wanted)
 
     async def repair(self, job: Job, diagnostic: Diagnostic, progress: Progress, pause: Pause) -> Outcome:
         """Proved repairs of one complaint. Raises nothing but what cancelling raises."""

@@ -15,7 +15,7 @@ from .conftest import SCRIPT, Shown
 
 Run = Callable[..., Shown]
 PARTS = (
-    *("python", "coderls", "torch", "device", "attention", "model", "cache", "socket", "grammars", "index"),
+    *("python", "coderls", "torch", "device", "attention", "model", "cache", "socket", "grammars", "index", "checkers"),
     *("engine", "completion"),
 )
 

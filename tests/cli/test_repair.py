@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from coderls.cli.repair import CLEAN, NONE_FIXED, SOME_FIXED
+from coderls.cli.target import read_document
 from coderls.cli.write_back import write_back
+from coderls.document import Document
 from coderls.errors import DocumentError
 
 from .conftest import Shown
@@ -59,7 +61,7 @@ def test_apply_writes_what_was_verified(repair: Run, file: Path) -> None:
     assert shown.code == CLEAN
     assert file.read_text(encoding="utf-8").strip() == MENDED.strip()
     again = repair(file)
-    assert (again.code, again.out) == (CLEAN, "No complaints in 1 file.\n")
+    assert (again.code, again.out) == (CLEAN, "No complaints in 1 file (asked: parse, ruff).\n")
 
 
 def test_one_line_only(repair: Run, file: Path) -> None:
@@ -68,7 +70,7 @@ def test_one_line_only(repair: Run, file: Path) -> None:
     shown = repair(file, "--line", 7, "--apply")
     assert shown.code == CLEAN
     assert file.read_text(encoding="utf-8") == TEXT.replace("reslt", "result")
-    assert repair(file, "--line", 99).code == 1
+    assert repair(file, "--line", 99).code == 2
 
 
 def test_json_tells_scripts_everything(repair: Run, file: Path) -> None:
@@ -101,8 +103,8 @@ def test_exit_codes(repair: Run, file: Path) -> None:
     assert "No verified fix" in shown.out
     assert repair("--check", file, hopeless).code == SOME_FIXED
     assert repair(file.parent / "nowhere.py").code == 1
-    assert repair(file.parent).code == 1
-    assert repair().code == 1
+    assert repair(file.parent).code == 2
+    assert repair().code == 2
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -217,3 +219,61 @@ def test_one_fault_is_told_once(repair: Run, file: Path) -> None:
     file.write_text("def f(x):\n    return max(x, 1\n", encoding="utf-8")
     shown = json.loads(repair(file, "--json", checkers="parse,ruff,mypy").out)
     assert shown["complaints"] == 1
+
+
+def test_who_was_asked_and_who_was_not_there(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(file.parent))
+    path = file.with_name("a.ts")
+    path.write_text("const a = 1;\n", encoding="utf-8")
+    shown = repair(path, checkers="parse,tsc")
+    assert (shown.code, shown.out) == (CLEAN, "No complaints in 1 file (asked: parse only; not found: tsc).\n")
+    [facts] = json.loads(repair(path, "--json", checkers="parse,tsc").out)["files"]
+    assert (facts["asked"], facts["not_found"]) == (["parse"], ["tsc"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "There is no FILE"),
+        (["a.py", "b.py"], "need --check"),
+        (["a.py", "--line", "99"], "a.py has 7 lines; there is no line 99."),
+    ],
+)
+def test_wrong_usage_is_two(
+    repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
+) -> None:
+    monkeypatch.chdir(file.parent)
+    shown = repair(*words)
+    assert shown.code == 2
+    assert says in shown.err
+
+
+def test_a_file_that_cannot_be_read_hides_nothing(repair: Run, file: Path) -> None:
+    blob = file.with_name("blob.py")
+    blob.write_bytes(b"\0\1")
+    shown = repair("--check", file.parent)
+    assert shown.code == SOME_FIXED
+    assert "1 file could not be read." in shown.out.splitlines()[-1]
+    file.write_text("x = 1\n", encoding="utf-8")
+    again = repair("--check", file.parent)
+    assert again.code == 1
+    assert "No complaints in" in again.out
+
+
+def test_a_check_without_a_model_lists_guesses(repair: Run, file: Path) -> None:
+    file.write_text("def f(total, count):\n    return total / element\n", encoding="utf-8")
+    assert "Guess: Change 'element' to 'count'" in repair("--check", file).out
+
+
+def test_ctrl_c_says_what_was_written(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(path: Path) -> Document:
+        if path.name == "b.py":
+            raise KeyboardInterrupt
+        return read_document(path)
+
+    file.with_name("b.py").write_text(TEXT, encoding="utf-8")
+    monkeypatch.setattr("coderls.cli.repair.read_document", stop)
+    shown = repair("--check", "--apply", file, file.with_name("b.py"))
+    assert shown.code == 130
+    assert f"coderls: stopped. Written before that: {file}." in shown.err
+    assert "return result" in file.read_text(encoding="utf-8")

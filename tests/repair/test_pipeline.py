@@ -99,7 +99,7 @@ async def test_what_was_tried_is_told() -> None:
     ]
     outcome = await repair(DOCUMENT, TARGET, checkers=[Played()], sources=sources)
     assert outcome.repairs == ()
-    assert outcome.sentence().startswith("No verified fix. 1 candidates were tried (1 from slips).")
+    assert outcome.sentence().startswith("No verified fix. 1 candidate was tried (1 from slips).")
     assert {"The model answered without code.", "Nobody answers."} <= set(outcome.refusals)
 
 

@@ -12,7 +12,7 @@ from coderls.repair.checkers.parse import ParseChecker
 from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repair.checkers.table import TABLE
 
-__all__ = ["Checker", "Fix", "Report", "Step", "find_checkers", "of_language"]
+__all__ = ["Checker", "Fix", "Report", "Step", "find_checkers", "not_found", "of_language"]
 
 #: LSP language ids that coderls has a grammar for.
 PARSED = frozenset(
@@ -44,6 +44,20 @@ def find_checkers(
     if test_command and folder is not None and surroundings.trusted:
         found.append(NearestTest(test_command, surroundings))
     return tuple(found)
+
+
+def not_found(folder: Path | None, *, trusted: bool, language_id: str = "") -> tuple[str, ...]:
+    """The names of checkers that the folder wants for a language ("": for any), and that are nowhere to be found."""
+    surroundings = Surroundings.of(folder, trusted=trusted)
+    there: set[str] = set()
+    missing: list[str] = []
+    for row in TABLE:
+        usable = surroundings.trusted or not row.needs_trust
+        if surroundings.find(*row.programs) is not None:
+            there.add(row.kind.name)
+        elif usable and (not language_id or language_id in row.kind.languages) and row.wanted(folder, frozenset(there)):
+            missing.append(row.kind.name)
+    return tuple(missing)
 
 
 def of_language(checkers: Sequence[Checker], language_id: str) -> tuple[Checker, ...]:
