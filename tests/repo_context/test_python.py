@@ -129,10 +129,10 @@ def test_a_small_budget_takes_what_is_likeliest():
     }
     assert check(files, budget=34) == snapshot("""\
 == models.py
-LIMIT: typing.Final = 10
 @decorated
-class Response(Base): ...
-def unused(): ...
+class Response(Base):
+    code: int
+    self.headers = headers or {}
 """)
     assert check(files, budget=8) == ""
 
