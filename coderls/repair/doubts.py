@@ -24,6 +24,7 @@ from coderls.document import Document
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.nonsense import called_anew, is_known_callable
+from coderls.repair.region import enclosing
 from coderls.repair.slips import ALMOST, word_at
 
 #: A model prefers a name clearly that it gives this log-probability (70%), so much more than to the next one (a factor
@@ -34,6 +35,8 @@ _LIKELY, _MARGIN = -0.36, 2.5
 _WORD = re.compile(r"[^\W\d]\w*|\d[\w.]*")
 _TOKEN = re.compile(r"\w+|[()\[\]{},;:'\"]|[^\w\s()\[\]{},;:'\"]+")
 _OPERATOR = re.compile(r"[-+*/%=<>&|^~!@.?]+|and|or|not|in|is")
+#: Names in a function that are neither its own, nor members of something.
+_IN_REACH = re.compile(r"(?<![\w.])(?<!def )(?<!func )(?<!fn )(?<!function )(?<!class )[^\W\d]\w*")
 _CLOSER = re.compile(r"[)\]}]")
 _COMMENT_SIGNS = frozenset({"//", "/*", "*/", "/**", "#", "<!--", "-->"})
 #: Words of other languages that mean nothing in Python.
@@ -96,14 +99,20 @@ def invents(candidate: Candidate) -> bool:
 
 
 def swaps_unknown(document: Document, target: Diagnostic, candidate: Candidate) -> bool:
-    """Whether a name that nobody knows has given way to something that it is not near to."""
+    """Whether a name that nobody knows has given way to something that neither its spelling nor its being the only name
+    of the function speaks for."""
     place = word_at(document, target) if _UNKNOWN.search(target.message) else None
     if place is None:
         return False
     word = document.text[slice(*place)]
     old = Counter(_words(candidate.original[edit.start : edit.end] for edit in candidate.smallest))
     new = Counter(_words(edit.new_text for edit in candidate.smallest))
-    return old[word] > new[word] and not any(is_near(word, name) for name in new - old)
+    came = set(new - old)
+    if old[word] <= new[word] or any(is_near(word, name) for name in came):
+        return False
+    region = enclosing(document, *place)
+    in_reach = set(_IN_REACH.findall(region.text(document))) - _KEYWORDS - {word}
+    return not (region.whole and len(in_reach) == 1 and came == in_reach)
 
 
 def preferred(document: Document, weighed: Sequence[Candidate], filled: Sequence[Candidate]) -> str | None:

@@ -89,6 +89,18 @@ def test_an_answer_that_swaps_the_unknown_name(new: str, message: str, swapped: 
     assert swaps_unknown(document, Diagnostic(at, at + 13, message), candidate) is swapped
 
 
+def test_the_only_name_of_a_function_may_be_meant() -> None:
+    text = "def f(count):\n    return qqq\n"
+    at = text.index("qqq")
+    one = Diagnostic(at, at + 3, "Undefined name `qqq`")
+    assert not swaps_unknown(Document("file:///a.py", "python", 1, text), one, change(text, "qqq", "count"))
+    assert swaps_unknown(Document("file:///a.py", "python", 1, text), one, change(text, "qqq", "0"))
+    two = text.replace("(count)", "(count, size)")
+    assert swaps_unknown(
+        Document("file:///a.py", "python", 1, two), one.shifted([Edit(6, 6, " size,")]), change(two, "qqq", "count")
+    )
+
+
 def test_a_model_prefers_no_name_that_cannot_be_called() -> None:
     document = Document("file:///a.py", "python", 1, AREA)
     area, other = change(AREA, "compute_total", "area", -0.05), change(AREA, "compute_total", "w", -0.05)
