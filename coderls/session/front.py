@@ -63,7 +63,7 @@ class Session:
             records=records,
             answered=self._answered,
         )
-        self._owing = Owing(self._weighed_unasked, self._may_weigh)
+        self._owing = Owing(self._weighed, self._may_weigh)
         self._power = Power()
         self._paused = False
         self._initial: Any = None
@@ -280,24 +280,20 @@ class Session:
     async def influence(self, uri: str) -> dict[str, Any] | None:
         """What its snippets were worth to the last completion of a document; None where nobody can say."""
         completion = self._last.get(uri)
-        return None if completion is None else self._owing.known(completion) or await self._weighed(completion)
+        if completion is None:
+            return None
+        return self._owing.known(completion) or await self._weighed(completion, asked=True)
 
     def _may_weigh(self) -> bool:
         """Work that nobody asked for: not on battery, and not where the user wants none."""
         return self.settings.completion.ahead == "auto" and not self._power.on_battery()
 
-    async def _weighed(self, completion: Completion) -> dict[str, Any] | None:
+    async def _weighed(self, completion: Completion, *, asked: bool = False) -> dict[str, Any] | None:
         engine = self._engine.engine
         if engine is None:
             return None
-        found: dict[str, Any] | None = await import_heavy().influence_of(completion, engine, self.settings)
-        return found
-
-    async def _weighed_unasked(self, completion: Completion) -> dict[str, Any] | None:
-        engine = self._engine.engine
-        if engine is None:
-            return None
-        found: dict[str, Any] | None = await import_heavy().influence_unasked(completion, engine, self.settings)
+        heavy = import_heavy()
+        found: dict[str, Any] | None = await heavy.influence_of(completion, engine, self.settings, asked=asked)
         return found
 
 

@@ -48,7 +48,6 @@ __all__ = [
     "complete",
     "connect",
     "influence_of",
-    "influence_unasked",
     "load_fim_model",
     "log_of",
     "look_around",
@@ -109,17 +108,14 @@ def not_loading_yet(detail: str) -> bool:
     return detail in (STARTING, WAITING)
 
 
-async def influence_unasked(completion: Completion, engine: Engine, settings: Settings) -> dict[str, Any] | None:
-    """The same, where that takes little of the machine; else None."""
-    if weighing_s(completion, engine.model) > _MOST_UNASKED_S:
-        return None
-    return await influence_of(completion, engine, settings)
-
-
-async def influence_of(completion: Completion, engine: Engine, settings: Settings) -> dict[str, Any] | None:
+async def influence_of(
+    completion: Completion, engine: Engine, settings: Settings, *, asked: bool
+) -> dict[str, Any] | None:
     """How much likelier each snippet made a completion, as JSON; None where the engine fails. Every other request goes
-    first, so it may take a while.
+    first, so it may take a while. Not `asked` for: None where it would keep the machine busy for long.
     """
+    if not asked and weighing_s(completion, engine.model) > _MOST_UNASKED_S:
+        return None
     try:
         found = await influence(completion, engine.client, engine.model, settings)
     except EngineError as error:

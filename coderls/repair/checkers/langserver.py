@@ -12,13 +12,12 @@ import asyncio
 import json
 from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from coderls.document import Document
-from coderls.errors import CheckerFailed
-from coderls.repair.checkers.process import MOST_OUTPUT, start, stop
+from coderls.repair.checkers.conversation import Conversation
+from coderls.repair.checkers.process import start
 
 _LOCATION = {"dynamicRegistration": False}
 _CAPABILITIES: dict[str, Any] = {
@@ -58,20 +57,16 @@ class TextServer(Protocol):
         """End it, with whatever it started."""
 
 
-class LanguageServer:
+class LanguageServer(Conversation):
     """One running language server. Use `launch`; every method raises CheckerFailed when it is gone or too slow."""
 
     def __init__(self, process: Process, name: str, configure: Configure) -> None:
-        self._process = process
-        self._name = name
+        super().__init__(process, name)
         self._configure = configure
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._published: dict[tuple[str, int], asyncio.Future[list[dict[str, Any]]]] = {}
-        self._next = 0
         self._version = 0
         self._open: dict[str, str] = {}
         self._pulls = False
-        self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._drain())]
 
     @classmethod
     async def launch(
@@ -92,11 +87,6 @@ class LanguageServer:
             await server.aclose()
             raise
         return server
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can still be asked."""
-        return self._process.returncode is None and not self._tasks[0].done()
 
     async def diagnostics(
         self, uri: str, language_id: str, text: str, limit_s: float, others: Sequence[Document] = ()
@@ -131,21 +121,9 @@ class LanguageServer:
 
     async def request(self, method: str, params: Any, limit_s: float) -> Any:
         """The result of one request."""
-        self._next += 1
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[self._next] = answer
-        try:
-            self._send({"id": self._next, "method": method, "params": params})
-            return await self._wait(answer, limit_s)
-        finally:
-            self._waiting.pop(self._next, None)
-
-    async def aclose(self) -> None:
-        """End it, with whatever it started."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await stop(self._process)
+        return await self._answer(
+            lambda number: self._send({"id": number, "method": method, "params": params}), limit_s
+        )
 
     async def _initialize(self, folder: Path, limit_s: float) -> None:
         root = folder.as_uri()
@@ -159,56 +137,18 @@ class LanguageServer:
         self._pulls = bool(result["capabilities"].get("diagnosticProvider"))
         self._notify("initialized", {})
 
-    async def _wait(self, answer: asyncio.Future[Any], limit_s: float) -> Any:
-        try:
-            await asyncio.wait({answer, self._tasks[0]}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not answer.done():
-                answer.cancel()
-        if not answer.cancelled():
-            return answer.result()
-        if self._tasks[0].done():
-            raise CheckerFailed(f"{self._name} ended or printed what is no answer.", "It is started again when needed.")
-        raise CheckerFailed(f"{self._name} did not answer in {limit_s:.0f} s.")
-
     def _notify(self, method: str, params: Any) -> None:
         self._send({"method": method, "params": params})
 
     def _send(self, message: dict[str, Any]) -> None:
-        if self._process.stdin is None or not self.alive:
-            raise CheckerFailed(f"{self._name} has ended.", "It is started again when needed.")
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
-        with suppress(BrokenPipeError, ConnectionResetError):  # then the listener ends too, and whoever waits is told
-            self._process.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-
-    async def _listen(self) -> None:
-        """Read until the server ends, or says what is no LSP."""
-        stream = self._process.stdout
-        while stream is not None:
-            try:
-                head = await stream.readuntil(b"\r\n\r\n")
-                length = content_length(head)
-                if length is None:
-                    return
-                message = json.loads(await stream.readexactly(length))
-                self._take(message)
-            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, TypeError, KeyError):
-                return
-
-    async def _drain(self) -> None:
-        """Whatever it logs is read, so that it never waits for us, and thrown away."""
-        while self._process.stderr is not None and await self._process.stderr.read(65_536):
-            pass
+        self._write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
 
     def _take(self, message: dict[str, Any]) -> None:
         method = message.get("method")
         if method is None:
-            answer = self._waiting.get(message["id"])
-            if answer is not None and not answer.done():
-                if "error" in message:
-                    answer.set_exception(CheckerFailed(f"{self._name} says: {message['error'].get('message')}"))
-                else:
-                    answer.set_result(message.get("result"))
+            error = str(message["error"].get("message")) if "error" in message else None
+            self._settle(message["id"], message.get("result"), error=error)
         elif "id" in message:
             self._send({"id": message["id"], "result": self._reply(method, message.get("params"))})
         elif method == "textDocument/publishDiagnostics":
@@ -223,13 +163,3 @@ class LanguageServer:
         if method == "workspace/applyEdit":
             return {"applied": False}
         return None
-
-
-def content_length(head: bytes) -> int | None:
-    """What the headers of a message say of its length; None for none, or one that nobody would read."""
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            length = int(value)
-            return length if length <= MOST_OUTPUT else None
-    return None

@@ -9,11 +9,9 @@ It is told to fetch no types and to load no plugins from the project's folder.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,8 +19,8 @@ from urllib.request import url2pathname
 
 from coderls.document import Document
 from coderls.errors import CheckerFailed
-from coderls.repair.checkers.langserver import content_length
-from coderls.repair.checkers.process import start, stop
+from coderls.repair.checkers.conversation import Conversation
+from coderls.repair.checkers.process import start
 
 ARGUMENTS = (
     *("--disableAutomaticTypingAcquisition", "--suppressDiagnosticEvents", "--noGetErrOnBackgroundUpdate"),
@@ -32,16 +30,13 @@ _KINDS = {"typescript": "TS", "typescriptreact": "TSX", "javascript": "JS", "jav
 _SEVERITIES = {"error": 1, "warning": 2, "message": 3, "suggestion": 4}
 
 
-class TsServer:
+class TsServer(Conversation):
     """One running server, with the methods of `langserver.TextServer`. Use `launch`."""
 
     def __init__(self, process: Process, folder: Path) -> None:
-        self._process = process
+        super().__init__(process, "tsserver")
         self._folder = folder
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._next = 0
         self._open: dict[str, str] = {}
-        self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._drain())]
 
     @classmethod
     async def launch(
@@ -56,11 +51,6 @@ class TsServer:
             raise
         return server
 
-    @property
-    def alive(self) -> bool:
-        """Whether it can still be asked."""
-        return self._process.returncode is None and not self._tasks[0].done()
-
     async def diagnostics(
         self, uri: str, language_id: str, text: str, limit_s: float, others: Sequence[Document] = ()
     ) -> list[dict[str, Any]]:
@@ -70,12 +60,12 @@ class TsServer:
         shown[file] = (text, language_id)
         for gone in self._open.keys() - shown.keys():
             del self._open[gone]
-            self._send("close", {"file": gone})
+            self._send(self._number(), "close", {"file": gone})
         for name, (content, language) in shown.items():
             if self._open.get(name) != content:
                 self._open[name] = content
                 about = {"file": name, "fileContent": content, "projectRootPath": self._folder.as_posix()}
-                self._send("open", {**about, "scriptKindName": _KINDS.get(language, "TS")})
+                self._send(self._number(), "open", {**about, "scriptKindName": _KINDS.get(language, "TS")})
         found = [
             one
             for command in ("syntacticDiagnosticsSync", "semanticDiagnosticsSync")
@@ -98,65 +88,17 @@ class TsServer:
         }
         return [_action(one) for one in await self._ask("getCodeFixes", arguments, limit_s) or []]
 
-    async def aclose(self) -> None:
-        """End it, with whatever it started."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await stop(self._process)
-
     async def _ask(self, command: str, arguments: Any, limit_s: float) -> Any:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        number = self._send(command, arguments)
-        self._waiting[number] = answer
-        try:
-            await asyncio.wait({answer, self._tasks[0]}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._waiting.pop(number, None)
-            if not answer.done():
-                answer.cancel()
-        if not answer.cancelled():
-            return answer.result()
-        if self._tasks[0].done():
-            raise CheckerFailed("tsserver ended or printed what is no answer.", "It is started again when needed.")
-        raise CheckerFailed(f"tsserver did not answer in {limit_s:.0f} s.")
+        return await self._answer(lambda number: self._send(number, command, arguments), limit_s)
 
-    def _send(self, command: str, arguments: Any) -> int:
-        if self._process.stdin is None or not self.alive:
-            raise CheckerFailed("tsserver has ended.", "It is started again when needed.")
-        self._next += 1
-        message = {"seq": self._next, "type": "request", "command": command, "arguments": arguments}
-        with suppress(BrokenPipeError, ConnectionResetError):  # then the listener ends too, and whoever waits is told
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        return self._next
-
-    async def _listen(self) -> None:
-        """Read until the server ends, or says what is no answer."""
-        stream = self._process.stdout
-        while stream is not None:
-            try:
-                length = content_length(await stream.readuntil(b"\r\n\r\n"))
-                if length is None:
-                    return
-                message = json.loads(await stream.readexactly(length))
-                if message.get("type") == "response":
-                    self._take(message)
-            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, AttributeError, KeyError):
-                return
+    def _send(self, number: int, command: str, arguments: Any) -> None:
+        message = {"seq": number, "type": "request", "command": command, "arguments": arguments}
+        self._write(json.dumps(message).encode() + b"\n")
 
     def _take(self, message: dict[str, Any]) -> None:
-        answer = self._waiting.get(message["request_seq"])
-        if answer is None or answer.done():
-            return
-        if message.get("success"):
-            answer.set_result(message.get("body"))
-        else:
-            answer.set_exception(CheckerFailed(f"tsserver says: {str(message.get('message'))[:300]}"))
-
-    async def _drain(self) -> None:
-        """Whatever it logs is read, so that it never waits for us, and thrown away."""
-        while self._process.stderr is not None and await self._process.stderr.read(65_536):
-            pass
+        if message.get("type") == "response":
+            error = None if message.get("success") else str(message.get("message"))[:300]
+            self._settle(message["request_seq"], message.get("body"), error=error)
 
 
 def _file(uri: str) -> str:
