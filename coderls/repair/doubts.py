@@ -8,6 +8,7 @@ with a statement that lost its operator. So a candidate is a guess unless someth
     if a ==:         ->  if a == 1:       the value is invented                  guess
     return a +       ->  return a         what was begun is taken away           guess
     f(a              ->  f(a)             only signs that the grammar asks for   proved
+    total = f()      ->  f()              and below: "totl" is not defined       guess
 
 What speaks for a name: its spelling, the checker's own suggestion, or a model that clearly prefers it (`preferred`).
 """
@@ -32,12 +33,15 @@ from coderls.repair.slips import ALMOST, word_at
 #: meant has -0.1 and 3.5 more than the next; a parameter that only happens to be there -0.2 and 1.8, or it is not what
 #: the model writes.)
 _LIKELY, _MARGIN = -0.36, 2.5
+#: Names as alike as this (difflib's ratio) may be one another's misspelling, where one is unused and one unknown.
+_SOMEWHAT = 0.5
 _WORD = re.compile(r"[^\W\d]\w*|\d[\w.]*")
 _TOKEN = re.compile(r"\w+|[()\[\]{},;:'\"]|[^\w\s()\[\]{},;:'\"]+")
 _OPERATOR = re.compile(r"[-+*/%=<>&|^~!@.?]+|and|or|not|in|is")
 #: Names in a function that are neither its own, nor members of something.
 _IN_REACH = re.compile(r"(?<![\w.])(?<!def )(?<!func )(?<!fn )(?<!function )(?<!class )[^\W\d]\w*")
 _CLOSER = re.compile(r"[)\]}]")
+_CLOSERS = re.compile(r"[)\]};:\s]+")
 _COMMENT_SIGNS = frozenset({"//", "/*", "*/", "/**", "#", "<!--", "-->"})
 #: Words of other languages that mean nothing in Python.
 _FOREIGN = frozenset({"const", "let", "var", "vars", "new", "function", "func", "fn", "fun", "int", "float", "string",
@@ -57,9 +61,15 @@ _UNKNOWN = re.compile(
 
 
 def leaves_open(candidate: Candidate) -> bool:
-    """Whether a bracket is closed in a line that ended with a comma: what was to follow is still missing."""
+    """Whether a bracket is closed in a line that ended with a comma: what was to follow is still missing.
+
+    (So it is below such a line, where nothing follows at all.)
+    """
     for edit in candidate.smallest:
         new = edit.new_text.splitlines()
+        before, after = candidate.original[: edit.start].rstrip(), candidate.original[edit.end :].strip()
+        if edit.start == edit.end and before.endswith(",") and not after and _CLOSERS.fullmatch(edit.new_text):
+            return True
         for number, line in enumerate(candidate.original[edit.start : edit.end].splitlines()):
             same = new[number] if number < len(new) else ""
             if line.rstrip().endswith(",") and len(_CLOSER.findall(same)) > len(_CLOSER.findall(line)):
@@ -77,6 +87,29 @@ def takes_away(candidate: Candidate) -> bool:
             counts = token[0].isalnum() or token[0] == "_" or _OPERATOR.fullmatch(token)
             if counts and token not in _FOREIGN and token not in _COMMENT_SIGNS and token not in around:
                 return True
+    return False
+
+
+def may_be_meant(document: Document, candidate: Candidate, complaints: Sequence[Diagnostic]) -> bool:
+    """Whether a candidate takes away a name that another complaint misses: it is unused because of a slip there.
+
+    (`result = f()` above `return reslt`, or `import numpy as pn` above `np.zeros(3)`: without the misspelling both
+    complaints were not.)
+    """
+    old = Counter(_words(candidate.original[edit.start : edit.end] for edit in candidate.smallest))
+    new = Counter(_words(edit.new_text for edit in candidate.smallest))
+    gone = {word for word in old - new if word.isidentifier()}
+    if not gone:
+        return False
+    for one in complaints:
+        place = word_at(document, one) if _UNKNOWN.search(one.message) else None
+        if place is None or document.text[slice(*place)] in gone:
+            continue
+        region = enclosing(document, *place)
+        if region.whole and any(region.start <= edit.start < region.end for edit in candidate.smallest):
+            return True
+        if any(_alike(document.text[slice(*place)], name) for name in gone):
+            return True
     return False
 
 
@@ -134,6 +167,10 @@ def preferred(document: Document, weighed: Sequence[Candidate], filled: Sequence
 def is_near(one: str, other: str) -> bool:
     """Whether a name is almost the other one: a slip of the pen, or another case."""
     return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= ALMOST
+
+
+def _alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= _SOMEWHAT
 
 
 def _words(texts: Iterator[str]) -> Iterator[str]:

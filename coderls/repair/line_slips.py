@@ -17,9 +17,9 @@ from coderls.fim.languages import language
 #: A form of a line, or a text, and what was done to it.
 Changed = tuple[str, str]
 
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
+PAIRS = {"(": ")", "[": "]", "{": "}"}
 _TOKEN = re.compile(r"\w+|\"[^\"\n]*\"|'[^'\n]*'|[^\w\s]")
-_HEADER = re.compile(r"^\s*(?:async\s+)?(?:if|elif|else|for|while|def|class|try|except|finally|with|match|case)\b")
+HEADER = re.compile(r"^\s*(?:async\s+)?(?:if|elif|else|for|while|def|class|try|except|finally|with|match|case)\b")
 #: What other languages write, and what Python does.
 _FOREIGN = (
     (r"\belse\s+if\b|\belseif\b|\belsif\b", "elif"),
@@ -69,7 +69,7 @@ _KEYWORDS = sorted({*keyword.kwlist, "match", "case", "print"})
 def colons(line: str, language_id: str) -> Iterator[Changed]:
     """The colon of a header."""
     code, rest = without_comment(line)
-    if _HEADER.match(code) and not code.endswith(":"):
+    if HEADER.match(code) and not code.endswith(":"):
         yield f"{code.rstrip('{;, ')}:{rest}", "Add ':'"
         for match in re.finditer(r"\)", code):  # `if (x) return y`
             yield f"{code[: match.end()]}:{code[match.end() :]}{rest}", "Add ':'"
@@ -100,7 +100,7 @@ def brackets(line: str, language_id: str) -> Iterator[Changed]:
     body = code[:-1].rstrip() if code.endswith(":") else code
     tail = code[len(body) :] + rest
     own = balance(body, language_id)
-    missing = "".join(_PAIRS[one] for one in reversed(own.open))
+    missing = "".join(PAIRS[one] for one in reversed(own.open))
     places = [len(body), *(match.end() for match in reversed(list(_TOKEN.finditer(body))))]
     if missing:
         yield f"{body}{missing}{tail}", f"Add {missing!r}"
@@ -111,7 +111,7 @@ def brackets(line: str, language_id: str) -> Iterator[Changed]:
     for place in reversed(brackets):
         yield f"{body[:place]}{body[place + 1 :]}{tail}", f"Take away {body[place]!r}"
     if own.extra:
-        opener = {closer: one for one, closer in _PAIRS.items()}[own.extra[0]]
+        opener = {closer: one for one, closer in PAIRS.items()}[own.extra[0]]
         for match in _TOKEN.finditer(body):
             yield f"{body[: match.start()]}{opener}{body[match.start() :]}{tail}", f"Add {opener!r}"
     for place in brackets:

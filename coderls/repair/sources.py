@@ -13,10 +13,10 @@ from coderls.engine.api import ChatRequest, Chunk, Priority, Sampling
 from coderls.errors import EngineError
 from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
-from coderls.repair.checkers import Checker
+from coderls.repair.checkers import Checker, Fix
 from coderls.repair.checkers.parse import python_fault
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.doubts import invents, leaves_open, preferred, swaps_unknown, takes_away
+from coderls.repair.doubts import invents, leaves_open, may_be_meant, preferred, swaps_unknown, takes_away
 from coderls.repair.habits import mend_habits
 from coderls.repair.infill import Filler, Span, spans_for, together
 from coderls.repair.prompt import Task, form_for, messages
@@ -34,6 +34,8 @@ _CHARACTERS_PER_TOKEN = 3
 _UNLIKELY = -12.0
 #: Texts (characters) that CPython's parser reads in a moment.
 _SHORT = 100_000
+#: How rustc's suggestions begin that are right under a condition only: "if this is intentional, prefix it with ...".
+_CONDITIONAL = ("if ", "you might ", "you may ")
 #: Complaints about syntax, by rule or message: looked for with the parser.
 _SYNTAX = ("syntax", "indent", "parse", "expected", "unclosed", "never closed", "unterminated", "invalid")
 
@@ -73,15 +75,20 @@ def of_checkers(baseline: Baseline, diagnostic: Diagnostic, checkers: Sequence[C
     """What the checkers themselves offer against the complaint."""
 
     async def find() -> Found:
-        found: list[Candidate] = []
-        for checker in checkers:
-            for fix in (await baseline.report(checker)).fixes:
-                if concerns(fix.diagnostic, diagnostic, baseline.document):
-                    text = baseline.document.text
-                    found.append(Candidate(text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe))
-        return Found(tuple(found))
+        document = baseline.document
+        reports = [await baseline.report(checker) for checker in checkers]
+        others = [one for report in reports for one in report.diagnostics]
+        offered = [fix for report in reports for fix in report.fixes if concerns(fix.diagnostic, diagnostic, document)]
+        return Found(tuple(await asyncio.to_thread(lambda: [_of_checker(document, fix, others) for fix in offered])))
 
     return Source("fixes of the checkers", find)
+
+
+def _of_checker(document: Document, fix: Fix, others: Sequence[Diagnostic]) -> Candidate:
+    """A checker's own fix: a guess where it takes away what another complaint may mean, or says so itself."""
+    candidate = Candidate(document.text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe)
+    conditional = fix.title.lower().startswith(_CONDITIONAL)
+    return replace(candidate, guess=conditional or may_be_meant(document, candidate, others))
 
 
 def concerns(own: Diagnostic, target: Diagnostic, document: Document) -> bool:

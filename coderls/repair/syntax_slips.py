@@ -33,6 +33,7 @@ from coderls.repair.line_slips import (
     stray,
     without_comment,
 )
+from coderls.repair.open_brackets import close_open
 
 #: Edits after one another, forms that are kept at each step, and forms that are tried at each.
 _DEPTH = 4
@@ -80,6 +81,11 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
         better: list[_State] = []
         for state in front:
             place = lines_of(state.text, state.progress)
+            whole, nearer = _by_layout(state, place[0], document.language_id, judge)
+            if whole is not None:
+                return [_candidate(document, whole)]
+            better += nearer
+            seen.update(one.text for one in nearer)
             for changed, title in islice(slips(state.text, place, document.language_id), _TRIED):
                 if changed in seen or time.monotonic() > until:
                     continue
@@ -94,6 +100,23 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
         front = sorted(better, key=lambda one: one.progress, reverse=True)[:_KEPT]
     further = [state for state in front if state.titles and state.progress[:2] >= start[:2]]
     return [_candidate(document, state) for state in (found or further)[:_ENOUGH]]
+
+
+def _by_layout(
+    state: _State, place: int, language_id: str, judge: Callable[[str], Progress | None]
+) -> tuple[_State | None, list[_State]]:
+    """Brackets closed where indentation says that they end: a text that parses, or those that come further.
+
+    Where one parses nothing else is looked for: other places would do for the parser, too, and are not meant.
+    """
+    nearer: list[_State] = []
+    for changed, title in close_open(state.text.split("\n"), place, language_id):
+        progress = judge(changed)
+        if progress is None:
+            return _State(changed, (True, 0, 0), (*state.titles, title)), []
+        if progress > state.progress:
+            nearer.append(_State(changed, progress, (*state.titles, title)))
+    return None, nearer
 
 
 def _candidate(document: Document, state: _State) -> Candidate:

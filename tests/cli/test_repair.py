@@ -155,6 +155,22 @@ def test_a_slip_is_mended_before_what_it_made_unused_is_removed(repair: Run, fil
     assert file.read_text(encoding="utf-8") == "def total(items):\n    result = len(items)\n    return result\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(items):\n    subtotal = len(items)\n    return amount\n",
+        "import numpy as pn\n\nprint(np.zeros(3))\n",
+    ],
+)
+def test_what_an_unknown_name_may_mean_is_not_removed(repair: Run, file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    shown = repair(file)
+    assert "0 with a verified fix" in shown.out
+    assert "Guess: Remove" in shown.out
+    assert repair(file, "--apply").code == NONE_FIXED
+    assert file.read_text(encoding="utf-8") == text
+
+
 def test_nothing_is_applied_that_is_only_a_guess(repair: Run, file: Path) -> None:
     file.write_text("print(undefined_thing)\n", encoding="utf-8")
     assert repair(file, "--apply").code == NONE_FIXED
@@ -185,6 +201,7 @@ def test_guesses_are_shown_as_such_and_never_written(repair: Run, file: Path) ->
         ("x = 1.\ny = x.\n", None),
         ("def f(a):\n    return max(a, \n", None),
         ("x = max(\n    1,\n    2,\n", None),
+        ("x = max(\n    1,\n    2,\n\ny = x\n", "x = max(\n    1,\n    2,\n)\n\ny = x\n"),
         ("a = 1\nif a ==:\n    print(a)\n", None),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.doubts import invents, preferred, swaps_unknown, takes_away
+from coderls.repair.doubts import invents, may_be_meant, preferred, swaps_unknown, takes_away
 
 AREA = "def area(w, h):\n    return w * h\n\n\ndef show(w, h):\n    print(compute_total(w, h))\n    return volume\n"
 
@@ -110,3 +110,22 @@ def test_a_model_prefers_no_name_that_cannot_be_called() -> None:
     assert preferred(document, [area, least], [least, area]) is None
     assert preferred(document, [area, other], [area]) is None
     assert preferred(document, [area, least], []) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "unknown", "meant"),
+    [
+        ("def f(x):\n    best = g(x)\n    return total\n", "best = g", "g", "total", True),
+        ("def f(x):\n    best = g(x)\n\n\ndef h():\n    return total\n", "best = g", "g", "total", False),
+        ("import numpy as pn\nnp.zeros(1)\n", "import numpy as pn\n", "", "np", True),
+        ("import os\nprint(total)\n", "import os\n", "", "total", False),
+        ("def f(x):\n    y = g(x)\n    return total\n", "y = g(x)", "y = g(x) + 1", "total", False),
+    ],
+)
+def test_what_goes_away_may_be_what_another_complaint_misses(
+    text: str, old: str, new: str, unknown: str, meant: bool
+) -> None:
+    document = Document("file:///a.py", "python", 1, text)
+    at = text.index(unknown)
+    others = [Diagnostic(at, at + len(unknown), f"Undefined name `{unknown}`"), Diagnostic(0, 1, "Missing docstring")]
+    assert may_be_meant(document, change(text, old, new), others) is meant
