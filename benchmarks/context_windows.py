@@ -20,7 +20,7 @@ from benchmarks.context_sources import SourceError, find_source
 from benchmarks.machine import describe, summarise
 from coderls.repo_context.parse import language_of
 from coderls.repo_context.surroundings import look_around
-from coderls.repo_context.windows import SIZE, STRIDE, Windows
+from coderls.repo_context.windows import SIZE, STRIDE, FileWindows, Windows
 
 _NAME = re.compile(r"[^\W\d]\w+")
 _NAMES = 50
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.process_time()
     windows = Windows()
     for path, text in texts.items():
-        windows.put(path, text)
+        windows.put(path, FileWindows.of(text))
     filled = time.process_time() - began
     times = []
     for question in questions:

@@ -12,8 +12,8 @@ from coderls.cli.progress import Progress
 from coderls.cli.target import project_of, workspace_of
 from coderls.errors import WorkspaceError
 from coderls.paths import cache_dir
+from coderls.repo_context.databases import database_path
 from coderls.repo_context.index import RepositoryIndex
-from coderls.repo_context.store import database_path
 
 #: `--why` says nothing of the reading where that is so quick (seconds).
 QUICK_S = 2.0

@@ -19,6 +19,7 @@ from coderls.paths import cache_dir
 from coderls.repo_context.backdrop import Surveyed, backdrop
 from coderls.repo_context.building import Build, Progress
 from coderls.repo_context.candidates import Asker, copies_of
+from coderls.repo_context.counts import Counts
 from coderls.repo_context.exclusion import Tally
 from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages import by_id
@@ -28,6 +29,7 @@ from coderls.repo_context.parse import outline
 from coderls.repo_context.recent import Recent, Region
 from coderls.repo_context.retrieve import Query, Sources, ask, retrieve
 from coderls.repo_context.surroundings import word_at
+from coderls.repo_context.turns import Questions
 from coderls.repo_context.upkeep import Upkeep
 from coderls.repo_context.usages import OwnLines, Usages
 from coderls.repo_context.verdict import Verdict, verdict
@@ -39,10 +41,11 @@ if TYPE_CHECKING:
 
 #: Longer documents are parsed again by the worker only, not while a completion waits (characters).
 _PARSE_NOW = 30_000
-_MAX_COUNTS = 50_000
 #: Documents whose last answer is kept.
 _MAX_ANSWERS = 16
 _SETTLE_S = 5.0
+#: The background waits no longer for a question to be answered.
+_LONGEST_QUESTION_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ class RepositoryIndex:
         self._upkeep = Upkeep(self._intake, self._wait_while_busy)
         self._shelves = self._intake.shelves
         self._usages = [
-            Usages(partial(self._text, number), self._wait_while_busy) for number in range(len(self._shelves))
+            Usages(partial(self._text, number), partial(self._intake.windows, number), self._wait_while_busy)
+            for number in range(len(self._shelves))
         ]
         self._recent = Recent()
         for shelf, usages in zip(self._shelves, self._usages, strict=True):
@@ -106,8 +110,10 @@ class RepositoryIndex:
         self._open = self._intake.open
         self._views = self._intake.views
         self._busy = busy
+        self._intake.pause = self._wait_while_busy
+        self._questions = Questions()
         self._answers: dict[str, tuple[_Asked, tuple[Snippet, ...]]] = {}
-        self._costs: dict[Callable[[str], int], dict[str, int]] = {}
+        self._counts = Counts()
         self._watcher: Watcher | None = None
         self._built = False
         self._closed = False
@@ -220,6 +226,12 @@ class RepositoryIndex:
         same index, text and place give the same answer. Empty for files outside of the workspace, ignored or
         secret ones, and languages without a grammar.
         """
+        with self._questions:
+            return self._snippets(document, offset, budget_tokens, count)
+
+    def _snippets(
+        self, document: Document, offset: int, budget_tokens: int, count: Callable[[str], int]
+    ) -> list[Snippet]:
         found = self._query(document, offset) if budget_tokens > 0 else None
         if found is None:
             return []
@@ -229,7 +241,7 @@ class RepositoryIndex:
             asked = _Asked(query, sources.state(query.path), budget_tokens, count)
             known = self._answers.get(document.uri)
             if known is None or not known[0].is_like(asked):
-                answer = retrieve(query, sources, budget=budget_tokens, count=self._counting(count))
+                answer = retrieve(query, sources, budget=budget_tokens, count=self._counts.of(count))
                 known = self._answers[document.uri] = asked, tuple(answer)
                 while len(self._answers) > _MAX_ANSWERS:
                     del self._answers[next(iter(self._answers))]
@@ -358,23 +370,8 @@ class RepositoryIndex:
             self._views[document.uri] = carried
         return carried or view
 
-    def _counting(self, count: Callable[[str], int]) -> Callable[[str], int]:
-        """`count` with a memory: signatures are counted once."""
-        if count not in self._costs and len(self._costs) >= 4:
-            self._costs.clear()
-        known = self._costs.setdefault(count, {})
-        if len(known) > _MAX_COUNTS:
-            known.clear()
-
-        def counted(text: str) -> int:
-            tokens = known.get(text)
-            if tokens is None:
-                tokens = known[text] = count(text)
-            return tokens
-
-        return counted
-
     def _wait_while_busy(self, should_stop: Callable[[], bool] | None = None) -> None:
+        self._questions.wait(_LONGEST_QUESTION_S)  # once: then its turn has come, though the next question follows
         while self._busy() and not self._closed and not (should_stop is not None and should_stop()):
             time.sleep(0.005)
 

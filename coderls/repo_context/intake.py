@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from coderls.document import Document
 from coderls.repo_context.customs import beside
+from coderls.repo_context.databases import database_path, drop_unused
 from coderls.repo_context.exclusion import Reason
 from coderls.repo_context.files import Shelf, name_hashes
 from coderls.repo_context.filters import decoded, text_reason
@@ -24,14 +26,15 @@ from coderls.repo_context.store import (
     Content,
     Row,
     Store,
-    database_path,
-    drop_unused,
     key_of,
     names_of,
 )
 from coderls.repo_context.turns import TurnLock
 from coderls.repo_context.view import View
+from coderls.repo_context.windows import MAX_TEXT, FileWindows
 from coderls.repo_context.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 _REASONS = {reason.name: reason for reason in Reason}
 #: Imports of a document whose files are made ready when it is opened, and files of one import.
@@ -55,7 +58,7 @@ class Intake:
         self.views: dict[str, View] = {}
         #: Documents (their uris) that were opened and whose surroundings a reading of the workspace has not looked at.
         self.newly_opened: deque[str] = deque(maxlen=_MAX_OPENED)
-        #: Seconds that parsing an open document took last.
+        #: Seconds of processor that parsing an open document took last.
         self.cost_s: dict[str, float] = {}
         #: By folder: files that were read and left out.
         self.left_out: list[dict[str, Reason]] = [{} for _ in workspace.folders]
@@ -63,6 +66,8 @@ class Intake:
         self.listed = [False for _ in workspace.folders]
         #: Told of files whose records are lost: they have to be read again. Called with the lock, must not wait.
         self.on_lost: Callable[[Path], None] = lambda path: None
+        #: Called again and again while a long text is read, without the lock: waits while something more urgent runs.
+        self.pause: Callable[[], None] = lambda: None
         if cache is not None:
             drop_unused(cache)
         self.stores = [Store(database_path(cache, folder) if cache else None) for folder in workspace.folders]
@@ -107,16 +112,20 @@ class Intake:
     def take_document(self, document: Document, number: int, path: str) -> None:
         """Put the text of an open document on the shelf, whatever the disk says."""
         language = by_id(document.language_id)
-        began = time.perf_counter()
-        found = outline(language, document.text) if language is not None else None
-        self.cost_s[document.uri] = time.perf_counter() - began
+        began = time.thread_time()  # it may be made to wait
+        found = outline(language, document.text, pause=self.pause) if language is not None else None
+        self.cost_s[document.uri] = time.thread_time() - began
         with self.lock:
             if self.open.get(document.uri) is None or found is None:
                 return
             self.shelves[number].put(path, _lean(found))
-            is_first = document.uri not in self.views
-            view = self.views[document.uri] = View.of(document, found)
+        view = View.of(document, found)
         view.whole.find(document.text, found)
+        with self.lock:
+            if self.open.get(document.uri) is None:
+                return
+            is_first = document.uri not in self.views
+            self.views[document.uri] = view
         if is_first and language is not None:
             self._load_imported(language, found, number, path)
 
@@ -149,7 +158,11 @@ class Intake:
         document = self.open_at(number, path)
         if document is not None:
             self.take_document(document, number, path)
-            return
+        else:
+            self._take_from_disk(number, path)
+            self.stores[number].flush_when_due()
+
+    def _take_from_disk(self, number: int, path: str) -> None:
         store = self.stores[number]
         found = self.workspace.read_bytes(number, path)
         if found.reason is not None:
@@ -164,7 +177,7 @@ class Intake:
         content = store.known(key) if key not in self._lost_keys else None
         record = None
         if content is None:
-            content, record = _content(path, key, found.data)
+            content, record = _content(path, key, found.data, self.pause)
         if content.kind == Reason.UNPARSED.name:  # it may have been for lack of time: not for good
             store.drop(path)
         else:
@@ -175,6 +188,34 @@ class Intake:
     def take_row(self, number: int, row: Row) -> None:
         """A file that is as it was when it was last read."""
         self._shelve(number, row.path, row.content)
+
+    def windows(self, number: int, path: str) -> FileWindows | None:
+        """The windows of a file that is in the index: of its open buffer, as they were kept, or of what is on disk."""
+        shelf = self.shelves[number]
+        if not shelf.is_outlined(path):
+            return None
+        document = self.open_at(number, path)
+        if document is not None:
+            return FileWindows.of(document.text) if len(document.text) <= MAX_TEXT else None
+        return self._kept_windows(number, shelf.key(path)) or self._new_windows(number, path)
+
+    def _kept_windows(self, number: int, key: bytes | None) -> FileWindows | None:
+        record = self.stores[number].windows(key) if key is not None else None
+        try:
+            return None if record is None else FileWindows.from_bytes(record)
+        except ValueError as error:
+            logger.warning("A record of the index is damaged: %s", error)
+            return None
+
+    def _new_windows(self, number: int, path: str) -> FileWindows | None:
+        found, language, store = self.workspace.read_bytes(number, path), by_path(path), self.stores[number]
+        text = decoded(found.data)
+        if found.reason is not None or language is None or len(text) > MAX_TEXT or text_reason(text) is not None:
+            return None
+        windows = FileWindows.of(text)
+        store.put_windows(key_of(language.name, found.data), windows.to_bytes())
+        store.flush_when_due()
+        return windows
 
     def drop(self, number: int, inside: str) -> None:
         """Forget a file, or all files of a folder that is gone."""
@@ -221,7 +262,7 @@ class Intake:
             self.on_lost(self.workspace.folders[number] / path)
 
 
-def _content(path: str, key: bytes, data: bytes) -> tuple[Content, bytes]:
+def _content(path: str, key: bytes, data: bytes, pause: Callable[[], None]) -> tuple[Content, bytes]:
     """What comes of reading these bytes, and its record."""
     text = decoded(data)
     language = by_path(path, text)
@@ -230,7 +271,7 @@ def _content(path: str, key: bytes, data: bytes) -> tuple[Content, bytes]:
     reason = text_reason(text)
     if reason is not None:
         return Content(key, reason.name), b""
-    found = outline(language, text)
+    found = outline(language, text, pause=pause)
     if found is None:
         return Content(key, Reason.UNPARSED.name), b""
     found = _lean(found)

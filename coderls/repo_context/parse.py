@@ -10,7 +10,7 @@ import importlib
 import importlib.metadata
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +31,8 @@ MAX_BYTES = 4_000_000
 #: Shorter texts are parsed in one call: even a strange one takes a few milliseconds at most. (Parsers that follow many
 #: readings at once take seconds for 20,000 characters of `a<a<a<`.)
 _SHORT = 1_000
+#: Longer texts are read with pauses (bytes); from one to the next so many seconds pass.
+_LONG, _PAUSE_EVERY_S = 20_000, 0.001
 #: Definitions and imports are looked for in so many bytes at a time.
 _WINDOW = 20_000
 _CHUNK = 65_536
@@ -70,7 +72,7 @@ def parse_file(language_id: str, text: str) -> ParsedText | None:
     if language is None:
         return None
     data = _encode(text)
-    tree = _parse(language, data, limit_s=1.0)
+    tree = _parse(language, data, _Clock(1.0))
     return None if tree is None else ParsedText(language, text, data, tree)
 
 
@@ -85,14 +87,19 @@ def grammars() -> list[Grammar]:
     return [_try(language) for language in LANGUAGES]
 
 
-def outline(language: Language, text: str, *, limit_s: float = 2.0) -> Outline | None:
-    """Definitions and imports of `text`; None when it cannot be parsed within `limit_s` seconds."""
+def outline(
+    language: Language, text: str, *, limit_s: float = 2.0, pause: Callable[[], None] | None = None
+) -> Outline | None:
+    """Definitions and imports of `text`; None when it cannot be parsed within `limit_s` seconds.
+
+    `pause` is called every millisecond or so of a long text, and may wait: that time does not count.
+    """
     data = _encode(text)
-    deadline = time.monotonic() + limit_s
-    tree = _parse(language, data, limit_s=limit_s)
+    clock = _Clock(limit_s, pause if len(data) > _LONG else None)
+    tree = _parse(language, data, clock)
     if tree is None or _has_wide_error(tree.root_node):
         return None
-    return read_outline(language, data, _matches(_query(language), tree, len(data), deadline))
+    return read_outline(language, data, _matches(_query(language), tree, len(data), clock))
 
 
 def bindings(language: Language, text: str, *, first_line: int = 0, limit_s: float = 0.05) -> tuple[Binding, ...]:
@@ -101,17 +108,36 @@ def bindings(language: Language, text: str, *, first_line: int = 0, limit_s: flo
     Give it the lines around the cursor rather than a whole long file. Empty when it cannot be parsed in time.
     """
     data = _encode(text)
-    deadline = time.monotonic() + limit_s
-    tree = _parse(language, data, limit_s=limit_s)
+    clock = _Clock(limit_s)
+    tree = _parse(language, data, clock)
     if tree is None or _has_wide_error(tree.root_node):
         return ()
-    found = list(_matches(_query(language), tree, len(data), deadline))
-    local = _matches(_variables(language), tree, len(data), deadline)
+    found = list(_matches(_query(language), tree, len(data), clock))
+    local = _matches(_variables(language), tree, len(data), clock)
     return read_bindings(language, data, read_outline(language, data, found), [*found, *local], first_line=first_line)
 
 
+class _Clock:
+    """How long parsing may still take, less the time for which `pause` waited."""
+
+    def __init__(self, limit_s: float, pause: Callable[[], None] | None = None) -> None:
+        self._deadline = time.monotonic() + limit_s
+        self._pause = pause
+        self._paused_at = 0.0
+
+    def is_late(self) -> bool:
+        """Whether the time is over. Waits where `pause` does."""
+        now = time.monotonic()
+        if self._pause is not None and now - self._paused_at > _PAUSE_EVERY_S:
+            self._pause()
+            self._paused_at = time.monotonic()
+            self._deadline += self._paused_at - now
+            now = self._paused_at
+        return now > self._deadline
+
+
 def _matches(
-    query: tree_sitter.Query, tree: tree_sitter.Tree, length: int, deadline: float
+    query: tree_sitter.Query, tree: tree_sitter.Tree, length: int, clock: _Clock
 ) -> Iterator[Mapping[str, Sequence[tree_sitter.Node]]]:
     """All matches of a query, window by window, so that other threads run in between.
 
@@ -120,7 +146,7 @@ def _matches(
     """
     left = _MAX_MATCHES
     for start in range(0, max(length, 1), _WINDOW):
-        if left <= 0 or time.monotonic() > deadline:
+        if left <= 0 or clock.is_late():
             return
         cursor = tree_sitter.QueryCursor(query)
         cursor.set_max_start_depth(_MAX_DEPTH)
@@ -181,11 +207,11 @@ class ParsedText:
         new = _encode(edit.new_text)
         data = self._data[:start] + new + self._data[old_end:]
         if self._tree is None:
-            return ParsedText(self._language, text, data, _parse(self._language, data, limit_s=0.2))
+            return ParsedText(self._language, text, data, _parse(self._language, data, _Clock(0.2)))
         old = self._tree.copy()  # edit() changes a tree in place
         new_end = start + len(new)
         old.edit(start, old_end, new_end, _point(self._data, start), _point(self._data, old_end), _point(data, new_end))
-        return ParsedText(self._language, text, data, _parse(self._language, data, limit_s=0.5, old=old))
+        return ParsedText(self._language, text, data, _parse(self._language, data, _Clock(0.5), old))
 
     def _characters_before(self, offset: int) -> int:
         if len(self._data) == len(self._text):  # ASCII only
@@ -215,7 +241,7 @@ def _take_buffer() -> bytearray:
 
 
 def _parse(
-    language: Language, data: bytes, *, limit_s: float, old: tree_sitter.Tree | None = None
+    language: Language, data: bytes, clock: _Clock, old: tree_sitter.Tree | None = None
 ) -> tree_sitter.Tree | None:
     """A tree, or None: too long, too slow, or a grammar that does not load."""
     if len(data) > MAX_BYTES or _is_hopeless(data):
@@ -224,7 +250,6 @@ def _parse(
         parser = tree_sitter.Parser(_grammar(language))
         if len(data) <= _SHORT:
             return parser.parse(data, old) if old else parser.parse(data)
-        deadline = time.monotonic() + limit_s
         buffer = _take_buffer()
 
         def read(offset: int, _point: tree_sitter.Point) -> bytearray:
@@ -232,7 +257,7 @@ def _parse(
             return buffer
 
         def late(_offset: int, _has_error: bool) -> bool:
-            return time.monotonic() > deadline
+            return clock.is_late()
 
         try:
             if old:

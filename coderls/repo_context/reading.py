@@ -1,9 +1,10 @@
-"""Reading a file that may be anything."""
+"""Reading a file, or a record, that may be anything."""
 
 from __future__ import annotations
 
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,3 +55,12 @@ def read_stamped(path: Path | str, limit: int) -> Bytes:
         return Bytes(reason=Reason.UNREADABLE)
     finally:
         os.close(number)  # `open` leaves it open when it refuses, a folder for example
+
+
+def unpacked(data: bytes, limit: int) -> bytes:
+    """A record without its compression. Raises zlib.error for one that is damaged, or longer than `limit` bytes."""
+    unpacking = zlib.decompressobj()
+    record = unpacking.decompress(data, limit)
+    if not unpacking.eof:
+        raise zlib.error("it is cut off, or longer than a record can be")
+    return record

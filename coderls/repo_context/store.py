@@ -1,9 +1,10 @@
 """What the index has read, kept between runs: one SQLite database a workspace folder, in the user's cache folder.
 
-Three tables. `files`: path, time of change and size, and the key of what the file held. `contents`: by that key (a
+Four tables. `files`: path, time of change and size, and the key of what the file held. `contents`: by that key (a
 hash of language and bytes) what came of it, and hashes of the names that it defines: all that a warm start reads.
-`outlines`: by the same key the outline itself, compressed, read when a completion asks for it. A content is parsed
-once, whatever files hold it, and whichever branch they are on.
+`outlines`: by the same key the outline itself, compressed, read when a completion asks for it. `windows`: the names in
+the windows of its text (see `windows.py`), read in the background. A content is parsed once, whatever files hold it,
+and whichever branch they are on.
 
 WAL mode (https://sqlite.org/wal.html): two servers may use one database. What one of them has read the other finds. A
 database that is damaged or of another version is made anew. One that cannot be written (a full disk, a read-only
@@ -27,13 +28,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
+from coderls.repo_context.databases import is_busy, is_damage, remove
 from coderls.repo_context.outline import FORMAT, Outline, from_bytes
-from coderls.repo_context.reading import Stamp
+from coderls.repo_context.reading import Stamp, unpacked
 
 logger = logging.getLogger(__name__)
 
 #: Version of the tables, and of the rules that say which files are left out.
-LAYOUT = 1
+LAYOUT = 2
 VERSION = LAYOUT * 1_000 + FORMAT
 #: `Content.kind` of an outline and of a settings file; others are names of `Reason`.
 OUTLINE, SETTINGS = "outline", "settings"
@@ -50,6 +52,7 @@ _TABLES = """
 CREATE TABLE files (path TEXT PRIMARY KEY, mtime_ns INTEGER, size INTEGER, key BLOB) WITHOUT ROWID;
 CREATE TABLE contents (key BLOB PRIMARY KEY, kind TEXT, definitions INTEGER, names BLOB) WITHOUT ROWID;
 CREATE TABLE outlines (key BLOB PRIMARY KEY, data BLOB);
+CREATE TABLE windows (key BLOB PRIMARY KEY, data BLOB);
 """
 _ROWS = """
 SELECT path, mtime_ns, size, key, kind, definitions, names FROM files JOIN contents USING (key)
@@ -83,22 +86,6 @@ def key_of(language: str, data: bytes) -> bytes:
     return blake2b(data, digest_size=16, person=language.encode()[:16]).digest()
 
 
-def database_path(cache: Path, folder: Path) -> Path:
-    """Where the records of workspace folder `folder` are."""
-    name = os.path.normcase(os.path.realpath(folder)).encode("utf-8", "surrogateescape")
-    return cache / f"{blake2b(name, digest_size=12).hexdigest()}.sqlite"
-
-
-def drop_unused(cache: Path, days: float = 90.0) -> None:
-    """Remove the databases of folders that nobody opened for so long."""
-    try:
-        for file in cache.glob("*.sqlite"):
-            if time.time() - file.stat().st_mtime > days * 86_400:
-                _remove(file)
-    except OSError as error:
-        logger.info("The folder %s cannot be tidied: %s", cache, error)
-
-
 class Store:
     """The records of one workspace folder. May be used by any threads. `file` None: in memory only."""
 
@@ -112,6 +99,7 @@ class Store:
         # Not written yet; where there is no database, for good.
         self._new_rows: dict[str, Row | None] = {}
         self._new_contents: dict[bytes, tuple[Content, bytes]] = {}
+        self._new_windows: dict[bytes, bytes] = {}
         self._flushed_at = time.monotonic()
         if file is not None:
             self._open(file)
@@ -146,7 +134,7 @@ class Store:
         """The outline with this key; None when it is lost: the file has to be read again."""
         data = self._data(key)
         try:
-            return None if data is None else from_bytes(_unpacked(data))
+            return None if data is None else from_bytes(unpacked(data, _MAX_RECORD))
         except (ValueError, zlib.error) as error:
             logger.warning("A record of the index is damaged: %s", error)
             return None
@@ -155,25 +143,42 @@ class Store:
         """The text of a settings file with this key; None when it is lost."""
         data = self._data(key)
         try:
-            return None if data is None else _unpacked(data).decode()
+            return None if data is None else unpacked(data, _MAX_RECORD).decode()
         except (ValueError, zlib.error):
             return None
 
     def put(self, path: str, stamp: Stamp, content: Content, data: bytes | None = None) -> None:
-        """Keep what came of reading `path`; `data` is its record, None when the content is known already."""
+        """Keep what came of reading `path`; `data` is its record, None when the content is known already.
+
+        It is written by the next `flush`, or by `flush_when_due`.
+        """
         if time.time_ns() - stamp.mtime_ns < _RACY_NS:
             stamp = Stamp(0, stamp.size)
         with self._writing:
             self._new_rows[path] = Row(path, stamp, content)
             if data is not None:
                 self._new_contents[content.key] = content, zlib.compress(data, 1) if data else b""
-            self._flush_when_due()
+
+    def windows(self, key: bytes) -> bytes | None:
+        """The record of the windows of a text with this key; None where there is none yet."""
+        return self._new_windows.get(key) or self._blob("windows", key)
+
+    def put_windows(self, key: bytes, record: bytes) -> None:
+        """Keep the record of the windows of a text, where there is a database: it is made fast enough without one."""
+        with self._writing:
+            if self._writer is not None:
+                self._new_windows[key] = record
 
     def drop(self, path: str) -> None:
         """Forget a file."""
         with self._writing:
             self._new_rows[path] = None
-            self._flush_when_due()
+
+    def flush_when_due(self) -> None:
+        """Write what is new, if that is much or some time has passed: writing may wait for the disk."""
+        many = max(len(self._new_rows), len(self._new_windows)) >= _FLUSH_FILES
+        if many or time.monotonic() - self._flushed_at > _FLUSH_S:
+            self.flush()
 
     def flush(self) -> None:
         """Write what is new, where there is a database."""
@@ -181,12 +186,14 @@ class Store:
             self._flushed_at = time.monotonic()
             if self._writer is None:
                 self._new_rows.clear()  # of use to a later run only
+                self._new_windows.clear()
                 return
-            if not self._new_rows and not self._new_contents:
+            if not (self._new_rows or self._new_contents or self._new_windows):
                 return
             if self._write(self._write_new):
                 self._new_rows.clear()
                 self._new_contents.clear()
+                self._new_windows.clear()
 
     def sweep(self) -> None:
         """Drop contents that no file has any more, when they are more than those that some have."""
@@ -197,7 +204,7 @@ class Store:
                 for what in ("(SELECT DISTINCT key FROM files)", "contents")
             )
             if kept > 2 * used + 1_000:
-                for table in ("contents", "outlines"):
+                for table in ("contents", "outlines", "windows"):
                     writer.execute(f"DELETE FROM {table} WHERE key NOT IN (SELECT key FROM files)")
 
         with self._writing:
@@ -223,11 +230,11 @@ class Store:
                 os.utime(file)  # it is in use: see `drop_unused`
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
-                if again or not _is_damage(error):
+                if again or not is_damage(error):
                     self._do_without(error)
                     return
                 logger.warning("The index in %s is damaged and made anew: %s", file, error)
-                if not _remove(file):
+                if not remove(file):
                     self._do_without(error)
                     return
             else:
@@ -273,6 +280,7 @@ class Store:
         gone = [(path,) for path, row in self._new_rows.items() if row is None]
         writer.executemany("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", contents)
         writer.executemany("INSERT OR REPLACE INTO outlines VALUES (?, ?)", outlines)
+        writer.executemany("INSERT OR REPLACE INTO windows VALUES (?, ?)", self._new_windows.items())
         writer.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
         writer.executemany("DELETE FROM files WHERE path = ?", gone)
 
@@ -288,9 +296,9 @@ class Store:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 writer.execute("ROLLBACK")
-            if _is_busy(error):
+            if is_busy(error):
                 return False  # another server writes; next time
-            if _is_damage(error):
+            if is_damage(error):
                 self._begin_anew(error)
             else:  # what was written before can still be read
                 with suppress(sqlite3.Error):
@@ -308,7 +316,7 @@ class Store:
                 return ask(self._reader)
             except sqlite3.Error as error:
                 found = error
-        if not _is_busy(found):
+        if not is_busy(found):
             with self._writing:
                 self._begin_anew(found)
         return otherwise
@@ -317,13 +325,12 @@ class Store:
         new = self._new_contents.get(key)
         if new is not None:
             return new[1]
-        text = "SELECT data FROM outlines WHERE key = ?"
+        return self._blob("outlines", key)
+
+    def _blob(self, table: str, key: bytes) -> bytes | None:
+        text = f"SELECT data FROM {table} WHERE key = ?"
         found = self._read(lambda reader: reader.execute(text, (key,)).fetchone(), None)
         return found[0] if found and isinstance(found[0], bytes) else None
-
-    def _flush_when_due(self) -> None:
-        if len(self._new_rows) >= _FLUSH_FILES or time.monotonic() - self._flushed_at > _FLUSH_S:
-            self.flush()
 
     def _begin_anew(self, error: sqlite3.Error) -> None:
         """A database that cannot be read any more: remove it and make another, or do without."""
@@ -332,7 +339,7 @@ class Store:
         if self._file is None:
             return
         logger.warning("The index in %s is damaged and made anew: %s", self._file, error)
-        if _is_damage(error) and _remove(self._file):
+        if is_damage(error) and remove(self._file):
             self._open(self._file)
         else:
             self._do_without(error)
@@ -361,39 +368,9 @@ def _content(key: object, kind: object, definitions: Any, names: object) -> Cont
     return Content(key, kind, definitions, names) if plausible else None
 
 
-def _unpacked(data: bytes) -> bytes:
-    """A record without its compression. Raises zlib.error for one that is damaged, or too long to be one of ours."""
-    unpacking = zlib.decompressobj()
-    record = unpacking.decompress(data, _MAX_RECORD)
-    if not unpacking.eof:
-        raise zlib.error("it is cut off, or longer than a record can be")
-    return record
-
-
 def names_of(data: bytes) -> array[int]:
     """The hashes that `Content.names` holds; none where their number makes no sense."""
     names = array("I")
     if len(data) % names.itemsize == 0:
         names.frombytes(data)
     return names
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the database itself is broken. Other errors are those of its disk: full, not writable, gone."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "no such" in str(error)
-    return isinstance(error, sqlite3.DatabaseError)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("locked", "busy"))
-
-
-def _remove(file: Path) -> bool:
-    """Remove a database and what SQLite keeps beside it; false where that is not allowed."""
-    try:
-        for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
-            name.unlink(missing_ok=True)
-    except OSError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""A lock whose waiters get their turn."""
+"""Who goes first: a lock whose waiters get their turn, and questions that the background waits for."""
 
 from __future__ import annotations
 
@@ -35,3 +35,31 @@ class TurnLock:
         if not self._depth:
             self._owner = 0
             self._lock.release()
+
+
+class Questions:
+    """Entered while a question is answered; `wait` is for what runs in the background.
+
+    Two threads that compute share the processor, and worse: each thing that a question waits for (a file, a record)
+    would cost the five milliseconds after which Python takes its lock from the other one.
+    """
+
+    def __init__(self) -> None:
+        self._askers: set[int] = set()
+        self._nobody = threading.Event()
+        self._nobody.set()
+
+    def __enter__(self) -> None:
+        self._askers.add(threading.get_ident())
+        self._nobody.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._askers.discard(threading.get_ident())
+        if not self._askers:
+            self._nobody.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until nobody asks: for the end of these questions, not of those that follow. False: it took longer."""
+        return self._nobody.wait(timeout_s)

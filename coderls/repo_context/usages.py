@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from coderls.repo_context.changes import Changes
 from coderls.repo_context.surroundings import Near, Surroundings
-from coderls.repo_context.windows import Windows
+from coderls.repo_context.windows import MAX_TEXT, FileWindows, Windows
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ _MAX_NAMES = 50
 _MAX_READ = 8
 _MAX_EXPECTED = 60
 _MAX_TEXTS = 200
-_MAX_TEXT = 400_000
 #: Lines of a window that are shown.
 SHOWN_LINES = 12
 _YIELD_S = 0.0005
@@ -63,13 +62,22 @@ class Usage:
 
 
 class Usages:
-    """The windows of one workspace folder. `fetch` gives the text of a file, `pause` waits while it should."""
+    """The windows of one workspace folder. `pause` waits while it should.
 
-    def __init__(self, fetch: Callable[[str], str | None], pause: Callable[[], None] = lambda: None) -> None:
+    `fetch` gives the text of a file, and `read` its windows; both None where it has nothing to show.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str], str | None],
+        read: Callable[[str], FileWindows | None],
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
         #: Which files were taken in so far.
         self.changes = Changes()
         self._windows = Windows()
         self._fetch = fetch
+        self._read = read
         self._pause = pause
         self._todo: dict[str, None] = {}
         self._changed = threading.Condition()
@@ -174,7 +182,7 @@ class Usages:
                 self._texts.move_to_end(path)
                 return rows
         text = self._fetch(path)
-        rows = text.replace("\r\n", "\n").split("\n") if text is not None and len(text) < _MAX_TEXT else []
+        rows = text.replace("\r\n", "\n").split("\n") if text is not None and len(text) <= MAX_TEXT else []
         with self._changed:
             self._texts[path] = rows
             while len(self._texts) > _MAX_TEXTS:
@@ -200,11 +208,11 @@ class Usages:
             self._pause()
             self.changes.note(path)
             try:
-                text = self._fetch(path)
-                if text is None or len(text) > _MAX_TEXT:
+                found = self._read(path)
+                if found is None:
                     self._windows.drop(path)
                 else:
-                    self._full = not self._windows.put(path, text)
+                    self._full = not self._windows.put(path, found)
             except Exception:  # one strange file must not end the worker
                 logger.exception("A file could not be taken into the index of windows.")
             time.sleep(_YIELD_S)

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import re
 import threading
+import zlib
 from array import array
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 from coderls.repo_context.names import hash_of
+from coderls.repo_context.reading import unpacked
 
+#: Longer texts have no windows (characters).
+MAX_TEXT = 400_000
 #: Lines of a window, and from the begin of one to that of the next.
 SIZE, STRIDE = 20, 15
 #: Lines that both are multiples of.
@@ -31,6 +36,8 @@ _FEW = 200
 _LENGTH = 0.5
 #: How much the windows of favoured files count.
 _FAVOUR = 1.3
+#: More is no record of a file of 1 MB (bytes).
+_MAX_RECORD = 16_000_000
 _NAME = re.compile(r"[^\W\d]\w+")
 
 
@@ -42,6 +49,64 @@ class Hit:
     start_line: int
     end_line: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileWindows:
+    """The hashes of the names in each window of one file; window number i begins at line i * STRIDE."""
+
+    names: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, text: str) -> FileWindows:
+        """Those of a text."""
+        lines = text.split("\n")[:_MAX_LINES]
+        # Windows overlap: names are looked for in blocks that they all are made of.
+        blocks = [
+            {hash_of(name) for name in set(_NAME.findall("\n".join(lines[at : at + _BLOCK])))}
+            for at in range(0, len(lines), _BLOCK)
+        ]
+        starts = range(0, max(1, len(lines) - 4), STRIDE)
+        return cls(tuple(tuple(sorted(set().union(*blocks[at // _BLOCK : (at + SIZE) // _BLOCK]))) for at in starts))
+
+    def to_bytes(self) -> bytes:
+        """A record for a store; `from_bytes` reads it.
+
+        32-bit numbers: how many names there are, each hash once (where it came first), how many names each window
+        has. Then the windows, as places among those hashes: sorted, and each less the one before it, so that most of
+        them are 1 and take next to nothing when they are compressed.
+        """
+        places: dict[int, int] = {}
+        for window in self.names:
+            for name in window:
+                places.setdefault(name, len(places))
+        steps = array("I")
+        for window in self.names:
+            before = 0
+            for place in sorted(places[name] for name in window):
+                steps.append(place - before)
+                before = place
+        numbers = array("I", [len(places), *places, len(self.names), *map(len, self.names), *steps])
+        return zlib.compress(numbers.tobytes(), 1)
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> FileWindows:
+        """The windows of a record of `to_bytes`. Raises ValueError for anything else."""
+        numbers = array("I")
+        try:
+            numbers.frombytes(unpacked(record, _MAX_RECORD))
+            count = numbers[0]
+            names, windows = numbers[1 : 1 + count], numbers[1 + count]
+            at = 2 + count + windows
+            found = []
+            for size in numbers[2 + count : at]:
+                found.append(tuple(names[place] for place in accumulate(numbers[at : at + size])))
+                at += size
+        except (ValueError, IndexError, zlib.error) as error:
+            raise ValueError(f"this is no record of windows: {error}") from error
+        if at != len(numbers) or len(found) != windows:
+            raise ValueError("this is no record of windows: its numbers do not add up")
+        return cls(tuple(found))
 
 
 class Windows:
@@ -62,17 +127,16 @@ class Windows:
     def __len__(self) -> int:
         return len(self._path_of) - self._dead
 
-    def put(self, path: str, text: str) -> bool:
+    def put(self, path: str, found: FileWindows) -> bool:
         """Take a file in, or again; false when there is no room any more."""
-        found = _windows_of(text)
         with self._lock:
             self._drop(path)
-            if self._size + sum(len(names) for _, names in found) > self._max_postings:
+            if self._size + sum(map(len, found.names)) > self._max_postings:
                 return False
-            for start, names in found:
+            for order, names in enumerate(found.names):
                 number = len(self._path_of)
                 self._path_of.append(path)
-                self._start.append(start)
+                self._start.append(order * STRIDE)
                 self._length.append(len(names))
                 self._size += len(names)
                 self._paths.setdefault(path, []).append(number)
@@ -156,15 +220,3 @@ class Windows:
             if path is not None:
                 self._paths.setdefault(path, []).append(number)
         self._dead = 0
-
-
-def _windows_of(text: str) -> list[tuple[int, set[int]]]:
-    """The first line of each window, and the hashes of the names in it."""
-    lines = text.split("\n")[:_MAX_LINES]
-    # Windows overlap: names are looked for in blocks that they all are made of.
-    blocks = [
-        {hash_of(name) for name in set(_NAME.findall("\n".join(lines[at : at + _BLOCK])))}
-        for at in range(0, len(lines), _BLOCK)
-    ]
-    starts = range(0, max(1, len(lines) - 4), STRIDE)
-    return [(at, set().union(*blocks[at // _BLOCK : (at + SIZE) // _BLOCK])) for at in starts]

@@ -8,7 +8,7 @@ import pytest
 
 from coderls.cli import index, main
 from coderls.paths import cache_dir
-from coderls.repo_context.store import database_path
+from coderls.repo_context.databases import database_path
 from tests.repo_context.repository import write
 
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,13 @@ from coderls.document import Document
 from coderls.paths import cache_dir
 from coderls.repo_context import intake as intake_module
 from coderls.repo_context import upkeep as upkeep_module
+from coderls.repo_context.databases import database_path
 from coderls.repo_context.exclusion import Reason
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages.language import Language
 from coderls.repo_context.outline import Outline
-from coderls.repo_context.store import database_path
+from coderls.repo_context.reading import Bytes
 from coderls.repo_context.workspace import Workspace
 from tests.repo_context.repository import ask, open_document, show, write
 
@@ -70,7 +72,7 @@ class Reads:
                 self.paths.append(path)
             take(intake, number, path)
 
-        def counted_parse(language: Language, text: str, **limits: float) -> Outline | None:
+        def counted_parse(language: Language, text: str, **limits: Any) -> Outline | None:
             self.parsed += 1
             return parse(language, text, **limits)
 
@@ -106,6 +108,33 @@ def test_a_warm_start_reads_nothing_and_knows_everything(shop: Path, reads: Read
     assert expected[2] == {Reason.BINARY: 1, Reason.GENERATED: 1}
     text = 'import { inX } from "@app/x";\n$0'
     assert "function inX" in show(ask(warm, shop, "web/main.ts", text)), "settings files come from the store too"
+    warm.close()
+
+
+def test_a_warm_start_knows_similar_code_without_reading_it_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    write(shop, {f"pay_{n}.py": f"def pay_{n}(order):\n    till.book(order, {n})\n" + "\n" * 20 for n in range(20)})
+    age(shop)
+    cold = built(shop)
+    assert cold.settle(30)
+    cold.close()
+    read: list[str] = []
+    real = Workspace.read_bytes
+
+    def counted(workspace: Workspace, number: int, inside: str) -> Bytes:
+        read.append(inside)
+        return real(workspace, number, inside)
+
+    monkeypatch.setattr(Workspace, "read_bytes", counted)
+    warm = built(shop)
+    assert warm.settle(30)
+    assert read == []
+    text = "def refund(order):\n    till.book(order, 7)\n    $0"
+    assert any(snippet.path == "pay_7.py" for snippet in ask(warm, shop, "refund.py", text))
+    (shop / "pay_7.py").write_text("def other(): ...\n")
+    warm.refresh(shop / "pay_7.py")
+    assert warm.settle(30)
+    assert "pay_7.py" in read
+    assert all(snippet.path != "pay_7.py" for snippet in ask(warm, shop, "refund.py", text))
     warm.close()
 
 
@@ -206,6 +235,22 @@ def test_two_servers_on_one_repository(shop: Path):
     assert ["changed" in show(ask(index, shop, "main.py", MAIN)) for index in indexes] == [True, True]
     for index in indexes:
         index.close()
+
+
+def test_damaged_windows_are_read_again(shop: Path):
+    cold = built(shop)
+    assert cold.settle(30)
+    cold.close()
+    connection = sqlite3.connect(database_path(cache_dir() / "index", shop))
+    kept = dict(connection.execute("SELECT key, data FROM windows"))
+    assert kept
+    connection.execute("UPDATE windows SET data = x'00'")
+    connection.commit()
+    warm = built(shop)
+    assert warm.settle(30)
+    warm.close()
+    assert dict(connection.execute("SELECT key, data FROM windows")) == kept
+    connection.close()
 
 
 def test_a_record_that_is_lost_is_read_again(shop: Path, reads: Reads):

@@ -15,6 +15,7 @@ from coderls.repo_context import upkeep as upkeep_module
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.languages.python import PYTHON
 from coderls.repo_context.parse import outline
+from coderls.repo_context.store import Store
 from coderls.repo_context.view import View, changed_span
 from tests.repo_context.repository import ask, count, open_document, show, write
 
@@ -259,6 +260,46 @@ def test_asking_while_building_is_safe(tmp_path: Path):
         thread.join(0.001)  # an editor pauses between its questions too; without it the builder waits for Python's lock
     assert "def f1()" in show(ask(index, tmp_path, "main.py", text))
     index.close()
+
+
+def test_the_background_stands_still_while_a_question_is_answered(index: RepositoryIndex, shop: Path):
+    text = "class Item:\n    def price_in_buffer(self): ...\n" + "x = 1\n" * 5_000
+    buffer, _ = open_document(shop, "shop/model.py", text)
+    waits = threading.Event()
+    real = index._questions.wait
+
+    def wait(timeout_s: float) -> bool:
+        waits.set()
+        return real(timeout_s)
+
+    index._questions.wait = wait  # type: ignore[method-assign]  # to know that the worker has come so far
+    found: list[bool] = []
+
+    def counted(part: str) -> int:
+        if not found:
+            index.update(buffer)
+            assert waits.wait(30)
+            found.append(index.finds("price_in_buffer"))
+        return count(part)
+
+    document, offset = open_document(shop, "main.py", MAIN)
+    index.snippets(document, offset, budget_tokens=500, count=counted)
+    assert found == [False]
+    assert index.settle(30)
+    assert index.finds("price_in_buffer")
+
+
+def test_what_was_read_is_found_before_it_is_written_to_disk(
+    index: RepositoryIndex, shop: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found: list[bool] = []
+    assert index.settle(30)
+    monkeypatch.setattr(Store, "flush_when_due", lambda store: found.append(index.finds("price_of_tomorrow")))
+    (shop / "shop/model.py").write_text("def price_of_tomorrow(): ...\n")
+    index.refresh(shop / "shop/model.py")
+    assert index.settle(30)
+    assert found
+    assert all(found)
 
 
 def test_a_closed_index_still_answers(index: RepositoryIndex, shop: Path):

@@ -180,6 +180,28 @@ def test_a_text_that_is_hard_to_parse_is_given_up(monkeypatch: pytest.MonkeyPatc
     assert parse_file("java", "class A {}") is not None
 
 
+def test_a_long_text_is_read_with_pauses_that_do_not_count(monkeypatch: pytest.MonkeyPatch):
+    now, paused = [0.0], []
+
+    def pause() -> None:
+        paused.append(now[0])
+        now[0] += 1_000.0
+
+    def tick() -> float:
+        now[0] += 0.001
+        return now[0]
+
+    monkeypatch.setattr("coderls.repo_context.parse.time.monotonic", tick)
+    long = "".join(f"def f{number}(x): ...\n" for number in range(2_000))
+    found = outline(PYTHON, long, limit_s=500.0, pause=pause)
+    assert found is not None
+    assert len(found.definitions) == 2_000
+    assert len(paused) > 10
+    paused.clear()
+    assert outline(PYTHON, long[:1_900], pause=pause) is not None
+    assert not paused
+
+
 def test_parsing_leaves_nothing_behind():
     """tree-sitter 0.26.1 keeps what a read callback returns."""
     text = f"# {'word ' * 4_000}\n" * 5  # long enough to be read through a callback, with little in it to parse

@@ -16,7 +16,7 @@ from coderls.repo_context.surroundings import look_around
 from coderls.repo_context.twins import is_test, twins_of
 from coderls.repo_context.usages import OwnLines, Usages
 from coderls.repo_context.whole_text import WholeText
-from coderls.repo_context.windows import Windows
+from coderls.repo_context.windows import FileWindows, Windows
 from tests.repo_context.repository import ask, check, open_document, show, write
 
 POOL = """\
@@ -312,7 +312,7 @@ def test_a_stale_copy_of_a_file_with_few_lines_is_never_shown(tmp_path: Path):
 def test_few_lines_that_stand_in_a_long_file_make_no_copy_of_it():
     own = OwnLines.of("import a\n\nlogger = logging.getLogger(__name__)\nLEVEL = 3\n")
     long = "import a\n\nlogger = logging.getLogger(__name__)\nLEVEL = 3\n" + "def more(): ...\ny = 2\nz = 3\n"
-    usages = Usages({"long.py": long, "copy.py": long[:60]}.get)
+    usages = Usages({"long.py": long, "copy.py": long[:60]}.get, lambda path: None)
     assert not usages.shares_lines("long.py", own)
     assert usages.shares_lines("copy.py", own)
 
@@ -370,16 +370,16 @@ def test_a_signature_that_never_closes_stays_as_it_is():
 def test_windows_are_found_by_their_rare_names_and_forgotten():
     windows = Windows()
     for number in range(300):
-        windows.put(f"{number}.py", f"common = {number}\nrare_{number} = common\n" + "x\n" * 30)
+        windows.put(f"{number}.py", FileWindows.of(f"common = {number}\nrare_{number} = common\n" + "x\n" * 30))
     assert [hit.path for hit in windows.search({"rare_7": 1.0, "common": 1.0}, limit=1)] == ["7.py"]
     assert windows.search({"rare_7": 1.0}, without=["7.py"]) == []
-    windows.put("7.py", "other = 1\n")
+    windows.put("7.py", FileWindows.of("other = 1\n"))
     assert windows.search({"rare_7": 1.0}) == []
     for number in range(300):
         if number != 8:
             windows.drop(f"{number}.py")
     for number in range(600):
-        windows.put("9.py", f"version_{number} = 1\n" + "y\n" * 40)
+        windows.put("9.py", FileWindows.of(f"version_{number} = 1\n" + "y\n" * 40))
     assert [hit.path for hit in windows.search({"rare_8": 1.0})] == ["8.py"]
     assert [hit.path for hit in windows.search({"version_599": 1.0})] == ["9.py"]
     assert windows.search({"version_598": 1.0}) == []
@@ -387,10 +387,10 @@ def test_windows_are_found_by_their_rare_names_and_forgotten():
 
 def test_windows_take_no_more_than_they_may():
     windows = Windows(max_postings=10)
-    assert windows.put("a.py", "one two three four five six\n")
-    assert not windows.put("b.py", "seven eight nine ten eleven\n")
-    assert windows.put("a.py", "one\n")
-    assert windows.put("b.py", "seven eight\n")
+    assert windows.put("a.py", FileWindows.of("one two three four five six\n"))
+    assert not windows.put("b.py", FileWindows.of("seven eight nine ten eleven\n"))
+    assert windows.put("a.py", FileWindows.of("one\n"))
+    assert windows.put("b.py", FileWindows.of("seven eight\n"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from coderls.repo_context import store as store_module
+from coderls.repo_context.databases import database_path, drop_unused
 from coderls.repo_context.files import name_hashes
 from coderls.repo_context.languages.python import PYTHON
 from coderls.repo_context.outline import Outline, to_bytes
@@ -25,8 +26,6 @@ from coderls.repo_context.store import (
     VERSION,
     Content,
     Store,
-    database_path,
-    drop_unused,
     key_of,
     names_of,
 )

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from coderls.repo_context.turns import TurnLock
+from coderls.repo_context.turns import Questions, TurnLock
 
 
 def test_a_thread_that_loops_lets_a_waiting_one_in():
@@ -73,3 +73,39 @@ def test_many_threads_take_turns_and_lose_no_count():
     for thread in threads:
         thread.join()
     assert total == [1_800]
+
+
+def test_who_waits_for_a_question_has_its_turn_when_it_ends():
+    questions, began, over = Questions(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        questions.wait(30)
+        over.set()
+
+    questions.wait(30)  # nobody asks
+    with questions:
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert began.wait(30)
+        assert not over.is_set()
+    assert over.wait(30)
+    thread.join()
+
+
+def test_two_questions_at_once_are_both_waited_for():
+    questions, asked, answered = Questions(), threading.Event(), threading.Event()
+
+    def ask() -> None:
+        with questions:
+            asked.set()
+            answered.wait(30)
+
+    thread = threading.Thread(target=ask)
+    with questions:
+        thread.start()
+        assert asked.wait(30)
+    assert questions.wait(0) is False
+    answered.set()
+    thread.join()
+    assert questions.wait(30) is True
