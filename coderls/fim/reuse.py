@@ -70,9 +70,21 @@ def typed_between(before: Place, now: Place) -> str | None:
         return None
     typed, rest, tail = new[before.offset : now.offset], new[now.offset :], old[before.offset :]
     added = rest[: len(rest) - len(tail)] if len(rest) >= len(tail) else None
-    if added is None or not rest.endswith(tail) or not _are_partners(added, typed):
+    if added is None or not rest.endswith(tail) or not are_partners(added, typed):
         return None
     return typed
+
+
+def are_partners(added: str, typed: str, *, closers: bool = False) -> bool:
+    """Whether `added` is nothing but partners of what is in `typed` (`closers`: or characters of it)."""
+    wanted = [_PARTNERS[char] for char in typed if char in _PARTNERS]
+    if closers:
+        wanted += list(typed)
+    for char in added:
+        if char not in wanted:
+            return False
+        wanted.remove(char)
+    return True
 
 
 class Memory(Generic[Made]):
@@ -166,7 +178,7 @@ def _left_of(shown: Shown[Made], place: Place, least: int) -> Again[Made] | None
     # The editor added partners of what was typed, or the user typed over some of what was to be replaced.
     line_end = min((rest.find(end) for end in "\r\n" if end in rest), default=len(rest))
     between = rest[: rest.find(after)] if after and after in rest[: line_end + len(after)] else rest[:line_end]
-    if rest[len(between) :].startswith(after) and _are_partners(between, replaced + shown.text[:typed], closers=True):
+    if rest[len(between) :].startswith(after) and are_partners(between, replaced + shown.text[:typed], closers=True):
         return Again(shown, left, 0, same=False)
     return None
 
@@ -186,15 +198,3 @@ def _typed_of(shown: Shown[Made], place: Place, least: int) -> int | None:
             if begins >= len(before) and (len(before) == _AROUND or begins == len(before)):
                 return count
     return None
-
-
-def _are_partners(added: str, typed: str, *, closers: bool = False) -> bool:
-    """Whether `added` is nothing but partners of what is in `typed` (`closers`: or characters of it)."""
-    wanted = [_PARTNERS[char] for char in typed if char in _PARTNERS]
-    if closers:
-        wanted += list(typed)
-    for char in added:
-        if char not in wanted:
-            return False
-        wanted.remove(char)
-    return True

@@ -33,13 +33,14 @@ class _Generation(Generic[T]):
         self._wanted = place
         self._answer: asyncio.Future[tuple[bool, T | None]] | None = None
         self._given_up: asyncio.TimerHandle | None = None
+        self._stopped = False
         self.task = asyncio.ensure_future(work(self._heard))
         self.task.add_done_callback(self._finished)
 
     def leads_to(self, place: Place) -> bool:
-        """Whether what was said so far and what was typed since begin alike."""
+        """Whether what was said so far and what was typed since begin alike. What is being stopped leads nowhere."""
         typed = self._typed(place)
-        if typed is None or (typed and not self.said) or self.task.done():
+        if typed is None or (typed and not self.said) or self._stopped or self.task.done():
             return False
         return self.said.startswith(typed) or typed.startswith(self.said)
 
@@ -78,11 +79,16 @@ class _Generation(Generic[T]):
         if self._given_up is None and not self.task.done():
             # Before it has said anything nobody can know that it is what they want.
             wait = GRACE_S if self.said else 0.0
-            self._given_up = asyncio.get_running_loop().call_later(wait, self.task.cancel)
+            self._given_up = asyncio.get_running_loop().call_later(wait, self._cancel)
 
     def stop(self) -> None:
         """Stop at once."""
         self._let_go()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        """It takes a moment to end: its connection is closed first."""
+        self._stopped = True
         self.task.cancel()
 
     def _let_go(self) -> None:
@@ -94,7 +100,7 @@ class _Generation(Generic[T]):
         if self._wanted is not self.place and not self.leads_to(self._wanted):
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result((False, None))
-            self.task.cancel()
+            self._cancel()
 
     def _finished(self, task: asyncio.Task[T | None]) -> None:
         error = None if task.cancelled() else task.exception()

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Literal
 
 from coderls.document import Document
-from coderls.fim.reuse import Shown
+from coderls.fim.reuse import Shown, are_partners
 
 #: Nobody has read what was there for a shorter time.
 SEEN_S = 0.4
@@ -109,7 +109,8 @@ class Offers:
             self._went_on(offer, fitting, size, document)
         else:
             seen = size > 0 and now - offer.at >= SEEN_S
-            self._end(document.uri, "rejected" if seen else "passed", document)
+            no = seen and not any(_agrees(offer.rest(variant), new) for variant in offer.variants)
+            self._end(document.uri, "rejected" if no else "passed", document)
 
     def accepted(self, number: int, document: Document | None = None) -> None:
         """The client says that an offer was taken."""
@@ -154,6 +155,11 @@ class Offers:
             if offer.accepted and kind != "accepted":
                 kind = "partly"  # and then the user went their own way
             self._told(_outcome(offer, kind, document))
+
+
+def _agrees(rest: str, new: str) -> bool:
+    """Whether `new` is a letter that the text goes on with, and the partner that the editor put behind it."""
+    return bool(rest) and new.startswith(rest[0]) and are_partners(new[1:], rest[0])
 
 
 def _outcome(offer: _Offer, kind: Kind, document: Document | None) -> Outcome:

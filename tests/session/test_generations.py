@@ -153,6 +153,29 @@ async def test_what_nobody_joins_stops() -> None:
     assert await first is None
 
 
+async def test_nobody_joins_what_is_being_stopped() -> None:
+    """Its connection takes a moment to close; who came in that moment got nothing at all."""
+    generations: Generations[str] = Generations()
+    played, new, closed = Played(), Played(), asyncio.Event()
+
+    async def slow_to_end(heard: Heard) -> str:
+        try:
+            return await played.work(heard)
+        finally:
+            await closed.wait()
+
+    first = asyncio.ensure_future(generations.run(place("retu$0\n"), slow_to_end))
+    await played.began.wait()
+    played.say("rn a + b")
+    first.cancel()
+    await asyncio.wait_for(played.ended.wait(), 10)
+    second = asyncio.ensure_future(generations.run(place("return $0\n"), new.work))
+    await asyncio.wait_for(new.began.wait(), 10)
+    closed.set()
+    new.result.set_result("a + b")
+    assert await second == "a + b"
+
+
 async def test_what_has_said_nothing_stops_at_once_with_its_last_request() -> None:
     generations: Generations[str] = Generations()
     played, new = Played(), Played()

@@ -43,6 +43,11 @@ def test_what_nobody_can_have_read_was_not_rejected() -> None:
     assert check("x = $0\n", "foo(a)", "x = g$0\n", seconds=0.1) == [("passed", 0)]
 
 
+def test_a_bracket_that_the_editor_closes_agrees_with_a_text_that_begins_with_it() -> None:
+    assert check("foo$0\n", "(a)", "foo($0)\n") == [("passed", 0)]
+    assert check("foo$0\n", "(a)", "foo[$0]\n") == [("rejected", 0)]
+
+
 def test_an_accept_that_replaces_the_rest_of_the_line() -> None:
     assert check("f($0)\n", "a, b)", "f(a, b)$0\n", replaced=1) == [("accepted", 5)]
     assert check("f($0)\n", "a, b)", "f(a$0)\n", "f(a, b)$0\n", replaced=1) == [("accepted", 4)]
