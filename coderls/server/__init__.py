@@ -49,6 +49,7 @@ def serve_tcp(port: int, records: Path | None = None) -> int:
 
 
 async def _serve_pipes(reader: int, writer: int, records: Path | None) -> int:
+    asyncio.get_running_loop().set_exception_handler(log_fault)
     server = Server(records)
     server.protocol.set_writer(PipeWriter(writer, server.client_gone.set))
     code = await _serve(server, read_frames(stream_of(reader), server.protocol))
@@ -56,6 +57,7 @@ async def _serve_pipes(reader: int, writer: int, records: Path | None) -> int:
 
 
 async def _serve_port(port: int, records: Path | None) -> int:
+    asyncio.get_running_loop().set_exception_handler(log_fault)
     done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     busy = asyncio.Lock()
 
@@ -93,6 +95,19 @@ async def _serve(server: Server, reading: Coroutine[Any, Any, None]) -> int | No
         await asyncio.gather(read, gone, return_exceptions=True)
         await server.close()
     return server.protocol.exit_code
+
+
+def log_fault(loop: asyncio.AbstractEventLoop, fault: dict[str, Any]) -> None:
+    """What asyncio does with a fault in a callback, but for one that is none.
+
+    anyio waits for a socket by a bare `Future.set_result`. Where the wait is cancelled in the turn in which the socket is
+    ready, that is called on a future that has ended: nothing is lost, and nobody should find it in the editor's log.
+    """
+    of_waiting = str(fault.get("message")).startswith("Exception in callback Future.set_result")
+    if of_waiting and isinstance(fault.get("exception"), asyncio.InvalidStateError):
+        logger.debug("A wait for a socket was cancelled as it ended.")
+    else:
+        loop.default_exception_handler(fault)
 
 
 def _code_of_end(server: Server) -> int:
