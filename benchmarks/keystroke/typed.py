@@ -65,6 +65,7 @@ class Results:
     after_accept: int = 0  # requests right after an accept that were answered
     after_accept_reused: int = 0
     valid: int = 0  # with it the file parses, or did not without it
+    invalid: list[dict[str, str]] = field(default_factory=list)  # where, what stood on the line, and the text
     accepted_tokens: int = 0
     model_calls: int = 0
     model_tokens: int = 0  # chosen
@@ -192,7 +193,13 @@ def _type_all(editor: Editor, engine: httpx.Client, pieces: Sequence[Piece], res
             results.cancel_reply_ms.append(took[0])
             results.cancel_idle_ms.append(took[1])
         results.accepted_tokens += sum(len(tokenizer.encode(text)) for text in typist.taken)
-        results.valid += sum(is_valid(text, start, end, new) for text, start, end, new in typist.offered)
+        for text, start, end, new in typist.offered:
+            if is_valid(text, start, end, new):
+                results.valid += 1
+            else:
+                line = text[text.rfind("\n", 0, start) + 1 : start] + "█" + text[end:].partition("\n")[0]
+                where = f"{piece.path.name}:{text.count(chr(10), 0, start) + 1}"
+                results.invalid.append({"at": where, "line": line, "replaced": text[start:end], "new": new})
     results.seconds += time.perf_counter() - began
     counts = [int(counter(engine, f"coderls_{name}_total") - was) for name, was in zip(names, before, strict=True)]
     results.model_calls += counts[0]
