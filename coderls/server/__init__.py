@@ -100,8 +100,8 @@ async def _serve(server: Server, reading: Coroutine[Any, Any, None]) -> int | No
 def log_fault(loop: asyncio.AbstractEventLoop, fault: dict[str, Any]) -> None:
     """What asyncio does with a fault in a callback, but for one that is none.
 
-    anyio waits for a socket by a bare `Future.set_result`. Where the wait is cancelled in the turn in which the socket is
-    ready, that is called on a future that has ended: nothing is lost, and nobody should find it in the editor's log.
+    anyio waits for a socket by a bare `Future.set_result`. Where the wait is cancelled in the turn in which the
+    socket is ready, that is called on a future that has ended: nothing is lost, and no editor's log should tell it.
     """
     of_waiting = str(fault.get("message")).startswith("Exception in callback Future.set_result")
     if of_waiting and isinstance(fault.get("exception"), asyncio.InvalidStateError):
