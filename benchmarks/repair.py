@@ -278,7 +278,7 @@ async def attempt(
         document = Document((folder / "item.py").as_uri(), "python", 1, one.text, folder / "item.py")
         baseline, target = Baseline(document), errors[0]
         some = [of_checkers(baseline, target, checkers), of_syntax(document, target, parse_file)]
-        some += [of_slips(document, target)]
+        some += [of_slips(document, target, baseline)]
         some += of_infill(filler, document, target) if filler is not None else []
         some += [of_guesses(document, target)] if guesses else []
         began = time.perf_counter()

@@ -26,8 +26,7 @@ from coderls.document import Document
 from coderls.errors import CoderlsError, DocumentError, UsageError
 from coderls.question import load_fim_model
 from coderls.repair.candidate import Candidate
-from coderls.repair.diagnostic import Diagnostic, Severity, shifted
-from coderls.repair.guards import is_superfluous
+from coderls.repair.diagnostic import Diagnostic, Severity, is_superfluous, is_syntax, shifted
 from coderls.repair.pipeline import no_pause
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.workspace import Workspace
@@ -227,6 +226,8 @@ class _Desk:
             if mark in self.tried and self.args.apply:
                 continue
             self.tried.add(mark)
+            if is_syntax(complaint) and await self._is_echo(job, complaint, report):
+                continue
             say = self._say(f"{report.path}: complaint {number + 1} of {len(complaints)}")
             outcome = await self.workshop.repair(job, complaint, say, no_pause)
             if not outcome.repairs and not outcome.reason:  # only now is a model needed
@@ -240,6 +241,11 @@ class _Desk:
                 return finding.repair.candidate
             report.findings.append(finding)
         return None
+
+    async def _is_echo(self, job: Job, complaint: Diagnostic, report: FileReport) -> bool:
+        """Whether a repair that was found already mends this syntax error, too: one fault is told once."""
+        proved = [one.repair for one in report.findings if one.document is job.document and is_syntax(one.diagnostic)]
+        return any([one is not None and await self.workshop.mended_by(job, one, complaint) for one in proved])
 
     async def _complaints(self, job: Job, anchor: int | None) -> list[Diagnostic]:
         """Errors and warnings, each place once: several checkers may have words for the same fault."""

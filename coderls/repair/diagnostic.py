@@ -18,7 +18,19 @@ from coderls.document import Edit
 #: "redefinition from line 12", "on line 7, column 2", "a.c:3:1": the places that a message names move with the text.
 _PLACES = re.compile(r"\b(lines?|columns?) \d+|:\d+:\d+\b")
 
-
+#: Complaints that are mended by taking something away: the checker says that it is not needed.
+_SUPERFLUOUS = re.compile(
+    r"unused|never (?:used|read|accessed)|not (?:used|accessed)|defined and not used|declared and not used|redefin"
+    r"|duplicate|unreachable|unnecessary|redundant|useless|has no effect|extra semicolon|imported and not used"
+    r"|imported but|un-sorted|assigned to itself|already (?:defined|declared)|blank line|trailing|multiple statements",
+    re.IGNORECASE,
+)
+_UNKNOWN = re.compile(
+    r"not defined|undefined|undeclared|not declared|unresolved|unbound|unknown|cannot find|can't find|could not find"
+    r"|cannot resolve|no (?:\w+ )?(?:attribute|member|field|method|parameter|variant)|does not exist|is not a known"
+    r"|cannot access|was not found|implicit declaration|did you mean|could not be resolved|unexpected keyword",
+    re.IGNORECASE,
+)
 _SYNTAX_RULES = frozenset({"syntax", "syntax-error", "invalid-syntax", "E999"})
 
 
@@ -69,7 +81,19 @@ class Diagnostic:
 
 def is_syntax(one: Diagnostic) -> bool:
     """Whether a complaint says that the text cannot be read, as far as its rule or message tells."""
-    return one.rule in _SYNTAX_RULES or "syntax error" in one.message.lower()
+    of_tsc = one.source == "tsc" and len(one.rule) == 4 and one.rule.startswith("1")
+    of_pyright = one.source in ("pyright", "basedpyright") and not one.rule and one.severity is Severity.ERROR
+    return one.rule in _SYNTAX_RULES or of_tsc or of_pyright or "syntax error" in one.message.lower()
+
+
+def is_superfluous(diagnostic: Diagnostic) -> bool:
+    """Whether the complaint says that something is not needed: what a slip elsewhere made unused, for one."""
+    return _SUPERFLUOUS.search(diagnostic.message) is not None
+
+
+def is_unknown(complaint: Diagnostic) -> bool:
+    """Whether a complaint is about a name that nobody knows: another name may be meant."""
+    return _UNKNOWN.search(complaint.message) is not None
 
 
 def shifted(offset: int, edits: Sequence[Edit], *, after: bool = False) -> int:

@@ -23,18 +23,19 @@ from collections.abc import Iterator, Sequence
 
 from coderls.document import Document
 from coderls.repair.candidate import Candidate
-from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.diagnostic import Diagnostic, is_unknown
+from coderls.repair.line_slips import unbalanced
 from coderls.repair.nonsense import called_anew, is_known_callable
 from coderls.repair.region import enclosing
-from coderls.repair.slips import ALMOST, word_at
+from coderls.repair.slips import ALMOST, nearness, word_at
 
 #: A model prefers a name clearly that it gives this log-probability (70%), so much more than to the next one (a factor
 #: of twelve), and that it writes by itself where nothing is said. (Looked at with the embedded model: the name that is
 #: meant has -0.1 and 3.5 more than the next; a parameter that only happens to be there -0.2 and 1.8, or it is not what
 #: the model writes.)
 _LIKELY, _MARGIN = -0.36, 2.5
-#: Names as alike as this (difflib's ratio) may be one another's misspelling, where one is unused and one unknown.
-_SOMEWHAT = 0.5
+#: See `_alike` (difflib's ratio).
+_SOMEWHAT = 0.6
 _WORD = re.compile(r"[^\W\d]\w*|\d[\w.]*")
 _TOKEN = re.compile(r"\w+|[()\[\]{},;:'\"]|[^\w\s()\[\]{},;:'\"]+")
 _OPERATOR = re.compile(r"[-+*/%=<>&|^~!@.?]+|and|or|not|in|is")
@@ -53,11 +54,6 @@ _KEYWORDS = (frozenset(keyword.kwlist) - {"None", "True", "False"}) | _FOREIGN |
 )  # fmt: skip
 #: What may come around a value that is there already: the type checker says which of them fits.
 _CONVERSIONS = frozenset({"str", "int", "float", "list", "tuple", "set", "String", "Number", "string"})
-_UNKNOWN = re.compile(
-    r"not defined|undefined|undeclared|not declared|unresolved|unbound|unknown|cannot find|can't find|could not find"
-    r"|cannot resolve|no (?:attribute|member|field|method)|does not exist|is not a known|cannot access|was not found",
-    re.IGNORECASE,
-)
 
 
 def leaves_open(candidate: Candidate) -> bool:
@@ -75,6 +71,14 @@ def leaves_open(candidate: Candidate) -> bool:
             if line.rstrip().endswith(",") and len(_CLOSER.findall(same)) > len(_CLOSER.findall(line)):
                 return True
     return False
+
+
+def unbalances(document: Document, candidate: Candidate) -> bool:
+    """Whether a line that was whole by itself has a bracket without its partner now: the fault is elsewhere."""
+    return any(
+        unbalanced(candidate.original[edit.start : edit.end], edit.new_text, document.language_id)
+        for edit in candidate.smallest
+    )
 
 
 def takes_away(candidate: Candidate) -> bool:
@@ -102,7 +106,7 @@ def may_be_meant(document: Document, candidate: Candidate, complaints: Sequence[
     if not gone:
         return False
     for one in complaints:
-        place = word_at(document, one) if _UNKNOWN.search(one.message) else None
+        place = word_at(document, one) if is_unknown(one) else None
         if place is None or document.text[slice(*place)] in gone:
             continue
         region = enclosing(document, *place)
@@ -134,7 +138,7 @@ def invents(candidate: Candidate) -> bool:
 def swaps_unknown(document: Document, target: Diagnostic, candidate: Candidate) -> bool:
     """Whether a name that nobody knows has given way to something that neither its spelling nor its being the only name
     of the function speaks for."""
-    place = word_at(document, target) if _UNKNOWN.search(target.message) else None
+    place = word_at(document, target) if is_unknown(target) else None
     if place is None:
         return False
     word = document.text[slice(*place)]
@@ -165,12 +169,14 @@ def preferred(document: Document, weighed: Sequence[Candidate], filled: Sequence
 
 
 def is_near(one: str, other: str) -> bool:
-    """Whether a name is almost the other one: a slip of the pen, or another case."""
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= ALMOST
+    """Whether a name is almost the other one: a slip of the pen, or another case inside."""
+    return nearness(one, other) >= ALMOST
 
 
 def _alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= _SOMEWHAT
+    """Whether one may be a misspelling of the other, where one is unused and one unknown: less is needed for that."""
+    same_letters = sorted(one.lower()) == sorted(other.lower())
+    return same_letters or difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= _SOMEWHAT
 
 
 def _words(texts: Iterator[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
-from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.diagnostic import Diagnostic, is_superfluous
 from coderls.repair.nonsense import nonsense
 
 #: A repair changes lines so near to the complaint, or adds imports.
@@ -63,13 +63,6 @@ _BLINDFOLDS = re.compile(
     """,
     re.VERBOSE,
 )
-#: Complaints that are mended by taking something away: the checker says that it is not needed.
-_SUPERFLUOUS = re.compile(
-    r"unused|never (?:used|read|accessed)|not (?:used|accessed)|defined and not used|declared and not used|redefin"
-    r"|duplicate|unreachable|unnecessary|redundant|useless|has no effect|extra semicolon|imported and not used"
-    r"|imported but|un-sorted|assigned to itself|already (?:defined|declared)|blank line|trailing|multiple statements",
-    re.IGNORECASE,
-)
 _IMPORT = re.compile(
     r"\s*(?:import|from|use|using|#\s*include|require|package|const\s.*\brequire\(|export\s.*\bfrom)\b"
 )
@@ -99,11 +92,6 @@ def objection(document: Document, target: Diagnostic, candidate: Candidate, rule
     gone = _gone(document, target, candidate) if rules.keep else ""
     far = _far(document, target, candidate) if rules.near and not gone else ""
     return f"It deletes the statement: {gone}" if gone else far
-
-
-def is_superfluous(diagnostic: Diagnostic) -> bool:
-    """Whether the complaint says that something is not needed: what a slip elsewhere made unused, for one."""
-    return _SUPERFLUOUS.search(diagnostic.message) is not None
 
 
 def code_of(text: str, language_id: str) -> str:

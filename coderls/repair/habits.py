@@ -134,6 +134,7 @@ def _made(document: Document, target: Diagnostic) -> Iterator[Made]:
         yield from _names(document, *place) if "nbound" not in said else ()
         yield from _never_set(document, *place)
     if re.search(r"Operator \"\+=?\" not supported|[Uu]nsupported operand types? for \+", said):
+        yield from _called(document, target)
         yield from _as_text(document, target)
     if "not callable" in said or "__getitem__" in said:
         yield from _brackets(document, target)
@@ -198,6 +199,14 @@ def _never_set(document: Document, start: int, end: int) -> Iterator[Made]:
         yield Edit(at, at + 2, "="), "Change '==' to '='"
 
 
+def _called(document: Document, target: Diagnostic) -> Iterator[Made]:
+    """`()` behind a function that is an operand itself: `total += item.price` where `price` is a method."""
+    if '"() -> ' in target.message:
+        for match in re.finditer(r"(?<![\w.])[^\W\d][\w.]*(?![\w.(\[])", document.text[target.start : target.end]):
+            at = target.start + match.end()
+            yield Edit(at, at, "()"), f"Change {match[0]!r} to {match[0] + '()'!r}"
+
+
 def _as_text(document: Document, target: Diagnostic) -> Iterator[Made]:
     """`str()` around what is not text in a sum of both, or a number of what is."""
     text = document.text
@@ -255,8 +264,19 @@ def _self(document: Document, target: Diagnostic) -> Iterator[Made]:
 
 
 def _awaited(document: Document, target: Diagnostic) -> Iterator[Made]:
-    """`await` before the call that makes the coroutine."""
+    """`await` before the call that makes the coroutine: in the line, or where its variable was set."""
     line, line_end = document.line_span(document.line_of(target.start))
+    owner = re.search(r"([^\W\d]\w*)\.\w*$", document.text[line : target.start + 1])
+    region = enclosing(document, target.start, target.end)
+    above = document.text[region.start : line]
+    made = [*re.finditer(rf"^[ \t]*{owner[1]}\s*=", above, re.MULTILINE)] if owner else []
+    if made:
+        start, end = document.line_span(document.line_of(region.start + made[-1].start(0)))
+        yield from _awaited_in(document, start, end)
+    yield from _awaited_in(document, line, line_end)
+
+
+def _awaited_in(document: Document, line: int, line_end: int) -> Iterator[Made]:
     for match in re.finditer(
         r"(?<![\w.])(?!await\b)([\w.]+)\((?:[^()\n]|\([^()\n]*\))*\)", document.text[line:line_end]
     ):

@@ -211,6 +211,19 @@ def docstrings(line: str, language_id: str) -> Iterator[Changed]:
             yield f"{body}{quote}", f"End the string with {quote}"
 
 
+def unbalanced(before: str, after: str, language_id: str) -> int:
+    """How many lines were whole by themselves and have a bracket or quote without its partner now; 0 where lines came
+    or went."""
+    old, new = before.split("\n"), after.split("\n")
+    if len(old) != len(new):
+        return 0
+    return sum(
+        balance(one + "\n", language_id).faults == 0 < balance(other + "\n", language_id).faults
+        for one, other in zip(old, new, strict=True)
+        if one != other and one.strip()
+    )
+
+
 def without_comment(line: str, mark: str = "#") -> tuple[str, str]:
     """The line's code without blanks at its end, and the comment after it with the blanks before."""
     quote = ""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import builtins
 import difflib
+import importlib.util
 import keyword
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
-from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.diagnostic import Diagnostic, is_superfluous, is_unknown
 from coderls.repair.region import enclosing
 
 #: So many candidates for one complaint about a name.
@@ -27,6 +30,8 @@ _ALIKE = 0.5
 ALMOST = 0.8
 _WORD = re.compile(r"[^\W\d]\w*")
 _QUOTED = re.compile(r"[\"'`‘’“”]([^\W\d][\w.]*)[\"'`‘’“”]")
+#: Go's word for a name in another case: "undefined: strings.toUpper (but have ToUpper)".
+_HAVE = re.compile(r"\(but (?:does )?have (?:field |method )?([^\W\d]\w*)\)")
 _PYTHON_NAMES = frozenset(dir(builtins)) - {name for name in dir(builtins) if name.startswith("_")}
 _PYTHON_MEMBERS = frozenset(
     name for kind in (str, list, dict, set, bytes) for name in dir(kind) if not name.startswith("_")
@@ -73,13 +78,34 @@ def _names(document: Document, diagnostic: Diagnostic, *, sure: bool) -> Iterato
     is_member = text[:start].rstrip().endswith(".")
     if sure:
         yield from _about_self(document, start, end, is_member=is_member)
-    if sure and not is_member and document.language_id == "python":
-        yield from _imports(document, word)
     near_by, others = _alike(document, diagnostic, start, end, is_member=is_member)
+    if not is_member and document.language_id == "python" and is_unknown(diagnostic):
+        if sure:
+            yield from _imports(document, word)
+        if _is_for_import(text, start, end):
+            near_by, others = [], [*near_by, *others]
+    if is_superfluous(diagnostic):  # what is used more often is the right spelling
+        doubtful = [name for name in near_by if _count(text, name) <= _count(text, word)]
+        near_by, others = [name for name in near_by if name not in doubtful], [*doubtful, *others]
     for name in near_by if sure else others:
         yield (Edit(start, end, name),), f"Change {word!r} to {name!r}"
         if is_member and text[end : end + 2] == "()" and (text[end - len(word) - 1] == "."):
             yield (Edit(start, end + 2, name),), f"Change {word + '()'!r} to {name!r}"
+
+
+def nearness(one: str, other: str) -> float:
+    """How alike two names are, from 0 to 1; from ALMOST on one may be the other's misspelling.
+
+    Case does not count, but in the first letter: `Item` is a class and `item` one of it. Two neighbours that have
+    changed places are a slip whatever the length.
+    """
+    same_kind = one[:1].isupper() == other[:1].isupper()
+    first, second = (one.lower(), other.lower()) if same_kind else (one, other)
+    apart = [at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b]
+    swapped = len(first) == len(second) > 2 and len(apart) == 2 and apart[1] == apart[0] + 1
+    if swapped and first[apart[0]] == second[apart[1]] and first[apart[1]] == second[apart[0]]:
+        return max(ALMOST, 1 - 1 / len(first))
+    return difflib.SequenceMatcher(None, first, second).ratio()
 
 
 def word_at(document: Document, diagnostic: Diagnostic) -> tuple[int, int] | None:
@@ -122,6 +148,37 @@ def _imports(document: Document, word: str) -> Iterator[tuple[tuple[Edit, ...], 
         yield (Edit(place, place, line + end),), f"Add '{line}'"
 
 
+def _is_for_import(text: str, start: int, end: int) -> bool:
+    """Whether a name that nobody defines is surely one of the standard library: a class or function that is written
+    so, or a module before one of its members."""
+    word = text[start:end]
+    if word in _IMPORTS:
+        return word[0].isupper()
+    member = re.match(r"\.([^\W\d]\w*)", text[end : end + 100])
+    return member is not None and word in sys.stdlib_module_names and _has_member(word, member[1])
+
+
+@lru_cache(maxsize=256)
+def _has_member(module: str, name: str) -> bool:
+    """Whether a module of the standard library has the word in its source; so it is taken for one without source.
+
+    Nothing is imported.
+    """
+    spec = importlib.util.find_spec(module)
+    place = Path(spec.origin) if spec is not None and spec.origin else None
+    if place is None or place.suffix != ".py":
+        return True
+    try:
+        source = place.read_text("utf-8", "replace")
+    except OSError:
+        return True
+    return re.search(rf"\b{re.escape(name)}\b", source) is not None or place.with_name(f"{name}.py").is_file()
+
+
+def _count(text: str, word: str) -> int:
+    return len(re.findall(rf"\b{re.escape(word)}\b", text))
+
+
 def _import_place(document: Document) -> int:
     """Where a new import goes: above the first one, or below a docstring and comments at the top."""
     first = re.search(r"^(?:import|from)\s(?!__future__)", document.text, re.MULTILINE)
@@ -142,17 +199,22 @@ def _alike(
     before = r"\.\s*" if is_member else r"(?<![.\w])"
     everywhere = [m[1] for m in re.finditer(rf"{before}([^\W\d]\w*)", text[:start] + " " * (end - start) + text[end:])]
     near = set(re.findall(rf"{before}([^\W\d]\w*)", text[region.start : start]))
+    line = slice(*document.line_span(document.line_of(start)))
+    bound = set(re.findall(r"\bfor\s+\(?([^\W\d]\w*)", text[line]))  # in this line: nothing is nearer
     known = set(everywhere)
     if document.language_id == "python":
         known |= _PYTHON_MEMBERS if is_member else _PYTHON_NAMES
+    if is_member:  # what is declared somewhere: only what is almost the same is tried of those
+        known |= {name for name in set(_WORD.findall(text)) if nearness(word, name) >= ALMOST}
     known = {name for name in known if name != word and not keyword.iskeyword(name)}
     suggested = [name for name in _QUOTED.findall(diagnostic.message) if name != word and name in known]
+    suggested += [name for name in _HAVE.findall(diagnostic.message) if name != word]
 
     def likeness(name: str) -> float:
-        ratio = difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio()
+        ratio = nearness(word, name)
         parts = re.split(r"_|(?<=[a-z])(?=[A-Z])", word)
         held = len(name) > 1 and (name in parts or word.endswith(name) or word.startswith(name))
-        return max(ratio, 0.75 if held else 0.0) + (0.1 if name in near else 0.0)
+        return max(ratio, 0.75 if held else 0.0) + (0.2 if name in bound else 0.1 if name in near else 0.0)
 
     ranked = sorted(known, key=lambda name: (-likeness(name), name))
     alike = [name for name in ranked[: MOST_NAMES // 2] if likeness(name) >= _ALIKE]

@@ -15,10 +15,19 @@ from coderls.repair.answers import Refused, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Fix
 from coderls.repair.checkers.parse import python_fault
-from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.doubts import invents, leaves_open, may_be_meant, preferred, swaps_unknown, takes_away
+from coderls.repair.diagnostic import Diagnostic, is_superfluous, is_unknown
+from coderls.repair.doubts import (
+    invents,
+    leaves_open,
+    may_be_meant,
+    preferred,
+    swaps_unknown,
+    takes_away,
+    unbalances,
+)
 from coderls.repair.habits import mend_habits
 from coderls.repair.infill import Filler, Span, spans_for, together
+from coderls.repair.other_slips import mend_others
 from coderls.repair.prompt import Task, form_for, messages
 from coderls.repair.slips import mend_names
 from coderls.repair.syntax_slips import mend_syntax
@@ -34,8 +43,8 @@ _CHARACTERS_PER_TOKEN = 3
 _UNLIKELY = -12.0
 #: Texts (characters) that CPython's parser reads in a moment.
 _SHORT = 100_000
-#: How rustc's suggestions begin that are right under a condition only: "if this is intentional, prefix it with ...".
-_CONDITIONAL = ("if ", "you might ", "you may ")
+#: How rustc begins a suggestion that says of something unused that it is meant to be.
+_CONDITIONAL = "if this is intentional"
 #: Complaints about syntax, by rule or message: looked for with the parser.
 _SYNTAX = ("syntax", "indent", "parse", "expected", "unclosed", "never closed", "unterminated", "invalid")
 
@@ -87,8 +96,8 @@ def of_checkers(baseline: Baseline, diagnostic: Diagnostic, checkers: Sequence[C
 def _of_checker(document: Document, fix: Fix, others: Sequence[Diagnostic]) -> Candidate:
     """A checker's own fix: a guess where it takes away what another complaint may mean, or says so itself."""
     candidate = Candidate(document.text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe)
-    conditional = fix.title.lower().startswith(_CONDITIONAL)
-    return replace(candidate, guess=conditional or may_be_meant(document, candidate, others))
+    meant = is_superfluous(fix.diagnostic) and may_be_meant(document, candidate, others)
+    return replace(candidate, guess=meant or fix.title.lower().startswith(_CONDITIONAL))
 
 
 def concerns(own: Diagnostic, target: Diagnostic, document: Document) -> bool:
@@ -105,16 +114,26 @@ def of_syntax(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> S
         about_syntax = document.language_id == "python" or any(word in said for word in _SYNTAX)
         near = document.line_of(diagnostic.start)
         found = mend_syntax(document, parse, near=near) if about_syntax else []
-        return Found(tuple(replace(one, guess=takes_away(one) or leaves_open(one)) for one in found))
+        doubtful = (takes_away(one) or leaves_open(one) or unbalances(document, one) for one in found)
+        return Found(tuple(replace(one, guess=guess) for one, guess in zip(found, doubtful, strict=True)))
 
     return Source("slips of syntax", lambda: asyncio.to_thread(look))
 
 
-def of_slips(document: Document, diagnostic: Diagnostic) -> Source:
-    """Other things that people get wrong most: habits of other languages, names that are almost others."""
+def of_slips(document: Document, diagnostic: Diagnostic, baseline: Baseline | None = None) -> Source:
+    """Other things that people get wrong most: habits of other languages, names that are almost others.
+
+    What the checkers said before is in `baseline`: what one misses is not taken away for another.
+    """
 
     def look() -> Found:
-        return Found((*mend_habits(document, diagnostic), *mend_names(document, diagnostic, sure=True)))
+        others = () if baseline is None else baseline.said
+        doubtful = (
+            replace(one, guess=is_superfluous(diagnostic) and may_be_meant(document, one, others))
+            for one in mend_others(document, diagnostic)
+        )
+        named = mend_names(document, diagnostic, sure=True)
+        return Found((*mend_habits(document, diagnostic), *doubtful, *named))
 
     return Source("common slips", lambda: asyncio.to_thread(look))
 
@@ -123,6 +142,8 @@ def of_guesses(document: Document, diagnostic: Diagnostic) -> Source:
     """Names that are somewhat alike, or near by: guesses, for want of a model that could weigh them."""
 
     async def find() -> Found:
+        if not is_unknown(diagnostic):
+            return Found()  # another name may well silence any complaint
         return Found(tuple(await asyncio.to_thread(mend_names, document, diagnostic, sure=False)))
 
     return Source("names near by", find)

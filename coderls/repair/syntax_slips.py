@@ -31,6 +31,7 @@ from coderls.repair.line_slips import (
     semicolons,
     separators,
     stray,
+    unbalanced,
     without_comment,
 )
 from coderls.repair.open_brackets import close_open
@@ -60,6 +61,8 @@ class _State:
     text: str
     progress: Progress
     titles: tuple[str, ...]
+    #: Lines that were whole by themselves and are not any more: what was wrong is hardly there.
+    broken: int = 0
 
 
 def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None) -> list[Candidate]:
@@ -91,15 +94,16 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
                     continue
                 seen.add(changed)
                 progress = judge(changed)
-                if progress is None:
-                    found.append(_State(changed, (True, 0, 0), (*state.titles, title)))
-                elif progress > state.progress:
-                    better.append(_State(changed, progress, (*state.titles, title)))
+                if progress is None or progress > state.progress:
+                    broken = state.broken + unbalanced(state.text, changed, document.language_id)
+                    made = _State(changed, progress or (True, 0, 0), (*state.titles, title), broken)
+                    (found if progress is None else better).append(made)
         if len(found) >= _ENOUGH or found or time.monotonic() > until:
             break
-        front = sorted(better, key=lambda one: one.progress, reverse=True)[:_KEPT]
+        front = sorted(better, key=lambda one: (one.progress, -one.broken), reverse=True)[:_KEPT]
     further = [state for state in front if state.titles and state.progress[:2] >= start[:2]]
-    return [_candidate(document, state) for state in (found or further)[:_ENOUGH]]
+    best = sorted(found or further, key=lambda one: one.broken)
+    return [_candidate(document, state) for state in best[:_ENOUGH]]
 
 
 def _by_layout(
@@ -113,9 +117,9 @@ def _by_layout(
     for changed, title in close_open(state.text.split("\n"), place, language_id):
         progress = judge(changed)
         if progress is None:
-            return _State(changed, (True, 0, 0), (*state.titles, title)), []
+            return _State(changed, (True, 0, 0), (*state.titles, title), state.broken), []
         if progress > state.progress:
-            nearer.append(_State(changed, progress, (*state.titles, title)))
+            nearer.append(_State(changed, progress, (*state.titles, title), state.broken))
     return None, nearer
 
 
@@ -144,7 +148,7 @@ def _tree_progress(language_id: str, parse: ParseFile) -> Callable[[str], Progre
     def judge(text: str) -> Progress | None:
         tree = parse(language_id, text)
         faults = tree.faults() if tree is not None else 0
-        return None if faults == 0 else (True, -faults, 0)
+        return None if faults == 0 else (True, -faults, -balance(text, language_id).faults)
 
     return judge
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from coderls.document import Document
+from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers.checker import Checker, Report, Step
-from coderls.repair.diagnostic import Diagnostic, Severity, clamped
+from coderls.repair.diagnostic import Diagnostic, Key, Severity, clamped
 from coderls.repair.guards import Rules, objection
 
 __all__ = ["Baseline", "Rules", "Verdict", "is_same_complaint", "newcomers", "remaining", "verify"]
@@ -57,6 +57,11 @@ class Baseline:
         self.limit_s = limit_s
         self._reports: dict[int, Report] = {}
         self._candidates: OrderedDict[tuple[int, str], Report] = OrderedDict()
+
+    @property
+    def said(self) -> tuple[Diagnostic, ...]:
+        """All complaints of those who were asked about the document so far."""
+        return tuple(one for report in self._reports.values() for one in report.diagnostics)
 
     async def report(self, checker: Checker) -> Report:
         """The checker's word on the document."""
@@ -142,7 +147,7 @@ async def _by_place(
             continue
         new = await baseline.report_on(checker, candidate.text)
         if new.failed or remaining([closest], new.diagnostics, candidate):
-            return replace(verdict, accepted=False, reason=f"{checker.name} still says: {closest.message}")
+            return replace(verdict, accepted=False, reason=f"{checker.name} still says: {_in_short(closest)}")
         content.append(f"{checker.name}: {closest.rule or closest.message}, of the same place,{_GONE}")
     if content:
         return replace(verdict, evidence=(*verdict.evidence, *content))
@@ -168,17 +173,22 @@ def compare(old: Report, new: Report, mine: Sequence[Diagnostic], candidate: Can
         return Comparison(f"{new.checker} could not check it: {new.failed}")
     left = remaining(mine, new.diagnostics, candidate)
     if left:
-        return Comparison(f"{new.checker} still says: {left[0].message}")
-    came = newcomers(old.diagnostics, new.diagnostics, candidate)
+        return Comparison(f"{new.checker} still says: {_in_short(left[0])}")
+    came = newcomers(old.diagnostics, new.diagnostics, candidate, {one.key for one in mine})
     # A checker that stops at the first syntax error sees more once it is mended.
     sees_more = old.blind and (not new.blind or new.faults < old.faults)
     hidden = [one for one in came if sees_more and _was_hidden(one, candidate)]
     came = [one for one in came if one not in hidden]
     if came:
-        return Comparison(f"{new.checker} has a new complaint: {came[0].message}")
-    gone = f"{mine[0].rule or mine[0].message}{_GONE}, " if mine else ""
+        return Comparison(f"{new.checker} has a new complaint: {_in_short(came[0])}")
+    gone = f"{mine[0].rule or _in_short(mine[0])}{_GONE}, " if mine else ""
     shown = f", {len(hidden)} elsewhere that the syntax error hid" if hidden else ""
     return Comparison(said=f"{gone}nothing new{shown}")
+
+
+def _in_short(one: Diagnostic) -> str:
+    """The first line of a message: type checkers go on for many."""
+    return one.message.strip().split("\n")[0]
 
 
 def same_complaints(own: Sequence[Diagnostic], target: Diagnostic, document: Document) -> list[Diagnostic]:
@@ -212,10 +222,13 @@ def remaining(mine: Sequence[Diagnostic], now: Sequence[Diagnostic], candidate: 
     return [one for one in mine if any(_is_at(other, one, candidate) for other in now)]
 
 
-def newcomers(old: Sequence[Diagnostic], new: Sequence[Diagnostic], candidate: Candidate) -> list[Diagnostic]:
+def newcomers(
+    old: Sequence[Diagnostic], new: Sequence[Diagnostic], candidate: Candidate, mine: Collection[Key] = ()
+) -> list[Diagnostic]:
     """The complaints of `new` that no complaint of `old` accounts for: each of `old` accounts for one.
 
-    Hints do not count: they tell what could be dimmed.
+    One may lie elsewhere in what was written if its old place was written anew, too: lines were put in another order.
+    Not so one of `mine`, which are to go. Hints do not count: they tell what could be dimmed.
     """
     spare = Counter(one.shifted(candidate.exact) for one in old)
     came = []
@@ -227,7 +240,23 @@ def newcomers(old: Sequence[Diagnostic], new: Sequence[Diagnostic], candidate: C
             came.append(one)
         else:
             spare[match] -= 1
+    written = _written(candidate)
+    moved = Counter(one.key for one in spare.elements() if one.key not in mine and one.touched_by(written))
+    for one in list(came):
+        if moved[one.key] and one.touched_by(written):
+            moved[one.key] -= 1
+            came.remove(one)
     return came
+
+
+def _written(candidate: Candidate) -> list[Edit]:
+    """The stretches that the candidate wrote, in its own text; their `new_text` does not matter."""
+    moved, found = 0, []
+    for edit in candidate.exact:
+        start = edit.start + moved
+        found.append(Edit(start, start + len(edit.new_text), ""))
+        moved += len(edit.new_text) - (edit.end - edit.start)
+    return found
 
 
 def _is_at(now: Diagnostic, before: Diagnostic, candidate: Candidate) -> bool:

@@ -25,7 +25,7 @@ from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, 
 from coderls.repair.prompt import Task
 from coderls.repair.region import enclosing, region_of
 from coderls.repair.sources import Chatter, Source, of_chat, of_checkers, of_guesses, of_infill, of_slips, of_syntax
-from coderls.repair.verify import Baseline, Rules, verify
+from coderls.repair.verify import Baseline, Rules, remaining, same_complaints, verify
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.secret_files import is_secret
@@ -87,10 +87,14 @@ class Workshop:
         baseline, line_of = self._baseline(job), job.document.line_of
         found: dict[tuple[int, int, object], Diagnostic] = {}
         asked = [one for one in await self._checkers_of(job) if one.step is not Step.TESTS]  # those prove, later
+        broken = [(await baseline.report(one)).diagnostics for one in asked if one.step is Step.PARSE]
         # A syntax error is everybody's complaint: the linter's word on it is the best placed, the parser's the last.
         for checker in sorted(asked, key=lambda one: (one.step is Step.PARSE, one.step)):
             known = [one for one in found.values() if one.severity is Severity.ERROR]
-            for one in (await baseline.report(checker)).diagnostics:
+            told = (await baseline.report(checker)).diagnostics
+            if checker.step is Step.TYPES and any(broken) and any(map(is_syntax, told)):
+                told = tuple(filter(is_syntax, told))  # the rest is an echo of that, or is told again once it is mended
+            for one in told:
                 parsed = checker.step is Step.PARSE
                 if not (parsed or is_syntax(one)) or not any(
                     abs(line_of(one.start) - line_of(other.start)) <= 1 and (parsed or is_syntax(other))
@@ -131,6 +135,18 @@ class Workshop:
             progress=progress,
             pause=pause,
         )
+
+    async def mended_by(self, job: Job, repair: Repair, diagnostic: Diagnostic) -> bool:
+        """Whether the repair of another complaint mends this one as well: it was an echo of that."""
+        baseline, mended = self._baseline(job), False
+        for checker in await self._checkers_of(job):
+            mine = same_complaints((await baseline.report(checker)).diagnostics, diagnostic, job.document)
+            if mine:
+                now = await baseline.report_on(checker, repair.candidate.text)
+                if now.failed or remaining(mine, now.diagnostics, repair.candidate):
+                    return False
+                mended = True
+        return mended
 
     async def rewrite(self, job: Job, start: int, end: int, instruction: str, progress: Progress) -> Outcome:
         """What a chat model makes of the lines of `start`..`end`, if no checker has a new complaint about it."""
@@ -219,7 +235,7 @@ class Workshop:
         sources = [
             of_checkers(baseline, diagnostic, checkers),
             of_syntax(document, diagnostic, parse_file),
-            of_slips(document, diagnostic),
+            of_slips(document, diagnostic, baseline),
         ]
         priority = Priority.BACKGROUND if job.idle else Priority.REPAIR
         infill: list[Source] = []

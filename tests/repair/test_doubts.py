@@ -7,7 +7,7 @@ import pytest
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.doubts import invents, may_be_meant, preferred, swaps_unknown, takes_away
+from coderls.repair.doubts import invents, may_be_meant, preferred, swaps_unknown, takes_away, unbalances
 
 AREA = "def area(w, h):\n    return w * h\n\n\ndef show(w, h):\n    print(compute_total(w, h))\n    return volume\n"
 
@@ -129,3 +129,16 @@ def test_what_goes_away_may_be_what_another_complaint_misses(
     at = text.index(unknown)
     others = [Diagnostic(at, at + len(unknown), f"Undefined name `{unknown}`"), Diagnostic(0, 1, "Missing docstring")]
     assert may_be_meant(document, change(text, old, new), others) is meant
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "worse"),
+    [
+        (".map((a) => a.b()\n.join(sep);\n", ".join(sep);", ".joinsep);", True),
+        (".map((a) => a.b()\n.join(sep);\n", "b()", "b())", False),
+        ("f(a));\n", "));", ");", False),
+        ("f(\n  1\ng();\n", "1\n", "1\n);\n", False),
+    ],
+)
+def test_a_line_that_was_whole_is_not_where_the_fault_is(text: str, old: str, new: str, worse: bool) -> None:
+    assert unbalances(Document("file:///a.ts", "typescript", 1, text), change(text, old, new)) is worse

@@ -92,8 +92,9 @@ class Cargo(CommandChecker):
         elsewhere = [message for message, base in messages if message["level"] == "error"]
         if elsewhere and not found:
             raise CheckerFailed(f"cargo stopped in another file: {elsewhere[0]['message']}")
-        blind = any(one.severity == Severity.ERROR for one in found)
-        return Report(self.name, tuple(found), tuple(fixes), blind=blind)
+        # It goes on to its next pass, and sees more, where one ends without errors.
+        errors = sum(one.severity is Severity.ERROR for one in found)
+        return Report(self.name, tuple(found), tuple(fixes), blind=errors > 0, faults=errors)
 
 
 def _manifest(place: Path, root: Path) -> Path | None:

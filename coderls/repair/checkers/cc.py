@@ -93,9 +93,10 @@ class CCompiler(CommandChecker):
                 continue
             diagnostic = _of_gcc(row, caret, places)
             found.append(diagnostic)
-            edits = tuple(_gcc_edit(fixit, places) for fixit in row.get("fixits") or [])
-            if edits:
-                fixes.append(Fix(diagnostic, edits, f"Write {', '.join(repr(one.new_text) for one in edits)}"))
+            # A note offers what is to be included.
+            offers = [row.get("fixits"), *(note.get("fixits") for note in row.get("children") or [])]
+            written = [tuple(_gcc_edit(fixit, places) for fixit in offer) for offer in offers if offer]
+            fixes += [Fix(diagnostic, edits, _title(edits)) for edits in written]
         elsewhere = [row for row in rows if row["kind"] in ("error", "fatal error") and _own_place(row) is None]
         if elsewhere and not found:
             raise CheckerFailed(f"{self.program.name} stopped in another file: {elsewhere[0]['message']}")
@@ -182,6 +183,10 @@ def _harmless(words: list[str], folder: Path) -> list[str]:
         else:
             flags.append(word)
     return flags
+
+
+def _title(edits: Sequence[Edit]) -> str:
+    return f"Write {', '.join(repr(one.new_text.strip()) for one in edits)}"
 
 
 def _own_place(row: dict[str, Any]) -> dict[str, Any] | None:

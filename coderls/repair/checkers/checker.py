@@ -39,7 +39,7 @@ class Report:
 
     `failed` is a sentence for the user when it could not say anything (it hangs, crashed, or printed what nobody
     understands): then `diagnostics` is empty and proves nothing. `blind` is set where it stopped at a syntax error and
-    so has not looked at the rest. `faults` counts what a parser that goes on found wrong.
+    so has not looked at the rest. `faults` counts what one that goes on found wrong before.
     """
 
     checker: str

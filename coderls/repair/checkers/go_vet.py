@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ from coderls.repair.checkers.lines import complaints
 from coderls.repair.checkers.places import UNIX_LINES, Places
 from coderls.repair.checkers.process import Done, run
 from coderls.repair.diagnostic import Diagnostic
+
+#: A complaint about a file of the package, and what keeps the compiler from reading the others.
+_COMPLAINT = re.compile(r"^(?:vet: )?\S+\.go:\d+:\d+: (.*)", re.MULTILINE)
+_BLINDING = ("syntax error", "could not import", "no required module", "package ", "cannot find", "import ")
 
 
 class GoVet(CommandChecker):
@@ -49,9 +54,9 @@ class GoVet(CommandChecker):
             if done.code == 0:
                 done = await self._go(["vet", "-overlay", str(overlay), "."], path.parent, limit_s)
                 found = self._read(done, document)
-        if done.code and not found:
+        if done.code and not found and not _is_elsewhere(done):
             raise CheckerFailed(f"go could not check the package: {done.last_words}", "See `go build` in its folder.")
-        return Report(self.name, found, blind=done.code != 0)
+        return Report(self.name, found, blind=done.code != 0, faults=len(found))
 
     async def _go(self, arguments: list[str], folder: Path, limit_s: float) -> Done:
         own = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GONOSUMDB": "*", "GOTELEMETRY": "off"}
@@ -64,3 +69,12 @@ class GoVet(CommandChecker):
         places = Places(document.text, "utf-8", UNIX_LINES)
         name = document.path.name if document.path is not None else ""
         return tuple(complaints(done.stdout + done.stderr, name, "go", places))
+
+
+def _is_elsewhere(done: Done) -> bool:
+    """Whether all that is wrong is wrong in other files, each of which was read: then this one was, too.
+
+    (With `-e` the compiler stops at no number of complaints.)
+    """
+    said = _COMPLAINT.findall(done.stdout + done.stderr)
+    return bool(said) and not any(one.startswith(_BLINDING) for one in said)
