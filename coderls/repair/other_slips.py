@@ -38,8 +38,11 @@ def _go(document: Document, target: Diagnostic) -> Iterator[Made]:
     start, end = document.line_span(document.line_of(target.start))
     line = document.text[start:end]
     if "imported and not used" in target.message and re.fullmatch(r'\s*(?:import\s+)?[\w.]*\s*"[^"]*"\s*', line):
-        after = min(len(document.text), end + 1)
-        yield Edit(start, after, ""), f"Remove the unused import {line.removeprefix('import').strip()}"
+        starts = (*document.line_starts, len(document.text))
+        yield (
+            Edit(start, starts[document.line_of(start) + 1], ""),
+            f"Remove the unused import {line.removeprefix('import').strip()}",
+        )
     unused = re.match(r"declared and not used: (\w+)$", target.message)
     loop = re.match(rf"\s*for\s+(?:\w+\s*,\s*)?\b({unused[1]})\b", line) if unused else None
     if loop:

@@ -214,7 +214,8 @@ def _alike(
         ratio = nearness(word, name)
         parts = re.split(r"_|(?<=[a-z])(?=[A-Z])", word)
         held = len(name) > 1 and (name in parts or word.endswith(name) or word.startswith(name))
-        return max(ratio, 0.75 if held else 0.0) + (0.2 if name in bound else 0.1 if name in near else 0.0)
+        closer = 0.2 if name in bound else 0.1 if name in near else 0.0
+        return max(ratio, 0.75 if held else 0.0) + (closer if word[:1].isupper() == name[:1].isupper() else 0.0)
 
     ranked = sorted(known, key=lambda name: (-likeness(name), name))
     alike = [name for name in ranked[: MOST_NAMES // 2] if likeness(name) >= _ALIKE]

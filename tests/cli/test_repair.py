@@ -238,6 +238,23 @@ def test_one_fault_is_told_once(repair: Run, file: Path) -> None:
     assert shown["complaints"] == 1
 
 
+def test_echoes_of_a_syntax_error_are_not_told(repair: Run, file: Path) -> None:
+    text = "def f(x):\n    return max(x, 1\n\n\ndef g(x):\n    with open(x) as y:\n        return y\n"
+    file.write_text(text, encoding="utf-8")
+    facts = json.loads(repair(file, "--json").out)
+    assert (facts["complaints"], facts["repaired"]) == (1, 1)
+    file.write_text(text + "\n\ndef h(x)\n    return x\n", encoding="utf-8")
+    assert repair(file, "--apply").code == CLEAN
+    assert "def h(x):" in file.read_text(encoding="utf-8")
+
+
+def test_imports_are_put_in_order_though_one_is_wrong(repair: Run, file: Path) -> None:
+    (file.parent / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["F", "I"]\n', encoding="utf-8")
+    file.write_text("import sys\nimport nowhere\nimport abc\n\nprint(sys, abc)\n", encoding="utf-8")
+    shown = repair(file, "--line", 1)
+    assert "fix: Organize imports, verified by parse, ruff" in shown.out
+
+
 def test_who_was_asked_and_who_was_not_there(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(file.parent))
     path = file.with_name("a.ts")

@@ -51,6 +51,12 @@ UNKNOWN = 'Cannot access attribute "{}" for class "{}"'
             "def f():\n    n = 0\n    return n\n",
         ),
         ("x = $0'n = ' + n$0\n", 'Operator "+" not supported for types "str" and "int"', "x = 'n = ' + str(n)\n"),
+        ("$0t += i.total$0\n", 'Operator "+=" not supported for types "float" and "() -> float"', "t += i.total()\n"),
+        (
+            "async def f():\n    a = g(1)\n    return a.$0decode$0()\n",
+            'Cannot access attribute "decode" for class "CoroutineType[Any, Any, bytes]"',
+            "async def f():\n    a = await g(1)\n    return a.decode()\n",
+        ),
         ("x = $0nums(i)$0\n", 'Expression of type "list[int]" is not callable', "x = nums[i]\n"),
         ("x = $0f[i]$0\n", '"__getitem__" method not defined on type "FunctionType"', "x = f(i)\n"),
         ("x = $0n()$0\n", 'Expression of type "int" is not callable', "x = n\n"),

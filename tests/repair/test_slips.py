@@ -6,7 +6,7 @@ import pytest
 
 from coderls.document import Document
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.slips import mend_names, word_at
+from coderls.repair.slips import ALMOST, mend_names, nearness, word_at
 from coderls.repair.syntax_slips import mend_syntax
 from coderls.repo_context.parse import parse_file
 
@@ -122,6 +122,66 @@ def names(marked: str, message: str = "", language_id: str = "python") -> list[s
 )  # fmt: skip
 def test_names(marked: str, mended: str) -> None:
     assert mended in names(marked)
+
+
+def sure(marked: str, message: str = "", language_id: str = "python") -> list[str]:
+    """As `names`, but those only that something speaks for."""
+    before, word, after = marked.split("$0")
+    complaint = Diagnostic(len(before), len(before) + len(word), message or f"Undefined name `{word}`")
+    return [one.text for one in mend_names(python(before + word + after, language_id), complaint, sure=True)]
+
+
+@pytest.mark.parametrize(
+    ("marked", "only"),
+    [
+        ("import jsn\n$0json$0.load(f)\n", "import json\nimport jsn\njson.load(f)\n"),
+        ("def f(counter):\n    return $0Counter$0(counter)\n",
+         "from collections import Counter\ndef f(counter):\n    return Counter(counter)\n"),
+        ("x = [$0item$0.name for itm in a]\nclass Item: ...\n", "x = [itm.name for itm in a]\nclass Item: ...\n"),
+        ("vlaue = 1\nprint($0value$0)\n", "vlaue = 1\nprint(vlaue)\n"),
+        ("class A:\n    def g(self):\n        self.$0conect$0()\n    def connect(self): ...\n",
+         "class A:\n    def g(self):\n        self.connect()\n    def connect(self): ...\n"),
+    ],
+)  # fmt: skip
+def test_what_speaks_for_a_name(marked: str, only: str) -> None:
+    assert sure(marked)[:1] == [only]
+    assert not only.startswith(("import", "from")) or len(sure(marked)) == 1
+
+
+def test_a_module_without_the_member_is_not_meant() -> None:
+    assert "def f(tokens):\n    return tokens.nowhere\n" in sure("def f(tokens):\n    return $0token$0.nowhere\n")
+
+
+def test_a_class_is_not_meant_by_the_name_of_a_value() -> None:
+    assert sure("class Item: ...\nprint($0item$0)\n") == []
+
+
+def test_what_is_used_more_often_is_spelled_right() -> None:
+    unused = "Local variable is assigned to but never used"
+    assert sure("with f as $0handle$0:\n    g(handel)\nwith g as handle:\n    h(handle)\n", unused) == []
+    told = sure("import $0jsn$0\nprint(json)\njson\n", "`jsn` imported but unused")
+    assert "import json\nprint(json)\njson\n" in told
+
+
+def test_what_go_has_instead() -> None:
+    message = "undefined: strings.toUpper (but have ToUpper)"
+    assert sure("x := strings.$0toUpper$0(s)\n", message, "go") == ["x := strings.ToUpper(s)\n"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "near"),
+    [
+        ("nmae", "name", True),
+        ("hte", "the", True),
+        ("Item", "item", False),
+        ("toUppercase", "toUpperCase", True),
+        ("ab", "ba", False),
+        ("total", "count", False),
+        ("cuont", "count", True),
+    ],
+)
+def test_how_near_names_are(one: str, other: str, near: bool) -> None:
+    assert (nearness(one, other) >= ALMOST) is near
 
 
 def test_a_suggestion_of_the_checker_comes_first() -> None:

@@ -87,6 +87,14 @@ async def test_a_complaint_more_of_the_same_kind_is_new() -> None:
     assert "new complaint" in verdict.reason
 
 
+async def test_complaints_move_with_lines_that_are_put_in_order() -> None:
+    text, after = "b = bad\na = worse\n", "a = worse\nb = good\n"
+    target = Diagnostic(4, 7, "no bad", rule="X1")
+    assert (await judge(text, after, Scripted("bad|worse"), target)).accepted
+    moved = await judge("b = bad\na = 1\n", "a = 1\nb = bad\n", Scripted("bad"), target)
+    assert not moved.accepted
+
+
 async def test_nothing_is_proved_where_nobody_complained() -> None:
     text = "a = bad\n"
     verdict = await judge(text, "a = good\n", Scripted("other"), Diagnostic(4, 7, "no bad"))

@@ -118,6 +118,22 @@ def is_at(complaint: Diagnostic, case: Case) -> bool:
     return complaint.start <= start + len(case.fault) and start <= max(complaint.end, complaint.start)
 
 
+async def test_faults_of_other_files_do_not_keep_go_from_one(tmp_path: Path, need: FindTool) -> None:
+    need("go vet")
+    case = next(case for case in CASES if case.checker == "go vet")
+    other = ("other.go", "package main\n\nfunc other() int {\n\treturn nowhere\n}\n")
+    document = project(tmp_path, replace(case, also=(*case.also, other)))
+    mended = replace(document, text=case.text.replace(case.fault, case.mended))
+    (tmp_path / "main.go").write_text(mended.text, encoding="utf-8")
+    checker = one(find_checkers(tmp_path, trusted=True, parse=parse_file), "go vet")
+    first, second = await reports(checker, document, mended)
+    assert (len(first.diagnostics), first.failed) == (1, None)
+    assert (second.diagnostics, second.failed) == ((), None)
+    (tmp_path / "other.go").write_text("package main\n\nfunc other( {\n", encoding="utf-8")
+    [blind] = await reports(checker, mended)
+    assert blind.failed is not None
+
+
 FIXED = (
     (Case("ruff", "a.py", "python", "import os\nx = 'é😀'\n", "import os", "", ""), "x = 'é😀'\n"),
     (
@@ -127,6 +143,10 @@ FIXED = (
     (
         Case("cc", "a.c", "c", "int printf(const char *, ...);\nint f(void) { return prinf(0); }\n", "prinf", "", ""),
         "printf(0)",
+    ),
+    (
+        Case("cc", "b.c", "c", 'int f(void) { return strlen("é"); }\n', "strlen", "", ""),
+        '#include <string.h>\nint f(void) { return strlen("é"); }\n',
     ),
     (Case("tsc", "a.ts", "typescript", 'export const n = "é😀".lenght;\n', "lenght", "", ""), '"é😀".length'),
     (Case("cargo check", "src/main.rs", "rust", "use std::fmt;\nfn main() {}\n", "use", "", ""), "fn main() {}\n"),
