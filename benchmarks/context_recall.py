@@ -19,6 +19,7 @@ Contenders: coderls, windows by Jaccard similarity, chunks by BM25, and no conte
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import shutil
@@ -115,6 +116,8 @@ def measure(points: PointFile, count: Count, *, baselines: bool, limit: int, cop
         try:
             index.build()
             index.settle(120)
+            gc.collect()
+            gc.freeze()  # as an editor's session does
             return _measure(points.name, root, index, chosen, count, baselines=baselines)
         finally:
             index.close()

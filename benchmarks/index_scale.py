@@ -15,6 +15,7 @@ Memory is the resident set of the process, with Python, the grammars and all. Th
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -103,10 +104,17 @@ def _peak_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
+def _ready(index: RepositoryIndex) -> None:
+    """As it is in an editor a while after its start."""
+    index.build()
+    index.settle(_BACKGROUND_S)  # the windows of similar code are read after the definitions
+    gc.collect()
+    gc.freeze()
+
+
 def _edit(folder: Path, cache: Path) -> dict[str, Any]:
     with closing(RepositoryIndex([folder], cache=cache)) as index:
-        index.build()
-        index.settle(_BACKGROUND_S)  # the windows of similar code are read after the definitions
+        _ready(index)
         found: dict[str, Any] = {}
         for label, lines in (("open_760", 760), ("open_5000", 5_000)):
             path, text = _of_length(folder, lines)
@@ -157,8 +165,7 @@ def _until_found(index: RepositoryIndex, name: str, act: Callable[[], None]) -> 
 
 def _ask(folder: Path, cache: Path) -> dict[str, Any]:
     with closing(RepositoryIndex([folder], cache=cache)) as index:
-        index.build()
-        index.settle(_BACKGROUND_S)
+        _ready(index)
         paths = sorted(path for path in folder.rglob("*.py") if path.stat().st_size > 500)
         first: list[float] = []
         again: list[float] = []

@@ -204,7 +204,7 @@ class Shelf:
     def defining(self, name: str) -> Sequence[str]:
         """Files that define `name`, sorted; none when there are too many to mean anything."""
         files = self._names.files(name)
-        return sorted(self._paths[file] for file in files) if len(files) <= MAX_FILES_OF_A_NAME else ()
+        return sorted([self._paths[file] for file in files]) if 0 < len(files) <= MAX_FILES_OF_A_NAME else ()
 
     def resolve(self, language: Language, module: str, importer: str) -> tuple[str, ...]:
         """Files that `module` means in file `importer`."""

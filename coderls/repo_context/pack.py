@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from coderls.document import Piece, Snippet
@@ -23,6 +23,8 @@ _MAX_MISSES = 25
 _SHORT_LINE = 16
 #: Share of the budget for code that is like that at the cursor.
 USAGES = 0.25
+#: Tokens that a usage needs at least.
+_LEAST_USAGE = HEADING + 5
 #: From this likelihood on a signature is shown with all that it says.
 _WORTH_ALL = 0.25
 
@@ -35,7 +37,7 @@ def pack(
     count: Callable[[str], int],
     near: str = "",
     is_copy: Callable[[str], bool] = lambda path: False,
-    usages: Sequence[Usage] = (),
+    usages: Iterable[Usage] = (),
 ) -> list[Snippet]:
     """Snippets of at most `budget` tokens, headings included: definitions, the most relevant file last, then usages.
 
@@ -50,6 +52,8 @@ def pack(
     packer.fill(ranked, refuse)
     packer.left += int(USAGES * budget)
     for usage in usages:
+        if packer.left < _LEAST_USAGE:
+            break
         packer.offer_usage(usage)
     packer.fill(ranked, refuse)
     packer.write_out()

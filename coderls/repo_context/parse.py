@@ -49,6 +49,8 @@ _MAX_DEPTH = 400
 #: clock meanwhile: 36,000 characters of `({[` took six seconds in Java.
 _MAX_UNCLOSED = 500
 _ROW_OF_LESS = re.compile(rb"(?:\b\w+\s*<\s*){100}")
+#: Captures of classes, and of methods that may be written outside of theirs.
+_OWNERS = frozenset(("class", "namespace", "declarator", "owner"))
 #: No file that people write has so many definitions and imports.
 _MAX_MATCHES = 50_000
 #: What texts are handed over in. tree-sitter 0.26.1 keeps a reference to all that a read callback returns, for ever:
@@ -114,7 +116,9 @@ def bindings(language: Language, text: str, *, first_line: int = 0, limit_s: flo
         return ()
     found = list(_matches(_query(language), tree, len(data), clock))
     local = _matches(_variables(language), tree, len(data), clock)
-    return read_bindings(language, data, read_outline(language, data, found), [*found, *local], first_line=first_line)
+    # Of what is defined here only that counts which says what `self` is.
+    classes = (captures for captures in found if not _OWNERS.isdisjoint(captures)) if language.self_name else ()
+    return read_bindings(language, data, read_outline(language, data, classes), [*found, *local], first_line=first_line)
 
 
 class _Clock:

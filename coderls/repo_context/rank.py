@@ -25,6 +25,8 @@ _FIXED = 6
 _PRICE = 0.7
 #: Longer signatures are shown in short (characters).
 _LONG = 100
+#: What a score is worth, by the characters of the signature.
+_PRICES = [(length / _TOKEN + _FIXED) ** -_PRICE for length in range(_LONG + 1)]
 
 WEIGHTS: dict[str, float] = {
     "bias": -7.63,
@@ -88,7 +90,7 @@ def features(candidate: Candidate, asker: Asker, beside: float = 0.0) -> dict[st
     """What is known of a candidate; keys as in WEIGHTS. `beside`: see `with_neighbours`."""
     definition = candidate.definition
     plain = dict.fromkeys(_plain(definition.name, definition.kind), 1.0)
-    return plain | candidate.ways | dict(_here(candidate, asker, beside))
+    return plain | dict(_named(definition.name, asker)) | candidate.ways | dict(_placed(candidate, asker, beside))
 
 
 @lru_cache(maxsize=50_000)
@@ -104,22 +106,25 @@ def _plain(name: str, kind: str) -> tuple[str, ...]:
     return (*found, kind) if kind != "function" else tuple(found)
 
 
-def _here(candidate: Candidate, asker: Asker, beside: float) -> list[tuple[str, float]]:
-    """What a candidate has to do with the text around the cursor."""
-    definition, around = candidate.definition, asker.around
-    name, near = definition.name, around.names
-    found = [("beside", beside)] if beside else []
-    used = near.get(name)
+def _named(name: str, asker: Asker) -> list[tuple[str, float]]:
+    """What a name has to do with the text around the cursor."""
+    around, found = asker.around, []
+    used = around.names.get(name)
     if used is not None:
-        found += (("used", used), ("mentioned", 1.0))
-    if definition.owner and (owner := near.get(definition.owner)):
-        found.append(("owner near", owner))
+        found += [("used", used), ("mentioned", 1.0)]
     words = words_of(name)
-    shared = 0.0
-    for word in words:
-        shared += around.words.get(word, 0.0)
+    shared = sum([around.words.get(word, 0.0) for word in words])
     if shared:
         found.append(("words", shared / len(words)))
+    return found
+
+
+def _placed(candidate: Candidate, asker: Asker, beside: float) -> list[tuple[str, float]]:
+    """What the place of a candidate has to do with the text around the cursor."""
+    around, name, owner = asker.around, candidate.definition.name, candidate.definition.owner
+    found = [("beside", beside)] if beside else []
+    if owner and (near := around.names.get(owner)):
+        found.append(("owner near", near))
     own = candidate.ways.get("own")
     if own is not None:
         if name == around.function:
@@ -134,17 +139,21 @@ def rank(candidates: Sequence[Candidate], asker: Asker, weights: Mapping[str, fl
     ranked: list[tuple[float, str, int, Ranked]] = []
     known: dict[tuple[str, str], float] = {}
     for candidate, beside in with_neighbours(candidates, asker):
-        key = (candidate.definition.name, candidate.definition.kind)
+        definition = candidate.definition
+        key = (definition.name, definition.kind)
         odds = known.get(key)
         if odds is None:
-            odds = known[key] = sum([weights[feature] for feature in _plain(*key)])
+            odds = sum([weights[feature] for feature in _plain(*key)])
+            odds += sum([weights[feature] * value for feature, value in _named(definition.name, asker)])
+            known[key] = odds
         for way, strength in candidate.ways.items():
             odds += weights[way] * strength
-        for feature, value in _here(candidate, asker, beside):
-            odds += weights[feature] * value
-        score = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
+        if beside or definition.owner:  # nothing else has to do with the place
+            for feature, value in _placed(candidate, asker, beside):
+                odds += weights[feature] * value
+        score = 1.0 / (1.0 + math.exp(-odds if -30.0 < odds < 30.0 else math.copysign(30.0, -odds)))
         # Tokens are estimated here and counted when packed: most candidates never get that far.
-        value = -score / (min(len(candidate.definition.text), _LONG) / _TOKEN + _FIXED) ** _PRICE
+        value = -score * _PRICES[min(len(definition.text), _LONG)]
         ranked.append((value, candidate.path, candidate.index, Ranked(candidate, score)))
     ranked.sort(key=itemgetter(0, 1, 2))
     return [item[3] for item in ranked]

@@ -66,7 +66,7 @@ def retrieve(query: Query, sources: Sources, *, budget: int, count: Callable[[st
         count=count,
         near=near_text(query.document.text, query.offset),
         is_copy=asker.is_copy,
-        usages=[shorten(usage, asker.around.names) for usage in similar],
+        usages=(shorten(usage, asker.around.names) for usage in similar),
     )
 
 

@@ -20,7 +20,7 @@ from coderls.repo_context.intake import Intake
 logger = logging.getLogger(__name__)
 
 #: The worker waits until nothing was typed for so long, or for so many times what parsing the document takes.
-_QUIET_S = 0.02
+_QUIET_S, _QUIET_DISK_S = 0.02, 0.01
 _QUIET_COSTS = 2.0
 _LONGEST_QUIET_S = 0.15
 #: ... but at most this long: somebody may type for minutes.
@@ -56,10 +56,8 @@ class Upkeep:
             self._last_change = time.monotonic()
             if not self._todo:
                 self._first_change = self._last_change
-                self._quiet_s = _QUIET_S
-            if isinstance(change, str):
-                cost = _QUIET_COSTS * self._intake.cost_s.get(change, 0.0)
-                self._quiet_s = max(self._quiet_s, min(cost, _LONGEST_QUIET_S))
+                self._quiet_s = 0.0
+            self._quiet_s = max(self._quiet_s, self._quiet_after(change))
             self._todo[change] = None
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="coderls-index", daemon=True)
@@ -107,6 +105,13 @@ class Upkeep:
                 for store in self._intake.stores:
                     store.flush()
         return []
+
+    def _quiet_after(self, change: Change) -> float:
+        """Seconds in which nothing else may change before this is looked at. Files come one by one, or many at once."""
+        if isinstance(change, Path):
+            return min(_QUIET_S, _QUIET_DISK_S)
+        cost = _QUIET_COSTS * self._intake.cost_s.get(change, 0.0)
+        return max(_QUIET_S, min(cost, _LONGEST_QUIET_S))
 
     def _due(self) -> float:
         """When to begin: once typing pauses, and after a while even if it never does."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from coderls.repo_context.compact import compact
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.languages.python import PYTHON
 from coderls.repo_context.languages.typescript import TYPESCRIPT
-from coderls.repo_context.rank import WEIGHTS
+from coderls.repo_context.rank import WEIGHTS, features, rank, with_neighbours
 from coderls.repo_context.receivers import class_names
 from coderls.repo_context.recent import Recent, Region
 from coderls.repo_context.surroundings import look_around
@@ -404,6 +405,23 @@ def test_windows_take_no_more_than_they_may():
 )
 def test_a_variable_may_be_named_after_its_class(name: str, classes: list[str]):
     assert class_names(name) == classes
+
+
+def test_the_score_is_the_likelihood_of_the_features_that_the_odds_were_fitted_with(tmp_path: Path):
+    write(tmp_path, SHOP)
+    index = RepositoryIndex([tmp_path])
+    index.build()
+    asker = index.asker(*open_document(tmp_path, "main.py", MAIN + "$0"))
+    assert asker is not None
+    found = find(asker)
+    index.close()
+    beside = {id(candidate): near for candidate, near in with_neighbours(found, asker)}
+    ranked = rank(found, asker)
+    assert len(ranked) == len(found) > 5
+    for item in ranked:
+        values = features(item.candidate, asker, beside[id(item.candidate)])
+        odds = sum(WEIGHTS[feature] * value for feature, value in values.items())
+        assert item.score == pytest.approx(1 / (1 + math.exp(-odds)))
 
 
 def test_surroundings_know_headers_receivers_and_class_bodies():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,14 @@ async def test_files_are_not_watched_where_the_editor_tells(repo: Path, watched:
     link.watched(by_client=True)
     await until(lambda: bool(client.logs))
     assert not watched
+    await closed(link)
+
+
+async def test_what_was_read_is_set_aside_from_the_garbage_collector(repo: Path, monkeypatch: pytest.MonkeyPatch):
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    link = linked(PlayedClient(), repo)
+    await until(lambda: bool(frozen))
     await closed(link)
 
 

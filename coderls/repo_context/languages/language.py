@@ -112,9 +112,9 @@ def read_nothing(text: str) -> Sequence[Import]:
     return ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Language:
-    """One grammar and its rules.
+    """One grammar and its rules. There is one of each, so that it is itself that is compared.
 
     `grammar` is the Python module of the wheel and the function in it that returns the grammar.
     `resolve(module, importer, files)` gives the files that an import can mean, best first.

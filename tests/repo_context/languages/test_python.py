@@ -134,7 +134,7 @@ def test_bindings():
             "client: =Client.connect() [11-71]",
             "CONDITIONAL: =Foo() [14-71]",
             "a: int [19-22]",
-            "self: Store [26-65]",
+            "self: Store [29-65]",
             "name: str|None [30-65]",
             "pool:  [31-65]",
             "client: Client [34-39]",
@@ -149,6 +149,7 @@ def test_bindings():
             "match: =find() [62-65]",
             "later:  [63-65]",
             "row: =self.rows[] [63-65]",
+            "self: Hidden [68-69]",
         ]
     )
 
