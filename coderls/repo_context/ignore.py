@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from coderls.repo_context.reading import read_regular
 
+_NAMES = (".gitignore", ".ignore", ".coderlsignore")
+IGNORE_FILES = frozenset(_NAMES)
 _MAX_BYTES = 200_000
 #: Stars in one part of a pattern, and `**` in all of it. Matching takes time in that power of the length of a path.
 _MAX_STARS, _MAX_DEEP = 3, 3
@@ -27,8 +30,6 @@ class _Rules:
 
 class IgnoreRules:
     """The rules of one workspace folder. Files are read when first needed and kept until `forget`."""
-
-    NAMES = (".gitignore", ".ignore", ".coderlsignore")
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -52,6 +53,11 @@ class IgnoreRules:
             if found is not None and found[0]:
                 return found[1]
         return ""
+
+    def has_none(self, folder: str) -> None:
+        """There is no ignore file in this folder: who lists it knows, and nobody has to look for one."""
+        for with_git in (False, True):
+            self._rules[folder, with_git] = None
 
     def forget(self) -> None:
         """Read the ignore files again when they are needed."""
@@ -91,8 +97,8 @@ class IgnoreRules:
     def _read(self, folder: str, with_git: bool) -> _Rules | None:
         patterns: list[GitIgnoreSpecPattern] = []
         places: list[str] = []
-        for name in self.NAMES[0 if with_git else 1 :]:
-            data = read_regular(self._root / folder / name, _MAX_BYTES) or b""
+        for name in _NAMES[0 if with_git else 1 :]:
+            data = read_regular(os.path.join(self._root, folder, name), _MAX_BYTES) or b""
             for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
                 found = _patterns(line)
                 patterns += found

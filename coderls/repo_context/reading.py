@@ -28,7 +28,7 @@ class Bytes:
     reason: Reason | None = None
 
 
-def read_regular(path: Path, limit: int) -> bytes | None:
+def read_regular(path: Path | str, limit: int) -> bytes | None:
     """The bytes of a regular file of at most `limit` bytes; None for anything else: pipes, devices, no access."""
     found = read_stamped(path, limit)
     return None if found.reason else found.data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from coderls.document import Document
@@ -46,10 +46,13 @@ class View:
         last = first + old.count("\n", start, old_end)
         if any(first - _MARGIN <= row <= last + _MARGIN for row in self.import_rows):
             return None
-        for text, end in ((old, old_end), (new, new_end)):
-            lines = text[text.rfind("\n", 0, start) + 1 : _line_end(text, end)]
-            if any(word in lines for word in language.import_words):
-                return None
+        # The lines that may import: an edit may reach from before to behind some, and change none of them.
+        before, after = (
+            _lines_with(language.import_words, text[text.rfind("\n", 0, start) + 1 : _line_end(text, end)])
+            for text, end in ((old, old_end), (new, new_end))
+        )
+        if before != after:
+            return None
         shift = new.count("\n", start, new_end) - (last - first)
         rows = tuple(row + shift if row > last else row for row in self.import_rows)
         return replace(self, document=document, import_rows=rows)
@@ -74,6 +77,12 @@ def _common(limit: int, equal: Callable[[int], bool]) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _lines_with(words: Sequence[str], text: str) -> list[str]:
+    if not any(word in text for word in words):
+        return []
+    return [line for line in text.split("\n") if any(word in line for word in words)]
 
 
 def _line_end(text: str, offset: int) -> int:

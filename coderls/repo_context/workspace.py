@@ -22,7 +22,7 @@ from coderls.repo_context.filters import (
     text_reason,
 )
 from coderls.repo_context.git import git_files, git_ignore_rule, git_ignores
-from coderls.repo_context.ignore import IgnoreRules
+from coderls.repo_context.ignore import IGNORE_FILES, IgnoreRules
 from coderls.repo_context.languages.language import normal
 from coderls.repo_context.reading import Bytes, Stamp, read_stamped
 from coderls.secret_files import SECRET_FOLDERS, is_secret
@@ -173,7 +173,7 @@ class Workspace:
         """Take note that `path` changed on disk. True for an ignore file: what is allowed may have changed."""
         self._real_parents.clear()  # it may be a link now
         place = self.locate(path)
-        if place is None or path.name not in IgnoreRules.NAMES:
+        if place is None or path.name not in IGNORE_FILES:
             return False
         self._rules[place[0]].forget()
         self._git_ignores.clear()
@@ -234,10 +234,13 @@ class Workspace:
         while waiting:
             inside = waiting.pop()
             try:
-                entries = sorted(os.scandir(self.folders[number] / inside), key=lambda entry: entry.name)
+                with os.scandir(os.path.join(self.folders[number], inside)) as found:
+                    entries = sorted(found, key=lambda entry: entry.name)
             except OSError:
                 self.notes[f"{self.folders[number] / inside} cannot be read: nothing of it is indexed."] = None
                 continue
+            if IGNORE_FILES.isdisjoint(entry.name for entry in entries):
+                rules.has_none(inside)
             for entry in entries:
                 path = f"{inside}/{entry.name}" if inside else entry.name
                 if entry.is_dir(follow_symlinks=False):

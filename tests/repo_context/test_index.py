@@ -350,6 +350,8 @@ SOURCE = "import a\nfrom b import (\n    c,\n    d,\n)\n\n\ndef f():\n    return
         ("import a\n", "", False),
         ("return c", "import z\n    return c", False),
         ("return c", "return c\n    from", False),
+        ("def f():\n    return c\n", "def g():\n    yield from c\n\n\ndef h():\n    return c\n", False),
+        ("def f():\n    return c  # from b\n", "def g():\n    return c  # from b\n\n\n", True),
     ],
 )
 def test_imports_are_kept_over_edits_that_cannot_change_them(before: str, after: str, carried: bool):
