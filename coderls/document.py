@@ -140,8 +140,10 @@ class ParsedFile(Protocol):
         """How many ERROR and MISSING nodes the whole tree has."""
 
     def faults_within(self, start: int, end: int) -> int:
-        """How many of them begin in this part of the text (code points), and what there the grammar lets pass although
-        the language does not."""
+        """How many of them begin in this part of the text (code points)."""
+
+    def lapses_within(self, start: int, end: int) -> int:
+        """What the grammar lets pass although the language does not, as far as it touches this part of the text."""
 
     def fault_places(self) -> tuple[Fault, ...]:
         """Where the tree's faults are, from the top, as near as a grammar can tell; empty for a text given up."""

@@ -200,7 +200,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "completion.own_parser",
-        "`auto`: rustc, gofmt, gcc, node ... have the last word on syntax where you have them (they only parse); `off`",
+        "`auto`: rustc, gofmt, gcc, node, javac ... parse (no more) what is offered, where you have them; `off`",
         one_of("auto", "off"),
     ),
     Option(

@@ -24,7 +24,7 @@ from coderls.fim.model import budgets
 from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
-from coderls.own_parsers import OwnParsers
+from coderls.own_parsers import OwnParsers, Processes
 from coderls.question import CompletionRequest, Question, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
@@ -33,6 +33,8 @@ from coderls.settings import Settings
 
 #: A repository that takes longer to read (seconds) is used as far as it was read.
 INDEX_S = 30.0
+#: So long a parser that takes its time to start is waited for (seconds).
+_PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,9 @@ async def complete_once(
             progress.close()
             place = _relative(document.path, root)
             request = CompletionRequest(document, offset, invoked=True, path=place, repo_name=root.name)
+            parsers = Processes(patience_s=_PATIENCE_S)
             try:
-                own = OwnParsers(root) if settings.completion.own_parser == "auto" else None
+                own = OwnParsers(root, parsers) if settings.completion.own_parser == "auto" else None
                 heard: list[tuple[Question, str, str]] = []
                 tools = Tools(
                     *(client, fim, parse_file, settings, index), own=own, told=lambda *facts: heard.append(facts)
@@ -169,6 +172,7 @@ async def complete_once(
                 )
                 owed = await influence(found[0], client, fim, settings) if weigh and found else []
             finally:
+                await parsers.aclose()
                 if index is not None:
                     await asyncio.to_thread(index.close)
         finally:

@@ -27,6 +27,8 @@ SPECIAL = (
 )
 #: Whole words that are one token, so that cursors fall inside of tokens as with real models.
 WORDS = ("return", " return", "self", "def", "import", "print", "    ", " = ", " + ", "()", "):")
+#: Log-probabilities of a token that the script says, and of one that it was made to say.
+_LIKELY, _UNLIKELY = -0.25, -5.0
 FAILURES = ("die", "stall", "garbage", "error", "nan")
 
 
@@ -183,12 +185,12 @@ class FakeRunner:
         """The token after `known`, of which the last `spec.step` were said before."""
         prompt, said = known[: len(known) - spec.step], known[len(known) - spec.step :]
         seed = spec.sampling.seed or 0 if spec.sampling.temperature > 0 else 0
-        token, failure = self._choose(prompt, said, spec.allowed, seed)
+        token, failure, meant = self._choose(prompt, said, spec.allowed, seed)
         if failure:
             token = self._fail(failure, token)
         others = [token, *(number for number in range(97, 97 + spec.top) if number != token)]
-        top = tuple((number, -0.25 - rank) for rank, number in enumerate(others[: spec.top]))
-        return Sample(token, float("nan") if failure == "nan" else -0.25, top)
+        top = tuple((number, _LIKELY - rank) for rank, number in enumerate(others[: spec.top]))
+        return Sample(token, float("nan") if failure == "nan" else _LIKELY if meant else _UNLIKELY, top)
 
     def _fail(self, failure: str, token: int) -> int:
         if failure == "die":
@@ -199,24 +201,26 @@ class FakeRunner:
             raise RuntimeError("the script says so")
         return 0xFF if failure == "garbage" else token  # token ids below 256 are bytes; 0xFF is never UTF-8
 
-    def _choose(self, prompt: list[int], said: list[int], allowed: Sequence[int] | None, seed: int) -> tuple[int, str]:
-        """The next token, and the failure that is due now."""
+    def _choose(
+        self, prompt: list[int], said: list[int], allowed: Sequence[int] | None, seed: int
+    ) -> tuple[int, str, bool]:
+        """The next token, the failure that is due now, and whether the script says it: else nothing else is allowed."""
         data = b"".join(self._tokenizer.token_bytes[token] for token in said)
         for text, rule in self._candidates(self._before_cursor(prompt), seed, healed=allowed is not None or bool(said)):
             whole = text.encode()
             failing = rule.fail if rule is not None and len(said) >= rule.fail_after else ""
             if failing == "garbage" and allowed is None:
-                return 0xFF, failing
+                return 0xFF, failing, True
             if not whole.startswith(data):
                 continue
             rest = whole[len(data) :].decode(errors="surrogateescape")
             token = self._first_token(rest)
             if allowed is None or token in allowed:
-                return token, failing
+                return token, failing, True
             fitting = self._fitting(whole[len(data) :], allowed)
             if fitting is not None:
-                return fitting, failing
-        return (allowed[0] if allowed else self._special[END]), ""
+                return fitting, failing, True
+        return (allowed[0] if allowed else self._special[END]), "", not allowed
 
     def _first_token(self, rest: str) -> int:
         if not rest:

@@ -29,14 +29,18 @@ _AROUND = 2_000
 _TRIES = 20
 #: And none after so many seconds: a strange text can make each parse slow.
 _ENOUGH_S = 0.5
-#: A file with more faults is broken elsewhere too.
+#: With more faults than these it is not the cursor that is broken, or not it alone.
 _FEW = 2
 #: Quotes that stand together stay together: half of three is the beginning of another string.
 _TOKEN = re.compile(r"\w+|\s+|\"+|'+|`+|.", re.DOTALL)
 _NAME = re.compile(r"[\w.]+")
 _WORD = re.compile(r"\w")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+#: The rest of a line, and the next that is not empty.
+_NEXT_LINE = re.compile(r"[^\r\n]*\s*[^\r\n]*")
 _MAY_END = re.compile(r"[\w)\]}\"'`;]$")
+#: Where the text below the cursor goes on with a list or a block, it may end like this too.
+_GOES_ON = re.compile(r"[,(\[{]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Before:
     """What is known of a document before a completion goes in at `offset`; made while the engine works.
 
     `python`: the part of a Python file that is judged (its offsets and where its own parser stumbles), else None.
+    `near`: how many of the tree's `faults` are at the cursor; others may stay for ever, such as macros that a grammar
+    cannot know.
     """
 
     document: Document
@@ -51,13 +57,14 @@ class Before:
     python: Region | None
     tree: ParsedFile | None
     faults: int
+    near: int = 0
 
     @property
     def mendable(self) -> bool:
         """Whether little is broken, and as far as can be told at the cursor."""
         if self.python is not None and self.python.fault is not None:
             return self.python.fault.line == self.python.line_of(self.document.text, self.offset)
-        return 1 <= self.faults <= _FEW
+        return 1 <= self.faults <= _FEW or 1 <= self.near <= _FEW
 
 
 def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
@@ -70,7 +77,8 @@ def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
     if region is not None and faults == 0:  # perhaps the part began inside a string
         whole = whole_file(document.text)
         region = whole if whole is not None and whole.fault is None else region
-    return Before(document, offset, region, tree, faults)
+    near = _near(tree, document.text, offset, offset) if tree is not None and faults else 0
+    return Before(document, offset, region, tree, faults, near)
 
 
 def clean(insertion: Insertion, before: Before) -> Insertion | None:
@@ -87,7 +95,7 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
     best = insertion if effect is _Effect.NO_WORSE else None
     if best is not None and not before.mendable:
         return best
-    worthy = (text for text in _shorter(insertion.text) if _has_worth(text, before))
+    worthy = (text for text in _shorter(insertion.text, before) if _has_worth(text, before))
     for text in islice(worthy, _TRIES if best is None else _TRIES // 2):
         if time.monotonic() - began > _ENOUGH_S:
             break
@@ -103,7 +111,7 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
 
 def shorter(insertion: Insertion, before: Before) -> Insertion | None:
     """The longest form found of a clean insertion that is shorter and clean too, or None."""
-    worthy = (text for text in _shorter(insertion.text) if _has_worth(text, before))
+    worthy = (text for text in _shorter(insertion.text, before) if _has_worth(text, before))
     at_cursor = replace(insertion, end=before.offset)
     forms = (replace(at_cursor, text=text) for text in islice(worthy, _TRIES // 2))
     least = _Effect.NO_WORSE if not before.mendable else _Effect.PARSES
@@ -144,14 +152,35 @@ def _effect(insertion: Insertion, before: Before) -> _Effect:
         if verdict is not None:
             return verdict
     if before.tree is not None:
-        tree = before.tree.after(edit)
-        effect = _compared(tree.faults(), before.faults)
-        worse = effect is _Effect.WORSE or tree.faults_within(edit.start, edit.start + len(edit.new_text))
-        return _Effect.WORSE if worse else effect
+        return _tree_effect(edit, document.text, before, before.tree)
     low, high = max(0, edit.start - _NEAR), edit.end + _NEAR
     head, tail = document.text[low : edit.start], document.text[edit.end : high]
     was = balance(head + document.text[edit.start : edit.end] + tail, document.language_id).faults
     return _compared(balance(head + edit.new_text + tail, document.language_id).faults, was)
+
+
+def _tree_effect(edit: Edit, text: str, before: Before, old: ParsedFile) -> _Effect:
+    """By the tree: no fault more, none that begins in what is new, and no lapse more."""
+    tree, end = old.after(edit), edit.start + len(edit.new_text)
+    faults = tree.faults()
+    if faults > before.faults or tree.faults_within(edit.start, end):
+        return _Effect.WORSE
+    if tree.lapses_within(edit.start, end) > old.lapses_within(edit.start, edit.end):
+        return _Effect.WORSE
+    if not faults:
+        return _Effect.PARSES
+    if before.near and faults < before.faults:
+        after = text[: edit.start] + edit.new_text + text[edit.end :]
+        return _Effect.NO_WORSE if _near(tree, after, edit.start, end) else _Effect.PARSES
+    return _Effect.NO_WORSE
+
+
+def _near(tree: ParsedFile, text: str, start: int, end: int) -> int:
+    """Faults between the beginning of the line of `start` and the end of the next line with text below `end`."""
+    first = max(text.rfind(char, 0, start) for char in "\r\n") + 1
+    below = _NEXT_LINE.match(text, end)
+    last = below.end() if below is not None else len(text)
+    return sum(first <= place.start <= last for place in tree.fault_places())
 
 
 def _compared(faults: int, before: int) -> _Effect:
@@ -160,7 +189,7 @@ def _compared(faults: int, before: int) -> _Effect:
     return _Effect.NO_WORSE if faults <= before else _Effect.WORSE
 
 
-def _shorter(text: str) -> Iterator[str]:
+def _shorter(text: str, before: Before) -> Iterator[str]:
     """Shorter forms: some lines fewer, and at last some tokens of the first line; half a line below helps nobody."""
     line_ends = [match.start() for match in _LINE_END.finditer(text)]
     first_line = text[: line_ends[0]] if line_ends else text
@@ -168,7 +197,8 @@ def _shorter(text: str) -> Iterator[str]:
     seen = {text}
     for end in (*reversed(line_ends), *reversed(ends)):
         form = text[:end].rstrip()
-        if form not in seen and _MAY_END.search(form) and any(char.isalnum() for char in form):
+        ends = _MAY_END.search(form) or (before.mendable and _GOES_ON.search(form))
+        if form not in seen and ends and any(char.isalnum() for char in form):
             seen.add(form)
             yield form
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from coderls.stand_ins import stands_for_nothing
+
 _LIMIT_S = 20.0
 _MAX_DEPTH = 4
 #: A repository's own configuration can name programs; these settings keep git from running any, or going online.
@@ -65,7 +67,7 @@ def _program(folder: Path) -> str | None:
     program = shutil.which("git")
     if program is None or not os.path.isabs(program) or Path(program).resolve().is_relative_to(folder.resolve()):
         return None
-    return program
+    return None if stands_for_nothing(Path(program)) else program
 
 
 def _list(program: str, folder: Path, inside: str, depth: int) -> list[str] | None:

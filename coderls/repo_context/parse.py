@@ -175,19 +175,20 @@ class ParsedText:
         return UNKNOWN_FAULTS if self._tree is None else _count_faults(self._tree.root_node)
 
     def faults_within(self, start: int, end: int) -> int:
-        """Of these, the ones that begin in this part (code points), and what there only the grammar lets pass."""
+        """Of these, the ones that begin in this part (code points)."""
         if self._tree is None:
             return UNKNOWN_FAULTS
         low, high = self._bytes_before(start), self._bytes_before(end)
-        root = self._tree.root_node
-        found = sum(
-            (node.is_error or node.is_missing) and low <= node.start_byte < high for node in _faulty_nodes(root)
-        )
-        if not self._language.lax:
-            return found
+        nodes = _faulty_nodes(self._tree.root_node)
+        return sum((node.is_error or node.is_missing) and low <= node.start_byte < high for node in nodes)
+
+    def lapses_within(self, start: int, end: int) -> int:
+        """What only the grammar lets pass, as far as it touches this part (code points)."""
+        if self._tree is None or not self._language.lax:
+            return 0
         cursor = tree_sitter.QueryCursor(_lax(self._language))
-        cursor.set_byte_range(low, high)
-        return found + len(cursor.captures(root).get("lax", ()))
+        cursor.set_byte_range(max(0, self._bytes_before(start) - 1), self._bytes_before(end) + 1)
+        return len(cursor.captures(self._tree.root_node).get("lax", ()))
 
     def fault_places(self) -> tuple[Fault, ...]:
         """What is missing, and the first token that the innermost errors cannot place: from the top."""

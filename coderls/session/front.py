@@ -62,6 +62,7 @@ class Session:
             notebooks=self.notebooks,
             records=records,
             answered=self._answered,
+            trusted=lambda: self.repairs.work.trusted,
         )
         self._owing = Owing(self._weighed, self._may_weigh)
         self._power = Power()
@@ -92,7 +93,7 @@ class Session:
 
     async def close(self) -> None:
         """Stop everything of this session; the engine process stays for others."""
-        self._offering.close()
+        await self._offering.aclose()
         self._owing.stop()
         self._index.close()
         await self.repairs.close()

@@ -23,7 +23,7 @@ from coderls.fim.model import FimModel, backdrop_plan, budgets
 from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
 from coderls.influence import influence, weighing_s
-from coderls.own_parsers import OwnParsers
+from coderls.own_parsers import OwnParsers, Processes
 from coderls.question import CompletionRequest, ContextSource, Tools, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
@@ -41,6 +41,7 @@ __all__ = [
     "CompletionRequest",
     "Engine",
     "OwnParsers",
+    "Processes",
     "Recorder",
     "RepositoryIndex",
     "Tools",

@@ -29,7 +29,7 @@ from coderls.settings import Settings
 if TYPE_CHECKING:
     from coderls.answer import AnswerCache
     from coderls.completion import Completion
-    from coderls.own_parsers import OwnParsers
+    from coderls.own_parsers import OwnParsers, Processes
     from coderls.question import CompletionRequest, Tools
     from coderls.records.recorder import Recorder
     from coderls.session.heavy import Engine
@@ -45,7 +45,8 @@ _DRAFTS = 4
 
 
 class Offering:
-    """One session's. `documents` are those that are open now; `answered` hears of each answer of the model.
+    """One session's. `documents` are those that are open now; `answered` hears of each answer of the model; `trusted`
+    says whether the folders are.
 
     Failures are logged, and shown where the user can do something.
     """
@@ -60,6 +61,7 @@ class Offering:
         notebooks: Notebooks,
         records: Path | None,
         answered: Callable[[list[Completion]], None],
+        trusted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = Settings()
         self._documents = documents
@@ -70,6 +72,7 @@ class Offering:
         self._records = records
         self._recorder: Recorder | None = None
         self._answered = answered
+        self._trusted = trusted
         self._changed_at: dict[str, float] = {}
         self._generations: Generations[list[Completion]] = Generations()
         self._memory: Memory[Completion] = Memory()
@@ -77,6 +80,7 @@ class Offering:
         self._answered_by: object = None
         self._anchors = Anchors()
         self._own: dict[Path | None, OwnParsers] = {}
+        self._parsers: Processes | None = None
         self._looking = Looking()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
@@ -88,10 +92,12 @@ class Offering:
             self.settings = settings
             self._forget()
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop everything."""
         self._generations.stop_all()
         self._forget()
+        if self._parsers is not None:
+            await self._parsers.aclose()
 
     def changed(self, document: Document) -> None:
         """A new version: answers to questions about the old one are not wanted any more."""
@@ -257,10 +263,16 @@ class Offering:
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
         if self.settings.completion.own_parser == "auto" and self._records is None:  # a record is judged without it
-            if folder not in self._own:  # it looks at every folder of PATH
-                self._own[folder] = work.OwnParsers(folder)
-            tools = replace(tools, own=self._own[folder])
+            tools = replace(tools, own=self._own_parsers(folder))
         return request, tools
+
+    def _own_parsers(self, folder: Path | None) -> OwnParsers:
+        work = import_heavy()
+        if self._parsers is None:
+            self._parsers = work.Processes()
+        if folder not in self._own:  # it looks at every folder of PATH
+            self._own[folder] = work.OwnParsers(folder, self._parsers, trusted=self._trusted())
+        return self._own[folder]
 
     def _may_go_ahead(self) -> bool:
         wanted = self.settings.completion.ahead == "auto" and self._records is None

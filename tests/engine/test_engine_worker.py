@@ -207,7 +207,9 @@ def test_forced_tokens_are_the_output_with_their_log_probabilities(bench: Bench)
     wanted = tuple(bench.tokenizer.encode("another answer " * 12))
     chunks = bench.ask("def f():\n    ", forced=wanted, max_tokens=len(wanted), logprobs=0)
     assert tuple(token for chunk in chunks for token in chunk.token_ids) == wanted
-    assert [value for chunk in chunks for value in chunk.logprobs] == [-0.25] * len(wanted)
+    values = [value for chunk in chunks for value in chunk.logprobs]
+    assert len(values) == len(wanted)
+    assert set(values) == {-5.0}, "the script says something else"
     assert chunks[-1].finish_reason == "length"
     before = bench.runner.runs
     bench.ask("def f():\n    ", forced=wanted[:20], max_tokens=20, logprobs=0)

@@ -144,6 +144,9 @@ def test_the_tree_is_asked_only_a_few_times() -> None:
         def faults(self) -> int:
             return 0 if asked == 0 else 1
 
+        def lapses_within(self, start: int, end: int) -> int:
+            return 0
+
         def faults_within(self, start: int, end: int) -> int:
             return 0
 
@@ -221,12 +224,36 @@ def test_a_statement_of_megabytes_is_never_parsed_whole(monkeypatch: pytest.Monk
         ("typescript", "$0\n", "const b = (c: D) => c;", "const b = (c: D) => c;"),
         ("java", "class A {\n  void f() {\n    $0\n  }\n}\n", "a + b;", None),
         ("java", "class A {\n  void f() {\n    $0\n  }\n}\n", "a = b; i++; g();", "a = b; i++; g();"),
+        ("c", "int f(void) {\n  $0\n}\n", "int g(void) { return 1; }", None),
+        # A fault of the user's own, around the cursor, is none of the answer's.
+        ("c", "int f(void) {\n  int g(void) { return $0 }\n}\n", "1;", "1;"),
         # Broken before, and at the cursor: what is put in may not have a fault of its own.
         ("java", "class A {\n  void f() {\n    (($0) b).g();\n  }\n}\n", "*c", None),
     ],
 )
 def test_what_only_the_grammar_lets_pass(language: str, marked: str, text: str, kept: str | None) -> None:
     assert check(marked, text, language) == kept
+
+
+#: The grammar cannot know what this macro stands for, and there it stays.
+MACRO = "static INLINE int one(int a) {\n  return a;\n}\n"
+
+
+@pytest.mark.parametrize("above", ["", MACRO, MACRO * 4])
+@pytest.mark.parametrize(
+    ("marked", "text", "kept"),
+    [
+        # The list goes on below: what leaves it broken is cut to what mends it.
+        ("$0\n    Node* nodes) {\n  f();\n}\n", "bool g(int a, int b, int", "bool g(int a, int b,"),
+        ("int g(int a,\n    bool $0\n    int* b) {\n  f();\n}\n", "c, int* d, int* e) {\n  f();", "c, int* d,"),
+        ("int g(int a) {\n  $0\n}\n", "return a;", "return a;"),
+        ("int g(int a) {\n  $0\n}\n", "h(a));", None),
+    ],
+)
+def test_what_is_broken_elsewhere_is_not_the_cursors_matter(
+    above: str, marked: str, text: str, kept: str | None
+) -> None:
+    assert check(above + marked, text, "c") == kept
 
 
 @pytest.mark.parametrize(

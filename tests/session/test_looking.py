@@ -57,7 +57,7 @@ async def test_the_index_is_asked_before_the_delay_is_over() -> None:
     assert source.asked == [(document, 4)]
     assert not waiting.done()
     waiting.cancel()
-    offered.close()
+    await offered.aclose()
 
 
 async def test_where_nothing_will_be_offered_nothing_is_looked_for() -> None:
@@ -71,7 +71,7 @@ async def test_where_nothing_will_be_offered_nothing_is_looked_for() -> None:
         assert offered._looking._task is not None
         await offered._looking._task
     assert [document for document, _ in source.asked] == [code]
-    offered.close()
+    await offered.aclose()
 
 
 async def test_one_look_at_a_time(caplog: pytest.LogCaptureFixture) -> None:

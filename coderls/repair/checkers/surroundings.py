@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coderls.stand_ins import stands_for_nothing
+
 #: All that a compiler needs of our environment. Tokens and passwords of the user's shell are not among it.
 _KEPT = frozenset(
     {
@@ -75,6 +77,8 @@ class Surroundings:
                 found = shutil.which(name, path=str(place))
                 # Windows looks into the current folder first, whatever path it is given.
                 if found is None or not Path(found).is_absolute() or Path(found).parent != place:
+                    continue
+                if stands_for_nothing(Path(found)):
                     continue
                 if self.trusted or not self.holds(Path(found)):
                     return Path(found)

@@ -19,6 +19,7 @@ from coderls.document import Document, Edit
 from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report, Step
 from coderls.repair.checkers.langserver import TextServer
+from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repair.checkers.tsserver import ARGUMENTS, TsServer
 from coderls.repair.checkers.warm import START_S, WarmChecker, fixes_of
 from coderls.repair.diagnostic import Diagnostic
@@ -51,7 +52,7 @@ class Tsc(WarmChecker):
 
     def _old_server(self) -> Path | None:
         """`tsserver.js` of the package that the program belongs to; None where that has none, from version 7 on."""
-        for package in self._packages():
+        for package in packages_of(self.program, self.surroundings):
             try:
                 facts = json.loads((package / "package.json").read_text(encoding="utf-8"))
             except (OSError, ValueError):
@@ -67,19 +68,6 @@ class Tsc(WarmChecker):
                 return server if server.is_file() else None
         return None
 
-    def _packages(self) -> Iterator[Path]:
-        """Where the package may lie: behind the link that npm makes, or beside the script that others make."""
-        real = Path(os.path.realpath(self.program))
-        beside = self.program.parent
-        for package in (
-            real.parent.parent,  # bin/tsc of it
-            beside.parent / "typescript",  # node_modules/.bin
-            beside / "node_modules" / "typescript",  # npm's global folder on Windows
-            beside.parent / "lib" / "node_modules" / "typescript",  # and elsewhere
-        ):
-            if self.surroundings.trusted or not self.surroundings.holds(package):
-                yield package
-
     def command(self) -> list[str]:
         return [str(self.program), "--lsp", "--stdio"]
 
@@ -90,6 +78,20 @@ class Tsc(WarmChecker):
         report = await super().report(found, document, server)
         fixes = await fixes_of(found, document, self.uri_of(document), server, self.name)
         return replace(report, fixes=(*fixes, *spelled(report.diagnostics)))
+
+
+def packages_of(program: Path, surroundings: Surroundings) -> Iterator[Path]:
+    """Where the package of a `tsc` may lie: behind the link that npm makes, or beside the script that others make."""
+    real = Path(os.path.realpath(program))
+    beside = program.parent
+    for package in (
+        real.parent.parent,  # bin/tsc of it
+        beside.parent / "typescript",  # node_modules/.bin
+        beside / "node_modules" / "typescript",  # npm's global folder on Windows
+        beside.parent / "lib" / "node_modules" / "typescript",  # and elsewhere
+    ):
+        if surroundings.trusted or not surroundings.holds(package):
+            yield package
 
 
 def spelled(diagnostics: Sequence[Diagnostic]) -> list[Fix]:

@@ -66,6 +66,13 @@ _CPP_VARIABLES = """
 (for_range_loop type: (_) @typed declarator: (_) @local right: (_) @each)
 """
 
+#: A function inside of a function (C11, 6.9.1: definitions are external).
+_LAX = """
+(compound_statement (function_definition declarator: [
+  (function_declarator) (pointer_declarator (function_declarator))
+]) @lax)
+"""
+
 _MARKS = r"(?:[\s*&]|\b(?:const|volatile|restrict|__restrict)\b)*"
 _OPERATOR = r"operator(?:\s*(?:\(\)|\[\]|[^\s\w(]+)|\s+[\w:]+[\s*&]*)"
 _DECLARED = re.compile(
@@ -141,6 +148,7 @@ def _language(name: str, extensions: tuple[str, ...], query: str, variables: str
         partners=partners,
         variables=variables,
         self_name=self_name,
+        lax=_LAX,
     )
 
 

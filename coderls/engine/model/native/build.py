@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from coderls.paths import cache_dir
+from coderls.stand_ins import stands_for_nothing
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ def find_compiler() -> str | None:
         return None
     found = (shutil.which(name) for name in _COMPILERS)
     # Not one that lies where somebody happens to work: a repository must not choose what is run.
-    return next((path for path in found if path is not None and Path(path).is_absolute()), None)
+    there = (path for path in found if path is not None and Path(path).is_absolute())
+    return next((path for path in there if not stands_for_nothing(Path(path))), None)
 
 
 def native_flags() -> list[str]:

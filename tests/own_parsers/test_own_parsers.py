@@ -5,19 +5,28 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from coderls import own_parsers
 from coderls.document import Document
-from coderls.own_parsers import OwnParsers
+from coderls.own_parsers import OwnParsers, Processes
+from devtools.checker_tools import bins, home
 
+#: TypeScript is a package; its program is put on PATH.
+TYPESCRIPT = home() / "typescript-5" / "node_modules" / ".bin"
 FIRST = {
     "rust": ("rustc", "fn f(a: i32) -> i32 { a }\n", "fn f(self, _ref) {}\n"),
     "go": ("gofmt", "package a\n\nfunc f() {}\n", "package a\n\nfunc f( {}\n"),
     "c": ("gcc", "#include <stddef.h>\nsize_t f(void) { return 0; }\n", "int f(void) { return ; } }\nint g(int {\n"),
     "javascript": ("node", "import a from 'b';\nexport const c = a;\n", "const a = ;\n"),
+    "typescript": ("tsc", "const a = <T,>(b: T): T => b;\n", "const a: = 1;\n"),
+    "typescriptreact": ("tsc", "const a = <b>{c as D}</b>;\n", "const a = <b>{c as}</b>;\n"),
+    "javascriptreact": ("tsc", "const a = <b>{c}</b>;\n", "const a = <b>{c</b>;\n"),
+    "java": ("javac", 'class A { void f() { g(1 + 2, "é😀"); } }\n', "class A { void f() { 1 + 2; } }\n"),
     "ruby": ("ruby", "def f\n  1\nend\n", "def f(\n"),
     "php": ("php", "<?php\nfunction f() { return 1; }\n", "<?php\nfunction f( {\n"),
 }
@@ -27,15 +36,69 @@ def document(language: str, path: Path | None = None) -> Document:
     return Document("file:///a", language, 1, "", path)
 
 
+@pytest_asyncio.fixture
+async def processes() -> AsyncIterator[Processes]:
+    made = Processes(patience_s=60.0)
+    yield made
+    await made.aclose()
+
+
 @pytest.mark.parametrize("language", list(FIRST))
-async def test_each_parser_tells_right_from_wrong(language: str) -> None:
+async def test_each_parser_tells_right_from_wrong(
+    language: str, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([str(TYPESCRIPT), *map(str, bins()), os.environ.get("PATH", "")]))
     program, right, wrong = FIRST[language]
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    own = OwnParsers(None, limit_s=30.0)
+    own = OwnParsers(None, processes, limit_s=30.0)
     assert await own.faults(document(language), right) == 0
     assert await own.faults(document(language), wrong)
+    assert await own.faults(document(language), f"{right}\n" * 2_000) is not None, "many pieces of a pipe"
+    assert await own.faults(document(language), "") is not None
     assert own.name_of(language)
+
+
+async def test_nothing_of_a_script_is_run(processes: Processes, tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    own, trace = OwnParsers(None, processes, limit_s=30.0), tmp_path / "trace"
+    write = f"require('fs').writeFileSync({str(trace)!r}, '')"
+    for text in (f"{write};\n", f"import a from 'a';\nimport fs from 'fs';\n{write};\n", f"(() => {write})();\n"):
+        assert await own.faults(document("javascript"), text) == 0
+    assert not trace.exists()
+
+
+async def test_a_text_that_is_nested_too_deep_costs_no_answer_to_the_next(processes: Processes) -> None:
+    if shutil.which("javac") is None:
+        pytest.skip("javac is not installed")
+    own = OwnParsers(None, processes, limit_s=60.0)
+    deep = "class A { int a = " + "(" * 100_000 + "1" + ")" * 100_000 + "; }\n"
+    assert await own.faults(document("java"), deep) in (None, 0)
+    assert await own.faults(document("java"), "class A { int a = (1; }\n")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_the_projects_own_typescript_is_used_where_it_is_trusted(
+    trusted: bool, tmp_path: Path, processes: Processes
+) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    package = tmp_path / "node_modules" / "typescript"
+    (package / "lib").mkdir(parents=True)
+    (package / "bin").mkdir()
+    (package / "lib" / "typescript.js").write_text(
+        "exports.ScriptKind = {}; exports.ScriptTarget = {};\n"
+        "exports.createSourceFile = (name, text) => ({ parseDiagnostics: [...text.matchAll(/!/g)] });\n"
+    )
+    program = package / "bin" / "tsc"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    (tmp_path / "node_modules" / ".bin").mkdir()
+    (tmp_path / "node_modules" / ".bin" / "tsc").symlink_to(program)
+    own = OwnParsers(tmp_path, processes, limit_s=30.0, trusted=trusted)
+    found = await own.faults(document("typescript", tmp_path / "a.ts"), "!!")
+    assert found == 2 if trusted else found != 2
 
 
 async def test_names_and_types_are_not_its_matter() -> None:
@@ -43,6 +106,14 @@ async def test_names_and_types_are_not_its_matter() -> None:
         pytest.skip("gcc is not installed")
     own = OwnParsers(None, limit_s=30.0)
     assert await own.faults(document("c"), "int f(void) { return unknown_name + other(); }\n") == 0
+
+
+async def test_tokens_that_a_macro_cannot_paste_are_a_matter_of_syntax() -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    own, use = OwnParsers(None, limit_s=30.0), "int A(f)(void) { return 0; }\n"
+    assert await own.faults(document("c"), f"#define A(X) X ## _b\n{use}") == 0
+    assert await own.faults(document("c"), f"#define A(X) (X) ## _b\n{use}")
 
 
 async def test_without_its_headers_nothing_is_said_of_a_file(tmp_path: Path) -> None:
@@ -135,6 +206,45 @@ async def test_no_answer_is_no_word_and_who_is_late_again_and_again_rests(fake_g
     assert starts(fake_gofmt) <= own_parsers._LATE
     (fake_gofmt / "does").write_text("exit 77\n")
     assert await OwnParsers(None, limit_s=30.0).faults(document("go"), "a") is None, "it failed and said nothing"
+
+
+async def test_one_text_is_asked_about_once_at_a_time(fake_gofmt: Path) -> None:
+    (fake_gofmt / "does").write_text(f"until [ -e {fake_gofmt}/go ]; do sleep 0.01; done\n")
+    own = OwnParsers(None, limit_s=30.0)
+    asked = [asyncio.ensure_future(own.faults(document("go"), "a")) for _ in range(5)]
+    await asyncio.to_thread(until_written, fake_gofmt / "starts")
+    asked[0].cancel()
+    (fake_gofmt / "go").touch()
+    assert await asyncio.gather(*asked[1:]) == [0, 0, 0, 0], "who was cancelled takes nobody along"
+    assert starts(fake_gofmt) == 1
+
+
+async def test_few_programs_run_side_by_side(fake_gofmt: Path) -> None:
+    (fake_gofmt / "does").write_text(
+        f"echo x >> {fake_gofmt}/in\nuntil [ -e {fake_gofmt}/go ]; do sleep 0.01; done\n"
+        f"[ $(wc -l < {fake_gofmt}/in) -le 2 ] || echo '<standard input>:1:1: many' >&2\n"
+    )
+    own = OwnParsers(None, limit_s=30.0)
+    asked = [asyncio.ensure_future(own.faults(document("go"), str(number))) for number in range(6)]
+    await asyncio.to_thread(until_written, fake_gofmt / "in")
+    for _ in range(20):  # whoever may begin has begun
+        await asyncio.sleep(0.01)
+    assert starts(fake_gofmt) <= 2
+    (fake_gofmt / "go").touch()
+    await asyncio.gather(*asked)
+    assert starts(fake_gofmt) == 6
+
+
+async def test_asked_again_at_once_after_being_cancelled(fake_gofmt: Path) -> None:
+    (fake_gofmt / "does").write_text(f"[ -e {fake_gofmt}/go ] || sleep 60\n")
+    own = OwnParsers(None, limit_s=30.0)
+    first = asyncio.ensure_future(own.faults(document("go"), "a"))
+    await asyncio.to_thread(until_written, fake_gofmt / "starts")
+    (fake_gofmt / "go").touch()
+    first.cancel()
+    assert await own.faults(document("go"), "a") == 0
+    await asyncio.gather(first, return_exceptions=True)
+    assert first.cancelled()
 
 
 async def test_cancelling_ends_the_program(fake_gofmt: Path) -> None:
