@@ -154,8 +154,8 @@ class Language:
     partners: Partners = no_partners
     #: Parameters, local variables and their scopes.
     variables: str = ""
-    #: Nodes (captured as @lax) that the grammar lets pass although the language's own parser does not. No predicates here:
-    #: tree-sitter 0.26 crashes where they read the text of an open file.
+    #: Nodes (captured as @lax) that the grammar lets pass although the language's own parser does not.
+    #: Without predicates: tree-sitter 0.26 crashes where they read the text of an open file.
     lax: str = ""
     #: What a method calls the object that it works on.
     self_name: str = "this"
