@@ -235,8 +235,8 @@ async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], No
 
 def _read_event(payload: bytes) -> dict[str, Any]:
     try:
-        event = json.loads(payload)
-    except ValueError as error:
+        event = json.loads(payload.decode("utf-8", "replace"))  # some cut a character in two; an answer ends there
+    except (ValueError, RecursionError) as error:
         raise EngineMismatch(f"The engine sent {payload!r:.80}, which is no JSON.", "Is it an engine?") from error
     if not isinstance(event, dict):
         raise EngineMismatch(f"The engine sent {payload!r:.80}, which is no event.", "Is it an engine?")

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 60.0
 _LONGEST_ANSWER_S = 30.0
+#: One that fails now and then, with good answers in between, is told of only once in so long.
+_TOLD_HOLDS_S = 300.0
 
 #: How long a measured speed is believed, and how much faster the engine must be for longer prompts. Both are coarse:
 #: each change of the budget moves the window, and what the engine has cached is lost once.
@@ -63,6 +65,7 @@ class EngineLink:
         self._proved = False
         self._left: Engine | None = None  # the last that went of its own accord
         self._told = False
+        self._told_at = float("-inf")
         self._speed_seen_at = float("-inf")
 
     def use(self, settings: EngineSettings) -> None:
@@ -96,7 +99,8 @@ class EngineLink:
         """`engine` answered a request: what went wrong before is over."""
         if self.engine is engine:
             self._used_at = time.monotonic()
-            self._failures, self._told, self._proved = 0, False, True
+            self._failures, self._proved = 0, True
+            self._told = self._told and time.monotonic() - self._told_at < _TOLD_HOLDS_S
             if time.monotonic() - self._speed_seen_at > _SPEED_HOLDS_S:
                 self._speed_seen_at = time.monotonic()
                 self._keep(asyncio.ensure_future(self._see_speed(engine)))
@@ -121,7 +125,7 @@ class EngineLink:
             self._failed(f"The engine stopped at its first request. {error}", "error")
             return
         if not left_by_itself and not self._told:
-            self._told = True
+            self._told, self._told_at = True, time.monotonic()
             self._client.show("warning", f"The engine stopped, and is started again. {error}")
         self._connect()
 
@@ -217,7 +221,7 @@ class EngineLink:
         logger.warning("No engine (try %d): %s", self._failures, message)
         self._enter(EngineState(kind, f"{message} It is tried again as you type.", log=self.state.log))
         if not self._told:
-            self._told = True
+            self._told, self._told_at = True, time.monotonic()
             self._client.show("error", f"No completions for now. {message}")
 
 
