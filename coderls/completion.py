@@ -193,7 +193,7 @@ async def _answered(
     made = _completion(question, answer, judged, watch, reused="cache" if known else "")
     if made is not None:
         made = replace(made, unknown=_unknown(question, made, tools.context))
-        if made.score < question.least and made.logprob:  # engines that say nothing of their log-probabilities have 0.0
+        if not question.worth.is_had_by(made.text, made.score, likely=bool(made.logprob)):
             made = None
     if tools.told is not None:
         tools.told(question, answer.text, "" if made else why_not(answer, judged))
@@ -321,7 +321,7 @@ def why_not(answer: Answer, judged: Judged) -> str:
         return "what the model said adds nothing to the text around the cursor"
     if judged.checked is None:
         return "what the model said is withheld, as it would break the syntax of the file"
-    return "the model itself thinks its answer unlikely"
+    return "the answer is too short or, as the model itself thinks, too unlikely to be shown unasked"
 
 
 async def judge(

@@ -17,10 +17,10 @@ from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import Budgets, FimModel, budgets
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
-from coderls.fim.templates import load_template
+from coderls.fim.templates import FimTemplate, load_template
 from coderls.fim.triggers import refusal
 from coderls.last_word import OwnParser
-from coderls.settings import Settings
+from coderls.settings import CompletionSettings, Settings
 from coderls.timings import Watch
 from coderls.tokenizer import Tokenizer
 
@@ -97,12 +97,28 @@ class Tools:
     told: Callable[[Question, str, str], None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What an answer must have to be worth showing: mean log-probability, and characters that are no blanks."""
+
+    logprob: float = float("-inf")
+    characters: int = 0
+
+    def is_had_by(self, text: str, score: float, *, likely: bool) -> bool:
+        """Whether an answer of that score has it. `likely`: its score says something; some engines tell none."""
+        return len("".join(text.split())) >= self.characters and not (likely and score < self.logprob)
+
+
+def least_worth(template: FimTemplate, settings: CompletionSettings, *, invoked: bool) -> Worth:
+    """What is measured of a model counts for answers that nobody asked for, unless the user wants all of them."""
+    if invoked or settings.min_worth != "auto":
+        return Worth()
+    return Worth(template.min_logprob or float("-inf"), template.min_characters)
+
+
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the engine at a cursor, and all that the answer is judged by.
-
-    `least`: an answer of a lower mean log-probability is not worth showing.
-    """
+    """What is asked of the engine at a cursor, and all that the answer is judged by."""
 
     document: Document
     offset: int
@@ -114,7 +130,7 @@ class Question:
     watch: Watch
     model: str
     marks: tuple[str, ...] = ()  # what ends an answer wherever it is written out
-    least: float = float("-inf")
+    worth: Worth = Worth()
     behind: int = 0  # tokens of the backdrop
 
     @property
@@ -156,12 +172,11 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
         asked = replace(asked, room=backdrop.room, least_cached=len(backdrop.ids))
     if request.background:
         asked = replace(asked, priority=Priority.BACKGROUND)
-    picky = not request.invoked and settings.completion.min_worth == "auto"
-    least = (fim.template.min_logprob if picky else 0.0) or float("-inf")
+    worth = least_worth(fim.template, settings.completion, invoked=request.invoked)
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     marks = marks_in(fim, document.text)
     behind = len(backdrop.ids) if backdrop else 0
-    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks, least, behind)
+    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks, worth, behind)
 
 
 def marks_in(fim: FimModel, text: str) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ open none.
 
 from __future__ import annotations
 
+import platform
 import subprocess
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _LIMIT_S = 5.0
 
 def stands_for_nothing(program: Path) -> bool:
     """Whether to start this program would only ask the user to install it."""
-    if sys.platform != "darwin" or program.parent != Path("/usr/bin"):
+    if platform.system() != "Darwin" or program.parent != Path("/usr/bin"):
         return False
     if program.name in _DEVELOPER_TOOLS:
         return not _says("/usr/bin/xcode-select", "-p")

@@ -507,6 +507,16 @@ async def test_an_unlikely_answer_is_not_worth_showing_unasked(
     assert (made is not None) is shown
 
 
+async def test_an_answer_of_a_letter_is_not_worth_showing_unasked(fim: FimModel) -> None:
+    picky = replace(fim, template=replace(fim.template, min_characters=3))
+    assert await check("x = $0\n", "1 \n", picky) is None
+    assert await check("x = $0\n", "1 \n", picky, invoked=True) == "x = «1»\n"
+    assert await check("x = $0\n", "a + b\n", picky) == "x = «a + b»\n"
+    settings, _ = parse_settings({"completion.min_worth": "off"})
+    _, made = await ask("x = $0\n", ScriptedEngine("1\n"), picky, settings=settings)
+    assert made is not None
+
+
 @dataclass
 class Compiler:
     """An own parser: each `!` in a text is an error; `None` where it has no word."""

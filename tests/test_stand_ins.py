@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def mac(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ran.append(" ".join(command))
         return subprocess.CompletedProcess(command, 2, "", "nothing there")
 
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(subprocess, "run", run)
     stand_ins._says.cache_clear()
     return ran
@@ -57,5 +57,5 @@ def test_with_the_tools_they_stand_for_something(
 
 
 def test_elsewhere_every_program_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
     assert not stands_for_nothing(BIN / "git")

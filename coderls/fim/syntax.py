@@ -197,8 +197,8 @@ def _shorter(text: str, before: Before) -> Iterator[str]:
     seen = {text}
     for end in (*reversed(line_ends), *reversed(ends)):
         form = text[:end].rstrip()
-        ends = _MAY_END.search(form) or (before.mendable and _GOES_ON.search(form))
-        if form not in seen and ends and any(char.isalnum() for char in form):
+        may_end = _MAY_END.search(form) or (before.mendable and _GOES_ON.search(form))
+        if form not in seen and may_end and any(char.isalnum() for char in form):
             seen.add(form)
             yield form
 

@@ -20,6 +20,7 @@ A model directory may hold a `fim.json`, which wins over the table below. Its fi
       "context_tokens": 200,
       "anchored": false,                    prefix first only: what is typed goes after the middle mark (see anchor.py)
       "min_logprob": 0,                     automatic answers of a lower mean log-probability are not shown; 0: none
+      "min_characters": 0,                  automatic answers with fewer characters (blanks are none) are not shown
       "note": ""                            a sentence for the user, where the template is a makeshift
     }
 
@@ -75,6 +76,7 @@ class FimTemplate:
     context_tokens: int = 2000
     anchored: bool = False
     min_logprob: float = 0.0
+    min_characters: int = 0
     note: str = ""
 
     @property
@@ -209,8 +211,9 @@ TABLE: tuple[tuple[tuple[str, ...], FimTemplate], ...] = (
 )
 
 
-#: Measured by `python -m benchmarks.keystroke judged` (BENCHMARKS.md): of 44 answers below it one was right.
-_MIN_LOGPROB = {"nano": -1.4}
+#: Mean log-probability and length, measured by `python -m benchmarks.keystroke judged` (BENCHMARKS.md): of 44 answers
+#: below the one a single one was right, and none of the 16 shorter than the other; of the next longer every second.
+_MEASURED = {"nano": (-1.4, 3)}
 
 
 def load_template(model_path: Path | None, model_name: str, tokenizer: Tokenizer | None) -> FimTemplate:
@@ -228,8 +231,12 @@ def load_template(model_path: Path | None, model_name: str, tokenizer: Tokenizer
                 f"{file} names control tokens that the model's tokenizer does not have: {', '.join(missing)}.",
                 "Correct the names, or remove the file to use the built-in table.",
             )
-        least = template.min_logprob or _MIN_LOGPROB.get(template.name, 0.0)
-        return replace(template, min_logprob=least)
+        logprob, characters = _MEASURED.get(template.name, (0.0, 0))
+        return replace(
+            template,
+            min_logprob=template.min_logprob or logprob,
+            min_characters=template.min_characters or characters,
+        )
     named = [template for names, template in TABLE if any(name in model_name.lower() for name in names)]
     if tokenizer is None:
         return named[0] if named else PREFIX_ONLY
@@ -283,7 +290,7 @@ def _value(key: str, value: Any) -> Any:
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise ValueError("as_text must be an object of strings")
         return value
-    if key in ("context_length", "prefix_tokens", "suffix_tokens", "context_tokens"):
+    if key in ("context_length", "prefix_tokens", "suffix_tokens", "context_tokens", "min_characters"):
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{key} must be a whole number, 0 or more")
         return value

@@ -137,7 +137,7 @@ class _Kept:
             await asyncio.shield(asyncio.ensure_future(talk.aclose()))
 
     async def _start(self, kind: str) -> Talk:
-        process = await start(self._command, folder=Path(self._command[0]).anchor, environment=self._environment)
+        process = await start(self._command, folder=Path(Path(self._command[0]).anchor), environment=self._environment)
         return await _answering(process, Path(self._command[0]).name, kind)
 
     def _go(self) -> None:

@@ -18,7 +18,7 @@ from coderls.fim.model import FimModel
 from coderls.fim.prompt import Prompt
 from coderls.fim.stopping import Gap
 from coderls.fim.templates import FimTemplate
-from coderls.question import CompletionRequest, Question, marks_in
+from coderls.question import CompletionRequest, Question, least_worth, marks_in
 from coderls.records.codec import decode
 from coderls.settings import CompletionSettings, ContextSettings, Settings
 from coderls.timings import Watch
@@ -169,6 +169,7 @@ class Record:
                 Watch(),
                 self.identity.model,
                 marks_in(self.model(), self.place.text),
+                least_worth(self.template, self.completion, invoked=self.place.invoked),
             )
             for stream in self.streams
         ]

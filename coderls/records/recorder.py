@@ -8,16 +8,17 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 from coderls.answer import Engine
 from coderls.completion import Completion, best_of
+from coderls.document import Document, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health
 from coderls.errors import CoderlsError, EngineError
 from coderls.models.fingerprint import fingerprint
-from coderls.question import CompletionRequest, Tools, question_at
+from coderls.question import CompletionRequest, ContextSource, Tools, question_at
 from coderls.records.folder import prepared
 from coderls.records.record import Identity, Record, Stream, changes, identity_of, record_of, written
 
@@ -51,10 +52,12 @@ class Recorder:
         files that are excluded or may hold secrets, nor of what was cancelled.
 
         The engine is asked in such a way that it can be asked the same again: each time, not from what was answered
-        before, and exactly (see `GenerationRequest`), which is slower. tree-sitter alone judges, as in a replay.
+        before, and exactly (see `GenerationRequest`), which is slower. tree-sitter alone judges, as in a replay, and a
+        name that is neither in the document nor in the prompt is known to nobody.
         """
         tape = Tape(tools.engine)
-        tools = replace(tools, engine=tape, answers=None, exact=True, own=None)
+        context = None if tools.context is None else _Snippets(tools.context)
+        tools = replace(tools, engine=tape, answers=None, exact=True, own=None, context=context)
         question = await question_at(request, tools)
         if question is None:
             return []
@@ -104,6 +107,22 @@ def fingerprint_of(health: Health) -> str:
     except CoderlsError as error:
         logger.warning("It cannot be told which model this is: %s", error)
         return ""
+
+
+@dataclass(frozen=True)
+class _Snippets:
+    """The index, as far as it is in a record."""
+
+    index: ContextSource
+
+    def snippets(
+        self, document: Document, offset: int, *, budget_tokens: int, count: Callable[[str], int]
+    ) -> list[Snippet]:
+        return self.index.snippets(document, offset, budget_tokens=budget_tokens, count=count)
+
+    def finds(self, name: str) -> bool:
+        del name
+        return False
 
 
 class Tape:

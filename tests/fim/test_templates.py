@@ -85,6 +85,7 @@ def test_embedded_model(nano: FimModel) -> None:
     assert (template.layout, template.repository) == ("suffix-prefix-middle", "comments")
     assert [nano.tokenizer.special_id(name) for name in (template.suffix, template.prefix)] == [8, 7]
     assert 0 in template.stop_ids(nano.tokenizer)
+    assert (template.min_logprob, template.min_characters) == (-1.4, 3), "measured"
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from coderls.document import Snippet
 from coderls.engine.api import Chunk
 from coderls.errors import EngineUnreachable
 from coderls.fim.model import FimModel
+from coderls.question import CompletionRequest, Tools
 from coderls.records.record import Identity, Record, read_record, written
+from coderls.records.recorder import Recorder, records_in
 from coderls.records.reduced import as_test
 from coderls.records.replay import replay_live, replay_recorded
 from coderls.repo_context.parse import parse_file
+from coderls.settings import Settings
+from tests.marked_text import at_cursor
 
-from .conftest import Make, Script
+from .conftest import HEALTH, Make, Script
 
 MARKED = "import os\n\n\ndef area(w, h):\n    return $0\n\n\nprint(area(1, 2))\n"
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
@@ -36,6 +41,30 @@ async def test_the_same_comes_of_the_same(make: Make) -> None:
     first = outcome.decisions[0]
     assert (first.wanted, first.inserted, first.kept) == ("w * h", "w * h", "w * h")
     assert outcome.decisions[2].kept != outcome.decisions[2].inserted, "what was cut is said"
+
+
+class Knows:
+    """An index without snippets, which has heard of every name."""
+
+    def snippets(self, *_: object, **__: object) -> list[Snippet]:
+        return []
+
+    def finds(self, name: str) -> bool:
+        return bool(name)
+
+
+@pytest.mark.parametrize(("said", "shown"), [("w * h\n", True), ("w\n", False), ("made_up(w)\n", False)])
+async def test_what_was_not_worth_showing_is_not_in_a_replay_either(
+    said: str, shown: bool, recorder: Recorder, fim: FimModel
+) -> None:
+    picky = replace(fim, template=replace(fim.template, min_logprob=-1.0, min_characters=3))
+    document, offset = at_cursor(MARKED, "python")
+    request = CompletionRequest(document, offset, path="pkg/here.py", repo_name="sample")
+    tools = Tools(Script((said,)), picky, parse_file, Settings(), Knows())
+    made = await recorder.complete(request, tools, health=HEALTH)
+    assert bool(made) is shown
+    outcome = await replay_recorded(read_record(records_in(recorder.folder)[-1]), parse_file)
+    assert (outcome.verdict, bool(outcome.shown)) == ("same", shown)
 
 
 async def test_a_record_of_an_engine_that_failed_shows_nothing_again(make: Make) -> None:
