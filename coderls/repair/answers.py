@@ -81,22 +81,36 @@ def read_answer(
     return text
 
 
+def first_block(answer: str, document: Document, region: Region) -> str | None:
+    """An answer that is still being written, up to the end of its first block of code; None before that.
+
+    What one block was asked for is there then, and models go on: with words about it, small ones with the same block
+    again and again. A block that gives the code back as it was is a quotation; what is meant comes after it.
+    """
+    lines = answer.replace("\r\n", "\n").split("\n")[:-1]
+    old = _old_lines(document, region)
+    ends = [number for number, line in enumerate(lines) if _FENCE.match(line)]
+    for end in ends:
+        found = _fenced(lines[: end + 1], old)
+        if not isinstance(found, Refused) and not _is_same(found[0], old):
+            return "\n".join(lines[: end + 1])
+    return None
+
+
 # The whole part.
 
 
 def _by_whole(
     lines: Sequence[str], document: Document, region: Region, path: str, *, instructed: bool
 ) -> str | Refused:
-    found = _fenced(lines)
+    old = _old_lines(document, region)
+    found = _fenced(lines, old)
     if isinstance(found, Refused):
         return found
     code, labels = found
     stranger = next((label for label in labels if not _is_here(label, path, document)), None)
     if stranger is not None:
         return Refused(f"The model wanted to change {stranger!r}; only {_shown(path, document)} may be changed.")
-    old = _unix(region.text(document)).split("\n")
-    if old and not old[-1]:
-        old.pop()
     if any(_ELISION.match(line) for line in code if line not in old):
         return Refused("The model left out a part of the code.")
     code = _as_deep(code, old)
@@ -108,8 +122,18 @@ def _by_whole(
     return document.text[: region.start] + _with_ends(code, region, document) + document.text[region.end :]
 
 
-def _fenced(lines: Sequence[str]) -> tuple[list[str], list[str]] | Refused:
-    """The lines of the only fenced block, and the paths that stand at it."""
+def _old_lines(document: Document, region: Region) -> list[str]:
+    old = _unix(region.text(document)).split("\n")
+    return old[:-1] if not old[-1] else old
+
+
+def _is_same(code: Sequence[str], old: Sequence[str]) -> bool:
+    """Whether a block gives the code back as it was, at whatever depth."""
+    return [line.strip() for line in code if line.strip()] == [line.strip() for line in old if line.strip()]
+
+
+def _fenced(lines: Sequence[str], old: Sequence[str]) -> tuple[list[str], list[str]] | Refused:
+    """The lines of the only fenced block that is no quotation of `old`, and the paths that stand at it."""
     blocks: list[tuple[list[str], list[str]]] = []
     opened, current, labels, before = "", list[str](), list[str](), ""
     for line in lines:
@@ -129,6 +153,8 @@ def _fenced(lines: Sequence[str]) -> tuple[list[str], list[str]] | Refused:
     filled = [block for block in blocks if any(line.strip() for line in block[0])]
     if not filled:
         return Refused("The model answered without code.")
+    if len(filled) > 1:
+        filled = [block for block in filled if not _is_same(block[0], old)] or filled[:1]
     if len(filled) > 1:
         return Refused(f"The model answered with {len(filled)} blocks of code, and which one is meant cannot be told.")
     code = filled[0][0]

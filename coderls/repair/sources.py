@@ -11,7 +11,7 @@ from typing import Protocol
 from coderls.document import Document, ParseFile
 from coderls.engine.api import ChatRequest, Chunk, Priority, Sampling
 from coderls.errors import EngineError
-from coderls.repair.answers import Refused, read_answer
+from coderls.repair.answers import Refused, first_block, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Fix
 from coderls.repair.checkers.parse import python_fault
@@ -190,7 +190,7 @@ def of_chat(chatter: Chatter, task: Task, *, again: bool = False) -> Source:
             request = replace(request, n=_DRAWN, sampling=Sampling(_TEMPERATURE, 0.95, seed=1))
         candidates: list[Candidate] = []
         refused: list[str] = []
-        for said, finish_reason in await _turns(chatter.engine, request):
+        for said, finish_reason in await _turns(chatter.engine, request, task):
             text = read_answer(
                 said,
                 task.document,
@@ -227,15 +227,23 @@ def _request(chatter: Chatter, task: Task) -> ChatRequest:
     )
 
 
-async def _turns(engine: ChatEngine, request: ChatRequest) -> list[tuple[str, str]]:
-    """The text of each answer, and why it ended. Raises EngineError."""
+async def _turns(engine: ChatEngine, request: ChatRequest, task: Task) -> list[tuple[str, str]]:
+    """The text of each answer, at most up to the block that was asked for, and why it ended. Raises EngineError."""
     said = dict.fromkeys(range(request.n), "")
     ended = dict.fromkeys(range(request.n), "")
     async with aclosing(engine.chat(request)) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
-            if chunk.index in said:
-                said[chunk.index] += chunk.text
-                ended[chunk.index] = chunk.finish_reason or ended[chunk.index]
+            if chunk.index not in said or ended[chunk.index]:
+                continue
+            said[chunk.index] += chunk.text
+            whole = None
+            if request.prediction and "\n" in chunk.text:  # the code as a whole is asked for
+                whole = first_block(said[chunk.index], task.document, task.region)
+            if whole is not None:
+                said[chunk.index] = whole
+            ended[chunk.index] = "stop" if whole is not None else chunk.finish_reason or ""
+            if all(ended.values()):
+                break
     if not any(ended.values()):
         raise EngineError("The chat engine did not end its answer.", "Ask again; its log may say why.")
     return [(said[number], ended[number]) for number in said]

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from coderls.document import Document
-from coderls.repair.answers import Refused, read_answer
+from coderls.repair.answers import Refused, first_block, read_answer
 from coderls.repair.region import Region, enclosing
 
 CODE = "import os\n\n\ndef add(a, b):\n    total = a + c\n    return total\n\n\ndef other():\n    return 1\n"
 GOOD = "def add(a, b):\n    total = a + b\n    return total"
+OLD = GOOD.replace("+ b", "+ c")
 AFTER = CODE.replace("a + c", "a + b")
 
 
@@ -42,6 +43,7 @@ def blocks(search: str, replacement: str, label: str = "") -> str:
         f"Here is the repaired function:\n\n```\n{GOOD}\n```\nI replaced `c` by `b`.",
         f"````py\n\n{GOOD}\n\n````",
         f"~~~\n{GOOD}\n~~~",
+        f"It is now:\n```\n{OLD}\n```\nIt should be:\n```\n{GOOD}\n```",
         f"```python pkg/sums.py\n{GOOD}\n```".replace("python pkg", "python:pkg"),
         f"pkg/sums.py\n```python\n{GOOD}\n```",
         f"**sums.py**:\n```python\n{GOOD}\n```",
@@ -95,6 +97,18 @@ def test_the_indentation_of_a_method_is_given_back() -> None:
 )
 def test_answers_that_are_not(answer: str, says: str) -> None:
     assert says in reason(answer)
+
+
+def test_an_answer_has_what_was_asked_for_with_its_first_block() -> None:
+    document, region = put(CODE)
+    said = f"Here:\n```python\n{GOOD}\n```\nThe part to work on:\n```python\n{GOOD}\n```\n"
+    end = said.index("```\nThe") + 3
+    assert first_block(said, document, region) == said[:end]
+    assert first_block(said[:end], document, region) is None  # the line of the fence may go on
+    old = region.text(document)
+    assert first_block(f"```\n{old}```\n", document, region) is None
+    assert first_block(f"```\n{old}```\nbetter:\n{said[6:end]}\n", document, region) is not None
+    assert first_block("```\n```\n", document, region) is None
 
 
 def test_lines_that_are_there_twice() -> None:

@@ -212,6 +212,21 @@ async def test_of_several_answers_each_is_read_for_itself() -> None:
     assert found.refused == ("The model answered without code.",)
 
 
+async def test_a_model_that_goes_on_after_its_answer_is_stopped() -> None:
+    heard: list[str] = []
+
+    class Rambling:
+        async def chat(self, request: ChatRequest) -> AsyncIterator[Chunk]:
+            for line in [*GOOD.split("\n"), *GOOD.split("\n"), "and so on"]:
+                heard.append(line)
+                yield Chunk(line + "\n")
+            yield Chunk("", finish_reason="length")
+
+    found = await of_chat(Chatter(Rambling(), "smol-instruct"), task()).find()
+    assert [one.text for one in found.candidates] == [TEXT.replace("summe", "total")]
+    assert heard == GOOD.split("\n")
+
+
 async def test_an_answer_that_is_cut_off_is_none() -> None:
     assert (await chat(GOOD, finish_reason="length")).candidates == ()
 
