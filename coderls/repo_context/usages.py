@@ -1,7 +1,8 @@
 """Code elsewhere that is like the code at the cursor: read in the background, found by the names that both have.
 
-The index of windows is in memory only. It is filled after the definitions are there, from the files that were read
-first (those near the open documents) on, and waits while a completion runs.
+The index of windows is in memory; the names in the windows of a file are kept in the database, so that the next start
+reads no file for them. It is filled after the definitions are there, from the files that were read first (those near
+the open documents) on, and waits while a completion runs.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,6 +230,21 @@ def test_folders_that_cannot_be_read_are_named(tmp_path: Path):
         assert any("closed cannot be read" in note for note in workspace.notes)
     finally:
         (tmp_path / "closed").chmod(0o755)
+
+
+def test_a_folder_that_refuses_is_named_and_the_rest_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write(tmp_path, {"a.py": "", "closed/b.py": "", "open/c.py": ""})
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if os.path.basename(path) == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    workspace = Workspace([tmp_path])
+    assert workspace.list_files(0) == ["a.py", "open/c.py"]
+    assert any("closed cannot be read" in note for note in workspace.notes)
 
 
 def test_big_binary_minified_and_generated_files_are_not_read(tmp_path: Path):
