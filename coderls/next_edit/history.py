@@ -96,7 +96,7 @@ class History:
             self._changes.clear()
             return
         newest = self._changes.popleft() if self._changes else None
-        going_on = newest is not None and newest.is_open and _touches(newest, edit)
+        going_on = newest is not None and newest.is_open and _goes_on(newest, edit, before.text)
         shift = len(edit.new_text) - (edit.end - edit.start)
         older = [moved for change in self._changes if (moved := _moved(change, edit, shift, kept=going_on)) is not None]
         if newest is None:
@@ -141,8 +141,13 @@ def _begun(before: Document, edit: Edit) -> Change:
     return Change(before, edit.start, edit.end, edit.new_text, edit.start, before, is_open=True)
 
 
-def _touches(change: Change, edit: Edit) -> bool:
-    return edit.start <= change.place + len(change.text) and edit.end >= change.place
+def _goes_on(change: Change, edit: Edit, now: str) -> bool:
+    """Whether an edit of the text of `now` is at an open change, or in the same word.
+
+    Somebody who types `total` over `count` takes out `coun` with the first key, and goes on behind the `t` that stayed.
+    """
+    between = now[change.place + len(change.text) : edit.start] or now[edit.end : change.place]
+    return all(map(_is_word, between))
 
 
 def _grown(change: Change, edit: Edit, now: str) -> Change | None:

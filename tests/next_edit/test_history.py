@@ -63,3 +63,20 @@ def test_what_was_taken_back_is_no_change() -> None:
     made.type(0, 3, "first")
     made.type(0, 5, "one")
     assert made.history.changes() == ()
+
+
+def test_a_word_that_is_typed_over_is_one_change_though_its_first_key_leaves_a_letter() -> None:
+    """An editor that replaces a selection does so with the first key: `count` becomes `t`."""
+    made = Edited.of("count + 1\n")
+    made.edit(0, 5, "t")
+    for number, sign in enumerate("otal", start=1):
+        made.edit(number, number, sign)
+    [change] = made.history.changes()
+    assert change.words() == ("count", "total", 0)
+
+
+def test_another_word_is_another_change() -> None:
+    made = Edited.of("one two\n")
+    made.edit(0, 3, "e")
+    made.edit(2, 5, "o")
+    assert [change.words() for change in made.history.changes()] == [("two", "o", 2), ("one", "e", 0)]
