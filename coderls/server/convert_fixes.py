@@ -16,6 +16,8 @@ from coderls.session import Offer, Resolved
 REPAIR, REWRITE = "coderls.repair", "coderls.rewrite"
 FIX_ALL = "source.fixAll.coderls"
 _ANNOTATION = "coderls"
+#: An experimental capability: the client itself shows what needs the user's word, when `workspace/applyEdit` brings it.
+PREVIEW = "coderlsPreview"
 
 
 # Diagnostics.
@@ -73,6 +75,14 @@ class Able:
         self.versions = bool(edits and edits.document_changes)
         self.annotates = bool(edits and edits.change_annotation_support) and self.versions
         self.applies = bool(workspace and workspace.apply_edit)
+        self.previews = self.applies and self.annotates and names(capabilities, PREVIEW)
+
+
+def names(capabilities: lsp.ClientCapabilities, experimental: str) -> bool:
+    """Whether a client names an experimental capability."""
+    offered = capabilities.experimental
+    named = offered.get(experimental) if isinstance(offered, Mapping) else getattr(offered, experimental, None)
+    return named is True
 
 
 def action_of(
@@ -81,6 +91,7 @@ def action_of(
     """An offer as this client can take it; None where it cannot.
 
     What has edits already carries them. The rest is resolved, or, by clients that do not resolve, run as a command.
+    A client with a preview of its own runs commands for whatever it may have to show first.
     """
     if offer.reason and not able.disables:
         return None
@@ -96,6 +107,8 @@ def action_of(
     )
     if offer.reason:
         action.disabled = lsp.CodeActionDisabled(offer.reason)
+    elif able.previews and offer.kind != "all" and (offer.edits is None or _asks_first(offer)):
+        action.command = command
     elif offer.edits is not None:
         resolved = Resolved(
             offer.document, offer.edits, offer.title, offer.evidence, offer.made_by_model, verified=offer.verified
@@ -139,11 +152,16 @@ def edit_of(resolved: Resolved, able: Able, encoding: Encoding) -> lsp.Workspace
     noted = [lsp.AnnotatedTextEdit(_ANNOTATION, one.range, one.new_text) for one in plain]
     annotation = lsp.ChangeAnnotation(
         resolved.title,
-        needs_confirmation=resolved.made_by_model or not resolved.verified,
+        needs_confirmation=_asks_first(resolved),
         description=". ".join(resolved.evidence) or None,
     )
     changes = [lsp.TextDocumentEdit(version, list(noted))]
     return lsp.WorkspaceEdit(document_changes=list(changes), change_annotations={_ANNOTATION: annotation})
+
+
+def _asks_first(fix: Offer | Resolved) -> bool:
+    """Whether the user is to see it before it is applied."""
+    return fix.made_by_model or not fix.verified
 
 
 def wants(only: Sequence[str] | None, kind: str) -> bool:

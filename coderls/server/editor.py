@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsprotocol import types as lsp
@@ -13,7 +13,7 @@ from pygls.exceptions import JsonRpcException
 
 from coderls.document import Document
 from coderls.repair.diagnostic import Diagnostic
-from coderls.server.convert_fixes import published
+from coderls.server.convert_fixes import names, published
 from coderls.session import Progress
 from coderls.session.status import Status
 from coderls.session.ui import Severity
@@ -63,9 +63,7 @@ class Editor:
             self._server.protocol.notify(NEXT_EDIT_FOUND, {"uri": document.uri, "version": document.version})
 
     def _knows(self, experimental: str) -> bool:
-        offered = self.capabilities.experimental
-        named = offered.get(experimental) if isinstance(offered, Mapping) else getattr(offered, experimental, None)
-        return named is True
+        return names(self.capabilities, experimental)
 
     def publish(self, uri: str, document: Document | None, diagnostics: Sequence[Diagnostic]) -> None:
         """`textDocument/publishDiagnostics`."""

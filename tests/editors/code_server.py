@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -54,17 +55,17 @@ class CodeServer:
     """A running code-server with folders of its own. `home.work` is what it opens.
 
     `bare`: as on a machine of somebody new. Folders are not trusted until the user says so, the walkthrough comes by
-    itself, toasts are shown, and on PATH is nothing but the folder `bin`.
+    itself, toasts are shown, and on PATH is nothing but the folder `bin`. `others`: extensions that are there, too.
     """
 
-    def __init__(self, home: Home, settings: dict[str, Any], bare: bool = False) -> None:
+    def __init__(self, home: Home, settings: dict[str, Any], bare: bool = False, others: Sequence[Path] = ()) -> None:
         self.home = home
         self.bin = home.path / "bin"
         self.bare = bare
         self.node = installed("vscode", "node/bin/node")
         self.folder = self.node.parents[2]
         self.data = home.path / "vscode"
-        vsix = packed()
+        extensions = [argument for each in (packed(), *others) for argument in ("--install-extension", str(each))]
         self.settings = {**({} if bare else {WALKTHROUGH: False}), **settings}
         for place in ("Machine", "User"):
             (self.data / place).mkdir(parents=True)
@@ -74,8 +75,7 @@ class CodeServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        install = [*self.command, "--install-extension", str(vsix)]
-        subprocess.run(install, env=self.environment, check=True, timeout=90, capture_output=True)
+        subprocess.run([*self.command, *extensions], env=self.environment, check=True, timeout=90, capture_output=True)
         self.log = (home.path / "code-server.log").open("wb")
         self.process = subprocess.Popen(
             [
@@ -166,7 +166,12 @@ class CodeServer:
         self.window = not failed and (shared or self.window)
         if failed:
             pytest.fail(f"{said}\n\n{self._keep_logs(scenario, began)}", pytrace=False)
-        # Whoever closes a window ends its server, too.
+
+    def ended(self) -> None:
+        """Wait until only the shared window has a server: whoever closes a window ends its server, too.
+
+        VS Code may take until the end of the time in which a window could come back.
+        """
         eventually(lambda: len(self.servers()) <= self.window, "the end of the servers of closed windows", 90)
 
     def servers(self) -> list[int]:
@@ -214,6 +219,15 @@ class CodeServer:
         new.replace(file)
 
 
+def python_extension(folder: Path) -> Path:
+    """What stands for the Python extension, packed into `folder`."""
+    vsix = folder / "python.vsix"
+    with zipfile.ZipFile(vsix, "w") as made:
+        for file in (SCENARIOS / "python-extension").iterdir():
+            made.write(file, f"extension/{file.name}")
+    return vsix
+
+
 def settings_for(home: Home) -> dict[str, Any]:
     """Settings of the machine: the server of this checkout with the model of `home`."""
     flat = {
@@ -232,7 +246,7 @@ def overheard(home: Home, command: Sequence[str] = SERVER) -> list[str]:
 
 OPTIONS = (
     # What a page says as it goes may be lost: a window that is gone for so many seconds does not come back here.
-    *("--auth", "none", "--reconnection-grace-time", "15"),
+    *("--auth", "none", "--reconnection-grace-time", "30"),
     *("--disable-telemetry", "--disable-update-check", "--ignore-last-opened", "--disable-getting-started-override"),
     *("--vscode-option", "force-disable-user-env"),  # PATH is what it is here, not what a login shell makes of it
 )
@@ -259,5 +273,8 @@ QUIET = {
     "workbench.tips.enabled": False,
     "editor.fontFamily": "DejaVu Sans Mono",
     "editor.minimap.enabled": False,
+    "editor.cursorBlinking": "solid",
+    "workbench.reduceMotion": "on",
+    "git.enabled": False,
     "explorer.autoReveal": False,
 }

@@ -35,9 +35,10 @@ def test_versions_go_together() -> None:
     assert manifest()["version"] == coderls.__version__
 
 
-def test_keys_are_taken_only_while_a_next_edit_is_offered() -> None:
+def test_keys_are_taken_only_while_a_next_edit_or_a_preview_is_shown() -> None:
     bound = {binding["command"]: binding for binding in manifest()["contributes"]["keybindings"]}
-    assert set(bound) == {"coderls.nextEdit", "coderls.dismissNextEdit"}
+    assert set(bound) == {"coderls.nextEdit", "coderls.dismissNextEdit", "coderls.applyPreview"}
+    assert "resourceScheme == coderls-preview" in bound.pop("coderls.applyPreview")["when"]
     whens = {name: set(binding["when"].split(" && ")) for name, binding in bound.items()}
     assert all(
         {"coderls.nextEditOffered", "editorTextFocus", "!inlineSuggestionVisible"} <= when for when in whens.values()

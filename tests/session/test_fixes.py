@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import attrs
 import pytest
 from lsprotocol import types as lsp
 
@@ -18,26 +19,27 @@ from coderls.session.fixes import Known, Offered, apart
 TEXT = "print(sume)\n"
 DOCUMENT = Document("file:///a.py", "python", 1, TEXT)
 COMPLAINT = Diagnostic(6, 10, "Undefined name `sume`", rule="F821")
-ABLE = Able(
-    lsp.ClientCapabilities(
-        workspace=lsp.WorkspaceClientCapabilities(
-            workspace_edit=lsp.WorkspaceEditClientCapabilities(
-                document_changes=True, change_annotation_support=lsp.ChangeAnnotationsSupportOptions()
-            )
+CAPABILITIES = lsp.ClientCapabilities(
+    workspace=lsp.WorkspaceClientCapabilities(
+        apply_edit=True,
+        workspace_edit=lsp.WorkspaceEditClientCapabilities(
+            document_changes=True, change_annotation_support=lsp.ChangeAnnotationsSupportOptions()
         ),
-        text_document=lsp.TextDocumentClientCapabilities(
-            code_action=lsp.CodeActionClientCapabilities(
-                code_action_literal_support=lsp.ClientCodeActionLiteralOptions(
-                    lsp.ClientCodeActionKindOptions([lsp.CodeActionKind.QuickFix])
-                ),
-                is_preferred_support=True,
-                disabled_support=True,
-                data_support=True,
-                resolve_support=lsp.ClientCodeActionResolveOptions(["edit"]),
-            )
-        ),
-    )
+    ),
+    text_document=lsp.TextDocumentClientCapabilities(
+        code_action=lsp.CodeActionClientCapabilities(
+            code_action_literal_support=lsp.ClientCodeActionLiteralOptions(
+                lsp.ClientCodeActionKindOptions([lsp.CodeActionKind.QuickFix])
+            ),
+            is_preferred_support=True,
+            disabled_support=True,
+            data_support=True,
+            resolve_support=lsp.ClientCodeActionResolveOptions(["edit"]),
+        )
+    ),
 )
+ABLE = Able(CAPABILITIES)
+PREVIEWS = Able(attrs.evolve(CAPABILITIES, experimental={"coderlsPreview": True}))
 
 
 def proved(new: str, *, guess: bool = False) -> Repair:
@@ -45,12 +47,14 @@ def proved(new: str, *, guess: bool = False) -> Repair:
     return Repair(candidate, Verdict(True, ("ruff: F821 is gone, nothing new",), "", ("parse", "ruff")))
 
 
-def actions(outcome: Outcome, *, whole: bool = True, unverified: bool = False) -> list[lsp.CodeAction]:
+def actions(
+    outcome: Outcome, *, whole: bool = True, unverified: bool = False, able: Able = ABLE
+) -> list[lsp.CodeAction]:
     known = Known(DOCUMENT)
     known.outcomes[COMPLAINT] = outcome
     known.whole |= {COMPLAINT} if whole else set()
     offers = Offered().about(known, COMPLAINT, told=False, unverified=unverified)
-    made = [action_of(offer, {}, ABLE, "utf-16") for offer in offers]
+    made = [action_of(offer, {}, able, "utf-16") for offer in offers]
     return [one for one in made if isinstance(one, lsp.CodeAction)]
 
 
@@ -87,6 +91,13 @@ def test_what_is_not_verified_asks_first_too() -> None:
     [one] = actions(Outcome(unverified=((candidate, "ruff still says no"),)), unverified=True)
     assert one.title == "Unverified: Change it (ruff still says no)"
     assert note(one).needs_confirmation is True
+
+
+def test_a_client_with_a_preview_of_its_own_runs_a_command_for_what_it_has_to_show_first() -> None:
+    found = actions(Outcome(guesses=(proved("sum", guess=True),)), whole=False, able=PREVIEWS)
+    assert [(one.command is not None, one.edit, one.data) for one in found] == [(True, None, None)] * 2
+    [sure] = actions(Outcome((proved("sum"),)), able=PREVIEWS)
+    assert (sure.command, note(sure).needs_confirmation) == (None, False)
 
 
 def test_fix_all_takes_repairs_only() -> None:

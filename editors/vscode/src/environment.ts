@@ -43,10 +43,8 @@ export class InstallError extends Error {}
 
 /** The interpreter of the newest environment that was made whole; undefined where there is none. */
 export async function ownPython(root: string, platform: NodeJS.Platform): Promise<string | undefined> {
-  const folders = await fs.readdir(root).catch(() => [] as string[]);
   const whole: { at: number; python: string }[] = [];
-  for (const name of folders.filter((folder) => folder.startsWith("env-"))) {
-    const folder = path.join(root, name);
+  for (const folder of await environments(root)) {
     const stat = await fs.stat(path.join(folder, DONE)).catch(() => undefined);
     if (stat) whole.push({ at: stat.mtimeMs, python: interpreter(folder, platform) });
   }
@@ -66,6 +64,7 @@ export async function install(
   const unlock = await lock(plan.root, now);
   const folder = path.join(plan.root, `env-${now().toString(36)}`);
   try {
+    await removeHalves(plan.root);
     say("making a virtual environment");
     const made = await run(plan.python, ["-m", "venv", folder], { cwd: plan.root, signal });
     stopIfFailed(made, signal, `${plan.python} could not make a virtual environment`);
@@ -86,19 +85,35 @@ export async function install(
     await fs.writeFile(path.join(folder, DONE), JSON.stringify({ version: checked.stdout.trim() }));
     return python;
   } catch (error) {
-    await fs.rm(folder, { recursive: true, force: true });
+    await remove(folder);
     throw error;
   } finally {
     await unlock();
   }
 }
 
-/** Remove all environments but the one of this interpreter. What is in use (Windows) stays until the next time. */
-export async function removeOthers(root: string, python: string): Promise<void> {
+/** What an installation left that was cut off, as by the end of the editor. Nobody else makes one just now. */
+async function removeHalves(root: string): Promise<void> {
+  for (const folder of await environments(root)) {
+    const whole = await fs.stat(path.join(folder, DONE)).catch(() => undefined);
+    if (!whole) await remove(folder);
+  }
+}
+
+/** What is in use (Windows), or may not be removed, stays: it is no whole environment, or not the newest. */
+async function remove(folder: string): Promise<void> {
+  await fs.rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+}
+
+async function environments(root: string): Promise<string[]> {
   const folders = await fs.readdir(root).catch(() => [] as string[]);
-  for (const name of folders.filter((folder) => folder.startsWith("env-"))) {
-    const folder = path.join(root, name);
-    if (!python.startsWith(folder + path.sep)) await fs.rm(folder, { recursive: true, force: true }).catch(() => undefined);
+  return folders.filter((folder) => folder.startsWith("env-")).map((name) => path.join(root, name));
+}
+
+/** Remove all environments but the one of this interpreter. */
+export async function removeOthers(root: string, python: string): Promise<void> {
+  for (const folder of await environments(root)) {
+    if (!python.startsWith(folder + path.sep)) await remove(folder);
   }
 }
 

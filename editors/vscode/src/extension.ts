@@ -10,6 +10,7 @@ import { choosePython, explainNoPython, installServer } from "./installing";
 import { isServer, locate, pythons, type NoServer, type Places, type Server } from "./locate";
 import { showMenu } from "./menu";
 import { NextEdits } from "./nextEdit";
+import { Previews } from "./preview";
 import { activePython, onOtherPython } from "./pythonExtension";
 import { askInstruction, rewriteSelection } from "./rewrite";
 import { run } from "./run";
@@ -45,6 +46,7 @@ class Extension implements vscode.Disposable {
   private readonly statusBar: StatusBar;
   private readonly panel: ContextPanel;
   private readonly nextEdits: NextEdits;
+  private readonly previews = new Previews();
   private readonly reports = new Reports();
   private readonly home: string;
 
@@ -70,9 +72,7 @@ class Extension implements vscode.Disposable {
       vscode.window.onDidChangeActiveTextEditor(() => {
         this.tell();
       }),
-      onOtherPython(() => {
-        if (!isServer(this.found) || this.found.kind === "active") void this.restart();
-      }),
+      onOtherPython(() => void this.otherPython()),
     );
     void this.restart().then(() => this.greet());
   }
@@ -93,6 +93,7 @@ class Extension implements vscode.Disposable {
     this.statusBar.dispose();
     this.panel.dispose();
     this.nextEdits.dispose();
+    this.previews.dispose();
     this.reports.dispose();
   }
 
@@ -113,7 +114,9 @@ class Extension implements vscode.Disposable {
       "coderls.restart": () => this.restart(),
       "coderls.install": () => this.install(),
       "coderls.choosePython": () => choosePython(this.home),
-      "coderls.rewriteSelection": () => rewriteSelection(this.server),
+      "coderls.rewriteSelection": () => rewriteSelection(this.server, this.previews),
+      "coderls.applyPreview": () => this.previews.decide(true),
+      "coderls.discardPreview": () => this.previews.decide(false),
       "coderls.openSettings": () => vscode.commands.executeCommand("workbench.action.openSettings", `@ext:${this.context.extension.id}`),
       "coderls.getStarted": () => vscode.commands.executeCommand("workbench.action.openWalkthrough", `${this.context.extension.id}#start`, false),
       [OPEN_LINES]: (file, first, last) => this.panel.open(file, first, last),
@@ -155,7 +158,8 @@ class Extension implements vscode.Disposable {
       if (shown === undefined) this.tell();
       else this.statusBar.show(shown);
     };
-    const server = new RunningServer(found, this.log, this.home, told, askInstruction);
+    const user = { instruction: askInstruction, preview: this.previews.offer.bind(this.previews) };
+    const server = new RunningServer(found, this.log, this.home, told, user);
     server.nextEditFound = () => {
       this.nextEdits.again();
     };
@@ -170,7 +174,7 @@ class Extension implements vscode.Disposable {
   /** Where a server may be, by the settings of now. */
   private async places(): Promise<Places> {
     const settings = vscode.workspace.getConfiguration(SECTION);
-    const [active, own] = await Promise.all([activePython(), ownPython(path.join(this.home, "server"), process.platform)]);
+    const [active, own] = await Promise.all([activePython(() => void this.otherPython()), ownPython(path.join(this.home, "server"), process.platform)]);
     return {
       command: settings.get<string[]>("server.command", []),
       python: settings.get<string>("server.python", ""),
@@ -182,6 +186,12 @@ class Extension implements vscode.Disposable {
       exists: fs.existsSync,
       run,
     };
+  }
+
+  /** Another interpreter is chosen in the Python extension, or known at last. */
+  private async otherPython(): Promise<void> {
+    await this.turn;
+    if (!isServer(this.found) || this.found.kind === "active") await this.restart();
   }
 
   /** What the server said last, in the status bar. */

@@ -18,9 +18,29 @@ async function api(): Promise<PythonApi | undefined> {
   return found?.environments === undefined ? undefined : { environments: found.environments };
 }
 
-/** Its interpreter; undefined without one, and in a workspace that is not trusted: it may be the workspace's own. */
-export async function activePython(): Promise<string | undefined> {
+/** That extension may look for environments for minutes: nobody is kept waiting longer. */
+const PATIENCE_MS = 5_000;
+const LATE = Symbol("late");
+
+/**
+ * Its interpreter; undefined without one, and in a workspace that is not trusted: it may be the workspace's own. `late` is
+ * called when it comes after all.
+ */
+export async function activePython(late: () => void): Promise<string | undefined> {
   if (!vscode.workspace.isTrusted) return undefined;
+  const found = resolved();
+  let clock: NodeJS.Timeout | undefined;
+  const enough = new Promise<typeof LATE>((resolve) => (clock = setTimeout(resolve, PATIENCE_MS, LATE)));
+  const first = await Promise.race([found, enough]);
+  clearTimeout(clock);
+  if (first !== LATE) return first;
+  void found.then((python) => {
+    if (python !== undefined) late();
+  });
+  return undefined;
+}
+
+async function resolved(): Promise<string | undefined> {
   try {
     const python = await api();
     if (!python) return undefined;

@@ -1,6 +1,7 @@
 // Rewrite code by an instruction: one line of input, and the server does the rest.
 
 import * as vscode from "vscode";
+import type { Previews } from "./preview";
 import { REWRITE, type RunningServer } from "./server";
 
 let last = "";
@@ -19,7 +20,7 @@ export async function askInstruction(): Promise<string | undefined> {
 }
 
 /** Rewrite the selection, or the line of the cursor. */
-export async function rewriteSelection(server: RunningServer | undefined): Promise<void> {
+export async function rewriteSelection(server: RunningServer | undefined, previews: Previews): Promise<void> {
   const editor = vscode.window.activeTextEditor;
   if (editor === undefined || server === undefined) {
     void vscode.window.showInformationMessage("coderls: open a file and select what is to be rewritten.");
@@ -35,11 +36,18 @@ export async function rewriteSelection(server: RunningServer | undefined): Promi
   const instruction = await askInstruction();
   if (instruction === undefined) return;
   const options = { location: vscode.ProgressLocation.Notification, title: "coderls: rewriting", cancellable: true };
+  let listening: vscode.Disposable | undefined;
+  const opened = new Promise<void>((resolve) => {
+    listening = previews.onDidOpen(resolve);
+  });
   try {
-    await vscode.window.withProgress(options, (_, token) => server.request(REWRITE, [target, instruction], token));
+    // The request ends with the user's word on what it made; the work ends before.
+    await vscode.window.withProgress(options, (_, token) => Promise.race([server.request(REWRITE, [target, instruction], token), opened]));
   } catch (error) {
     if (error instanceof vscode.CancellationError) return;
     void vscode.window.showErrorMessage(`coderls: ${error instanceof Error ? error.message : String(error)}`);
+  } finally {
+    listening?.dispose();
   }
 }
 

@@ -14,6 +14,7 @@ import {
 } from "vscode-languageclient/node";
 import { Crashes } from "./crashes";
 import type { Server } from "./locate";
+import { askedFirst, type Previews } from "./preview";
 import { forServer, SECTION } from "./settings";
 import { isServerStatus, type ServerStatus, type Shown } from "./status";
 
@@ -29,6 +30,14 @@ const NEXT_EDIT_FOUND = "coderls/nextEditFound";
 
 /** So many of the server's last words are kept, for when it does not start. */
 const LAST_WORDS = 12;
+
+/** What only the user can say. */
+export interface User {
+  /** What is to be written; undefined: nothing after all. */
+  instruction: () => Promise<string | undefined>;
+  /** Whether they want an edit that they have seen. */
+  preview: Previews["offer"];
+}
 
 export class RunningServer implements vscode.Disposable {
   /** What the server said of itself last. */
@@ -47,14 +56,14 @@ export class RunningServer implements vscode.Disposable {
     private readonly log: vscode.LogOutputChannel,
     cwd: string,
     private readonly told: (shown: Shown | undefined) => void,
-    private readonly askInstruction: () => Promise<string | undefined>,
+    private readonly user: User,
   ) {
     const environment = { ...process.env, PYTHONUTF8: "1", PYTHONSAFEPATH: "1" };
     const { command, args } = found;
     this.client = new LanguageClient(SECTION, "coderls", { command, args, options: { cwd, env: environment } }, this.options());
     this.client.registerFeature({
       fillClientCapabilities: (capabilities) => {
-        capabilities.experimental = { ...(capabilities.experimental as object | undefined), coderlsStatus: true, coderlsNextEdit: true };
+        capabilities.experimental = { ...(capabilities.experimental as object | undefined), coderlsStatus: true, coderlsNextEdit: true, coderlsPreview: true };
       },
       initialize: () => undefined,
       getState: () => ({ kind: "static" }),
@@ -166,12 +175,18 @@ export class RunningServer implements vscode.Disposable {
             const answers: unknown = await next(params, token);
             return Array.isArray(answers) ? answers.map(forServer) : [];
           },
+          handleApplyEdit: async (params, next) => {
+            const asked = askedFirst(params);
+            if (asked === undefined) return next(params, new vscode.CancellationTokenSource().token);
+            const ours = this.client.protocol2CodeConverter;
+            return { applied: await this.user.preview(asked, ours.asUri(asked.uri), await ours.asTextEdits(asked.edits)) };
+          },
         },
         executeCommand: async (command, args, next) => {
           if (command === ACCEPTED) void vscode.commands.executeCommand("setContext", ACCEPTED, true);
           if (command !== REWRITE || args.length !== 1) return (await next(command, args)) as unknown;
           // A code action asks for a rewriting; what to write is for us to ask.
-          const instruction = await this.askInstruction();
+          const instruction = await this.user.instruction();
           return instruction === undefined ? undefined : ((await next(command, [args[0], instruction])) as unknown);
         },
       },

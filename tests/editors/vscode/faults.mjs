@@ -1,29 +1,6 @@
 // Faults: a server that dies while somebody types, one that is not there, a setting that is wrong, a broken model.
 
-import * as fs from "node:fs";
-import { given, holds, scenario, set } from "./harness.mjs";
-
-/** The ids of the language servers of this window: those of earlier ones have ended before a scene begins. */
-function servers() {
-  const found = fs.readdirSync("/proc").filter((id) => {
-    try {
-      const line = fs.readFileSync(`/proc/${id}/cmdline`, "utf8").split("\0");
-      return line.includes("--stdio") && fs.readlinkSync(`/proc/${id}/cwd`).startsWith(given.data);
-    } catch {
-      return false;
-    }
-  });
-  // A child is called as its parent is until it becomes another program.
-  return found.filter((id) => !found.includes(parent(id)));
-}
-
-function parent(id) {
-  try {
-    return fs.readFileSync(`/proc/${id}/stat`, "utf8").split(") ").at(-1).split(" ")[1];
-  } catch {
-    return "";
-  }
-}
+import { given, holds, scenario, servers, set } from "./harness.mjs";
 
 await scenario(async (code) => {
   await code.open("faults.py");

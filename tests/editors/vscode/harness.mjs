@@ -39,7 +39,8 @@ export async function scenario(run) {
   const before = context.pages().filter((page) => page.url().startsWith(ORIGIN));
   const shared = given.shared ? before[0] : undefined;
   const page = shared ?? (await context.newPage());
-  const code = new Code(page, context);
+  const steps = [];
+  const code = timed(new Code(page, context), steps);
   await code.prepare();
   let stays = before;
   try {
@@ -55,7 +56,32 @@ export async function scenario(run) {
     stays = [];
   }
   await leave(context, stays);
+  fs.mkdirSync(given.artifacts, { recursive: true });
+  fs.writeFileSync(path.join(given.artifacts, `${given.name}-steps.log`), steps.join("\n"));
   await browser.close(); // the connection; the browser itself is test_vscode.py's
+}
+
+/** The same, and how long each step takes is noted: what became slow is found in the artifacts. */
+function timed(code, steps) {
+  const began = Date.now();
+  const seconds = (from) => ((Date.now() - from) / 1000).toFixed(2).padStart(6);
+  let inside = false;
+  return new Proxy(code, {
+    get(target, name, proxy) {
+      const found = Reflect.get(target, name, proxy);
+      if (typeof found !== "function" || inside) return found;
+      return async (...args) => {
+        const from = Date.now();
+        inside = true; // what a step does itself is not a step
+        try {
+          return await found.apply(target, args);
+        } finally {
+          inside = false;
+          steps.push(`${seconds(began)} ${seconds(from)} ${name} ${args.map(String).join(" ").slice(0, 80)}`);
+        }
+      };
+    },
+  });
 }
 
 /** What was on each page and what the browser said, among the artifacts. */
@@ -100,6 +126,32 @@ export function set(settings) {
   const now = { ...JSON.parse(fs.readFileSync(file, "utf8")), ...settings };
   fs.writeFileSync(`${file}.new`, JSON.stringify(now, null, 1));
   fs.renameSync(`${file}.new`, file);
+}
+
+/** The ids of the language servers that windows have started. */
+export function servers() {
+  const found = fs.readdirSync("/proc").filter((id) => {
+    try {
+      return command(id).includes("--stdio") && fs.readlinkSync(`/proc/${id}/cwd`).startsWith(given.data);
+    } catch {
+      return false;
+    }
+  });
+  // A child is called as its parent is until it becomes another program.
+  return found.filter((id) => !found.includes(parent(id)));
+}
+
+function parent(id) {
+  try {
+    return fs.readFileSync(`/proc/${id}/stat`, "utf8").split(") ").at(-1).split(" ")[1];
+  } catch {
+    return "";
+  }
+}
+
+/** How a process was started. */
+export function command(id) {
+  return fs.readFileSync(`/proc/${id}/cmdline`, "utf8").split("\0");
 }
 
 export class Code {

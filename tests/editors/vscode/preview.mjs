@@ -5,18 +5,18 @@ import { holds, same, scenario, set } from "./harness.mjs";
 set({ "coderls.repair.chat": "on", "coderls.repair.checkers": ["parse", "ruff"] });
 
 await scenario(async (code) => {
-  const panel = code.page.locator(".bulk-edit-panel");
-  const button = (name) => panel.getByRole("button", { name });
-  /** VS Code ticks nothing by itself of what needs the user's word. */
-  const take = async () => {
+  const diff = code.page.locator(".monaco-diff-editor");
+  const button = (name) => code.page.locator(`.editor-actions .action-label[aria-label*="${name}"]`);
+  const shown = async (text) => {
+    await diff.locator(".editor.modified .view-line", { hasText: text }).first().waitFor();
     await button("Apply").waitFor();
-    await panel.locator(".edit-checkbox").first().click();
-    await panel.locator(".edit-checkbox.checked").first().waitFor();
-    await button("Apply").click();
-    await panel.waitFor({ state: "hidden" });
+  };
+  const take = async (name) => {
+    await button(name).click();
+    await diff.waitFor({ state: "detached" });
   };
 
-  // A repair by a model.
+  // A repair by a model: the change is seen whole, and one click applies it.
   await code.open("preview.py");
   await code.status(/coderls: fake on cpu/);
   await code.end();
@@ -24,11 +24,12 @@ await scenario(async (code) => {
   await code.page.locator(".squiggly-error, .squiggly-warning").first().waitFor();
   await code.press("Control+Home", "ArrowDown", "End");
   await code.action(/Find a verified fix/);
-  await button("Apply").waitFor();
+  await shown("return count");
+  await code.notified(/F821 is gone, nothing new/);
   await code.picture("repair");
-  const before = await code.lines();
-  holds(before.some((line) => line.includes("return qqq")), `nothing is changed before the user says so: ${before}`);
-  await take();
+  const before = await diff.locator(".editor.original .view-lines").innerText();
+  holds(before.replaceAll("\u00a0", " ").includes("return qqq"), `nothing is changed before the user says so: ${before}`);
+  await take("Apply");
   await code.drawn("return count");
 
   // A rewriting that is not taken after all changes nothing.
@@ -44,10 +45,9 @@ await scenario(async (code) => {
   await code.end();
   await code.press("Control+a");
   await rewrite("make it a sum");
-  await button("Discard").waitFor();
+  await shown("return sum(values)");
   await code.picture("rewriting");
-  await button("Discard").click();
-  await panel.waitFor({ state: "hidden" });
+  await take("Discard");
   same((await code.lines()).map((line) => line.trim()).filter(Boolean), ["def whole(values):", "return values"], "what was discarded");
 
   // An instruction that is not given asks nobody.
@@ -58,13 +58,35 @@ await scenario(async (code) => {
   await code.press("Escape");
   await code.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
 
-  // From the list of actions, and taken.
-  await code.press("Control+a");
-  await code.action(/Rewrite by an instruction/, { key: "Control+Shift+r" });
-  await code.page.locator(".quick-input-widget", { hasText: "Rewrite by an instruction" }).waitFor();
-  await instruction.fill("make it a sum");
-  await code.press("Enter");
-  await take();
+  // From the list of actions, and taken by the key.
+  const fromActions = async () => {
+    await code.end();
+    await code.press("Control+a");
+    await code.action(/Rewrite by an instruction/, { key: "Control+Shift+r" });
+    await code.page.locator(".quick-input-widget", { hasText: "Rewrite by an instruction" }).waitFor();
+    await instruction.fill("make it a sum");
+    await code.press("Enter");
+    await shown("return sum(values)");
+  };
+  await fromActions();
+  await code.press("Control+Enter");
+  await diff.waitFor({ state: "detached" });
   await code.drawn("return sum(values)");
   await code.picture("rewritten");
+
+  // A file that was changed meanwhile is left as it is.
+  await code.show("late.py");
+  await fromActions();
+  await code.show("late.py");
+  await diff.waitFor({ state: "detached" });
+  await code.end();
+  await code.type("# mine");
+  await code.drawn("# mine");
+  await code.page.locator(".tab", { hasText: "late.py: Rewrite" }).click();
+  await diff.waitFor();
+  await code.notified(/Rewrite in lines 1 to 2/, "Apply");
+  await diff.waitFor({ state: "detached" });
+  await code.notified(/the file was changed since this preview was made, so nothing was applied/);
+  const left = (await code.lines()).map((line) => line.trim()).filter(Boolean);
+  same(left, ["def whole(values):", "return values", "# mine"], "a file that was changed meanwhile");
 });

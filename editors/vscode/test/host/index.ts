@@ -27,12 +27,12 @@ export async function run(): Promise<void> {
   await aRestartWorksEachTime(api);
 }
 
-/** Each command of the manifest is registered, and no key is taken but while a next edit is offered. */
+/** Each command of the manifest is registered, and no key is taken but where a next edit or a preview is shown. */
 async function commandsAreThere(extension: vscode.Extension<Api>): Promise<void> {
   const { contributes } = extension.packageJSON as { contributes: { commands: { command: string }[]; keybindings: { when: string }[] } };
   const known = new Set(await vscode.commands.getCommands(true));
   for (const { command } of contributes.commands) assert.ok(known.has(command), `${command} is not registered`);
-  for (const { when } of contributes.keybindings) assert.match(when, /^coderls\.nextEditOffered && editorTextFocus/);
+  for (const { when } of contributes.keybindings) assert.match(when, /^coderls\.(nextEditOffered && editorTextFocus|previewing && resourceScheme == coderls-preview$)/);
 }
 
 function settingsOfTheManifestAreKnown(extension: vscode.Extension<Api>): void {

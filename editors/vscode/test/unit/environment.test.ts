@@ -4,7 +4,7 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { adviceOn, freeGb, install, ownPython, pipArguments, progressOf, removeOthers, type Plan } from "../../src/environment";
-import type { Ended, Run } from "../../src/run";
+import { run, type Ended, type Run } from "../../src/run";
 
 let root: string;
 beforeEach(async () => {
@@ -23,6 +23,24 @@ function python(pip: Partial<Ended> = {}, log: string[] = []): Run {
     const answer = args[1] === "pip" ? pip : args[1] === "coderls" ? { stdout: "coderls 0.1.0\n" } : {};
     return { code: 0, stdout: "", stderr: "", ...answer };
   };
+}
+
+/** A program of our own in the place of Python. */
+async function program(body: string): Promise<string> {
+  const file = path.join(root, "python");
+  await fs.writeFile(file, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  return file;
+}
+
+/** Whether a process does something still: one that has ended may wait for somebody to notice. */
+async function isRunning(pid: number): Promise<boolean> {
+  const stat = await fs.readFile(`/proc/${String(pid)}/stat`, "utf8").catch(() => "");
+  if (process.platform === "linux") return stat !== "" && !stat.includes(") Z ");
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 const plan = (more: Partial<Plan> = {}): Plan => ({ root, python: "/usr/bin/python3", target: "/x/coderls.whl", torch: "cpu", platform: "linux", free: () => Promise.resolve(100), ...more });
@@ -72,9 +90,32 @@ void describe("an installation", () => {
     assert.equal(await ownPython(root, "linux"), newer);
   });
 
-  void it("that was cut off is not taken for one", async () => {
+  void it("that was cut off is not taken for one, and removed by the next", async () => {
     await fs.mkdir(path.join(root, "env-cut", "bin"), { recursive: true });
     assert.equal(await ownPython(root, "linux"), undefined);
+    await install(plan(), python(), () => undefined, still);
+    assert.equal((await folders()).includes("env-cut"), false);
+  });
+
+  void it("ends with all that it has started when it is stopped", { skip: process.platform === "win32" }, async () => {
+    const helper = path.join(root, "helper");
+    const stop = new AbortController();
+    // As venv does: it has another program do the work, and waits for it.
+    const slow = await program(`mkdir -p "$3/bin"; sh -c 'echo $$ > ${helper}.new; mv ${helper}.new ${helper}; exec sleep 600' > /dev/null 2>&1; exit 0`);
+    const ended = assert.rejects(install(plan({ python: slow, root: path.join(root, "server") }), run, () => undefined, stop.signal), /was stopped/);
+    let pid: number | undefined;
+    while (pid === undefined) pid = await fs.readFile(helper, "utf8").then(Number, () => undefined);
+    assert.equal((await fs.readdir(path.join(root, "server"))).length, 2); // the folder, and the lock
+    stop.abort();
+    await ended;
+    assert.deepEqual(await fs.readdir(path.join(root, "server")), []);
+    while (await isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+
+  void it("says what to do when the disk is full in the middle of it", { skip: process.platform === "win32" }, async () => {
+    const full = await program(`mkdir -p "$3/lib"; echo "OSError: [Errno 28] No space left on device: '$3/lib'" >&2; exit 1`);
+    await assert.rejects(install(plan({ python: full, root: path.join(root, "server") }), run, () => undefined, still), /No space left on device.*make room/);
+    assert.deepEqual(await fs.readdir(path.join(root, "server")), []);
   });
 
   void it("says how much room is missing before anything is fetched", async () => {

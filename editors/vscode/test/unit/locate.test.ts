@@ -36,6 +36,16 @@ void describe("the server is looked for", () => {
     assert.equal(await from(all), "path: /usr/bin/coderls --stdio");
   });
 
+  void it("and its doctor is run as it is", async () => {
+    const tool = async (more: Partial<Places>): Promise<string> => {
+      const found = await locate(places(all, more));
+      return isServer(found) ? [found.tool?.command, ...(found.tool?.args ?? [])].join(" ") : "none";
+    };
+    assert.equal(await tool({ own: "/own" }), "/own -m coderls");
+    assert.equal(await tool({ command: ["/usr/bin/coderls", "-v", "--stdio"] }), "/usr/bin/coderls -v");
+    assert.equal(await tool({ command: ["/usr/bin/coderls"] }), "");
+  });
+
   void it("and passed over where it is not installed", async () => {
     const answers = { ...all, "/active": python("3.11.2") };
     assert.equal(await from(answers, { active: "/active", own: "/own" }), "own: /own -m coderls --stdio");
