@@ -37,7 +37,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m devtools.demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --durations 25
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -14,12 +14,48 @@ from coderls.cli.torch_probe import has_nvidia_driver
 from coderls.models import embedded
 from coderls.paths import cache_dir
 
+# Several files run at a time, each beside the engines that it starts: threads of one that spin while they wait for each
+# other take the processor from all the others. What is about threads sets their number itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # Triton decides at its first import whether kernels run in its interpreter, on the CPU: where there is no card.
 if not has_nvidia_driver():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Read before any test moves it: the embedded model is built once, where CI and developers keep it.
 _REAL_CACHE = cache_dir()
+
+
+#: Files that take longest, or beginnings of their names; the longest first. They are begun before all others, so that
+#: no worker is left alone with one at the end: `make test` runs files in this order.
+LONGEST = (
+    "editors/test_vscode",
+    "engine/model/kernels/test_compile.py",
+    "engine/model/native/test_native_step.py",
+    "engine/model/attention/test_triton.py",
+    "server/test_engine.py",
+    "models/test_nano.py",
+    "records/test_nano_replay.py",
+    "editors/",
+    "benchmarks/test_keystroke.py",
+    "server/",
+    "engine/test_nano_engine.py",
+    "engine/model/",
+    "repair/",
+    "cli/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest in front."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(here).as_posix()
+        return next((number for number, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture

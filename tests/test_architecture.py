@@ -85,6 +85,13 @@ def test_the_front_loads_torch_not_even_when_everything_of_it_is_imported() -> N
     assert not {"torch", "transformers"} & imported_by("\n".join(f"import {front}" for front in fronts if front))
 
 
+def test_the_files_that_take_longest_are_there() -> None:
+    from tests.conftest import LONGEST
+
+    tests = [path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [start for start in LONGEST if not any(test.startswith(start) for test in tests)] == []
+
+
 def test_files_are_short_enough_to_be_one_thing() -> None:
     long = {name(path): lines for path in sources() if (lines := path.read_text("utf-8").count("\n")) > LONGEST_FILE}
     assert not long
@@ -166,6 +173,17 @@ def test_the_code_map_names_what_is_there() -> None:
     there -= {"__init__.py", "__main__.py", "__pycache__/"}
     assert {entry for entry in named if not (PACKAGE / entry).exists() and not (ROOT / entry).exists()} == set()
     assert there - named == set()
+
+
+def test_the_engine_starts_without_an_http_client() -> None:
+    assert not {"httpx", "rich", "numpy", "torch"} & imported_by("import coderls.cli.engine, coderls.engine.fake")
+
+
+def test_the_http_client_comes_without_its_command_line() -> None:
+    client = (
+        "from coderls.engine.client import Endpoint, EngineClient; EngineClient(Endpoint(url='http://127.0.0.1:9'))"
+    )
+    assert not {"rich", "click"} & imported_by(client)
 
 
 def test_the_server_starts_without_what_it_needs_later() -> None:

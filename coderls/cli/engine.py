@@ -9,13 +9,15 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from coderls.engine import guest, launch, loading, running, serve
-from coderls.engine.running import Running
+from coderls.engine import guest, launch, loading, serve
 from coderls.errors import CoderlsError, SettingsError
 from coderls.models import store
 from coderls.settings import BATTERY, DEVICES, DTYPES, KV_CACHES, NATIVE, SPECULATION, WEIGHTS, EngineSettings
+
+if TYPE_CHECKING:
+    from coderls.engine.running import Running
 
 
 def add_parser(subparsers: Any) -> None:
@@ -94,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(*, as_json: bool) -> int:
+    from coderls.engine import running  # noqa: PLC0415  (an engine needs no HTTP client)
+
     engines = running.running()
     if as_json:
         print(json.dumps([_facts(one) for one in engines], indent=1))
@@ -123,6 +127,8 @@ def _row(engine: Running) -> tuple[str, ...]:
 
 
 def _stop(name: str) -> int:
+    from coderls.engine import running  # noqa: PLC0415
+
     engines = running.running()
     wanted = running.chosen(engines, name)
     if not wanted and name == "all":
@@ -166,6 +172,8 @@ def _listener(args: argparse.Namespace) -> serve.Listener:
         if args.socket is None:
             raise SettingsError("The engine needs an address.", "Give --socket PATH or --listen 127.0.0.1:PORT.")
         return serve.listen_unix(args.socket)
+    from coderls.engine import running  # noqa: PLC0415
+
     token = _token(args.token_file) if args.token_file else ""
     host, port = args.listen
     listed = running.port_file_beside(args.port_file)

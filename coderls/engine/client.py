@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, fields, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -58,6 +60,8 @@ class EngineClient:
     """
 
     def __init__(self, endpoint: Endpoint, *, token: str = "", model: str = "", silence_s: float = SILENCE_S) -> None:
+        # Its command line, which it imports where it can, brings click and rich along: an empty module stands for it.
+        sys.modules.setdefault("httpx._main", ModuleType("httpx._main"))
         import httpx  # noqa: PLC0415  60 ms that the front's start cannot afford
 
         self.endpoint = endpoint
@@ -68,7 +72,8 @@ class EngineClient:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if not endpoint.foreign:
             headers[PROTOCOL_HEADER] = str(PROTOCOL_VERSION)
-        transport = httpx.AsyncHTTPTransport(uds=endpoint.socket) if endpoint.socket else None
+        # There is no TLS on this machine's own sockets, and reading all certificates takes as long as a keystroke may.
+        transport = httpx.AsyncHTTPTransport(uds=endpoint.socket, verify=False) if endpoint.socket else None
         try:
             _ = urlsplit(endpoint.url).port  # httpx looks at its range only when it connects
             self._http = httpx.AsyncClient(
@@ -76,6 +81,7 @@ class EngineClient:
                 headers=headers,
                 transport=transport,
                 timeout=httpx.Timeout(silence_s, connect=CONNECT_S),
+                verify=endpoint.foreign,
                 trust_env=endpoint.foreign,  # a proxy is for other machines, never for our own socket
             )
         except (httpx.InvalidURL, ValueError) as error:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coderls.errors import ModelBroken
+from coderls.models.gguf_file import GgufFile, GgufTensor, read_gguf
 
 Array = npt.NDArray[np.float32]
 
@@ -49,20 +50,20 @@ class Qwen2Tensors:
 def open_llama(path: Path) -> Qwen2Tensors:
     """The tensors of a GGUF file under Hugging Face's names, in float32. Raises ModelBroken."""
     try:
-        reader = gguf.GGUFReader(path)
-    except Exception as error:  # the reader lets whatever its parsing met through
+        file = read_gguf(path)
+    except (OSError, ValueError) as error:
         raise ModelBroken(f"{path.name} is no GGUF file that can be read: {error}.") from error
-    architecture = _field(reader, "general.architecture")
+    architecture = _value(file, "general.architecture")
     if architecture != "llama":
         raise ModelBroken(f"{path.name} has the architecture {architecture!r}; only llama can be converted.")
-    heads = int(_field(reader, "llama.attention.head_count"))
-    kv_heads = int(_field(reader, "llama.attention.head_count_kv"))
+    heads = int(_value(file, "llama.attention.head_count"))
+    kv_heads = int(_value(file, "llama.attention.head_count_kv"))
     shapes: dict[str, tuple[int, ...]] = {}
     loaders: dict[str, Callable[[], Array]] = {}
-    for tensor in reader.tensors:
+    for tensor in file.tensors:
         name = _rename(tensor.name)
         rows = {"q_proj": heads, "k_proj": kv_heads}.get(name.split(".")[-2], 0)
-        shapes[name] = tuple(int(size) for size in reversed(tensor.shape))
+        shapes[name] = tensor.shape
         loaders[name] = _loader(tensor, rows)
         if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight")):
             bias = name.removesuffix("weight") + "bias"
@@ -71,11 +72,11 @@ def open_llama(path: Path) -> Qwen2Tensors:
     return Qwen2Tensors(shapes, loaders)
 
 
-def _field(reader: gguf.GGUFReader, key: str) -> Any:
-    field = reader.get_field(key)
-    if field is None:
+def _value(file: GgufFile, key: str) -> Any:
+    found = file.values.get(key)
+    if found is None:
         raise ModelBroken(f"The GGUF file does not say its {key}.")
-    return field.contents()
+    return found
 
 
 def _rename(name: str) -> str:
@@ -87,9 +88,9 @@ def _rename(name: str) -> str:
     raise ModelBroken(f"The GGUF file holds a tensor that Qwen2 has no place for: {name}.")
 
 
-def _loader(tensor: gguf.ReaderTensor, heads: int) -> Callable[[], Array]:
+def _loader(tensor: GgufTensor, heads: int) -> Callable[[], Array]:
     def load() -> Array:
-        values: Array = np.asarray(gguf.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+        values: Array = np.asarray(gguf.dequantize(tensor.data, tensor.kind), dtype=np.float32)
         return halves_apart(values, heads) if heads else values
 
     return load

@@ -89,7 +89,8 @@ class Engine:
     socket: Path
 
     def get(self, path: str) -> httpx.Response:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost") as http:
+        transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)  # certificates take 30 ms, each time
+        with httpx.Client(transport=transport, base_url="http://localhost") as http:
             return http.get(path)
 
     def health(self) -> dict[str, Any]:

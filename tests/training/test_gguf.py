@@ -7,7 +7,6 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from coderls.errors import ModelBroken
 from coderls.models import embedded, gguf_llama, recipe, safetensors_file
+from tests.models.gguf_words import read_whole
 from training import gguf_export, package
 
 NANO = recipe.nano_recipe().data
@@ -54,7 +54,7 @@ def test_what_is_exported_comes_back(model: Path, tmp_path: Path) -> None:
     assert set(back) == set(expected)
     for name, values in expected.items():
         assert np.array_equal(back[name], values), name
-    reader = gguf.GGUFReader(out)
+    reader = read_whole(out)
     config = json.loads((model / "config.json").read_text("utf-8"))
     assert reader.get_field("llama.rope.freq_base").contents() == 1e5
     assert reader.get_field("llama.attention.head_count_kv").contents() == config["num_key_value_heads"]
@@ -64,7 +64,7 @@ def test_what_is_exported_comes_back(model: Path, tmp_path: Path) -> None:
 def test_the_vocabulary_and_the_ids_of_the_marks(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.gguf"
     gguf_export.export(model, out, "q8_0", "q8_0")
-    reader = gguf.GGUFReader(out)
+    reader = read_whole(out)
 
     def value(key: str) -> object:
         field = reader.get_field(f"tokenizer.ggml.{key}")

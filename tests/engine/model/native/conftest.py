@@ -1,4 +1,4 @@
-"""Libraries are compiled once for all tests of a run: it takes seconds each."""
+"""Libraries are compiled once and kept, as it takes seconds each: a name says what a library was made of."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from coderls.engine.model.native import build
+from devtools.checker_tools import home
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder that all of them share."""
-    return tmp_path_factory.mktemp("native-cache")
+def compiled() -> Path:
+    """The cache folder that all of them share, and other runs of the tests as well."""
+    return home() / "steps"
 
 
 @pytest.fixture
