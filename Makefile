@@ -18,7 +18,7 @@ REACHED     := || { echo "pip could not install: is there a network, or a packag
 
 help:
 	@echo "make demo   a real completion in a real project, with the model that comes with coderls"
-	@echo "make test   every test (some 13 minutes on two cores)"
+	@echo "make test   every test (some minutes on two cores; the first run compiles kernels, one minute more)"
 	@echo "make check  ruff, mypy --strict and the import contracts"
 	@echo "make bench  the benchmarks of BENCHMARKS.md (HUMANEVAL=FILE for the FIM scores)"
 	@echo "make vscode the VS Code extension: types, lint, unit tests, and coderls.vsix (needs npm)"
@@ -37,7 +37,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m devtools.demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 25
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ class GgufFile:
 def read_gguf(path: Path) -> GgufFile:
     """Read the header of a GGUF file. Raises OSError, and ValueError for one that is cut short or none at all."""
     whole = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    cursor = _Cursor(memoryview(whole))
+    cursor = _Cursor(whole.data)
     try:
         return _read(cursor, whole)
     except (struct.error, KeyError, OverflowError, RecursionError) as error:
@@ -51,7 +51,7 @@ def read_gguf(path: Path) -> GgufFile:
 
 
 def _read(cursor: _Cursor, whole: npt.NDArray[np.uint8]) -> GgufFile:
-    if cursor.taken(4) != b"GGUF":
+    if bytes(cursor.taken(4)) != b"GGUF":
         raise ValueError("it does not begin with GGUF")
     version = cursor.number("I")
     if version not in _VERSIONS:
@@ -64,7 +64,7 @@ def _read(cursor: _Cursor, whole: npt.NDArray[np.uint8]) -> GgufFile:
     places = [cursor.tensor() for _ in range(tensor_count)]
     alignment = int(values.get("general.alignment") or _ALIGNMENT)
     start = -(-cursor.at // alignment) * alignment
-    return GgufFile(values, [_tensor(whole, start + offset, *rest) for offset, *rest in places])
+    return GgufFile(values, [_tensor(whole, start + offset, name, shape, kind) for offset, name, shape, kind in places])
 
 
 def _tensor(

@@ -148,7 +148,9 @@ def test_a_piece_is_typed_and_accepted(
     rules = [FakeRule(f"{line[: len(line) - 6]}", line[len(line) - 6 :] + "\n") for line in lines if len(line) > 12]
     model = write_fake_model(tmp_path / "fake", FakeScript(tuple(sorted(rules, key=lambda rule: -len(rule.after)))))
     out = tmp_path / "typed.json"
-    words = ["--lines", "8", "--model", str(model), "--option", "completion.debounce_ms=0", "--json", str(out)]
+    # Somebody who types twice as fast: half of the pauses are waited for.
+    words = ["--lines", "8", "--pace", "0.5", "--model", str(model), "--json", str(out)]
+    words += ["--option", "completion.debounce_ms=0"]
     assert typed.main([*words, "--editor-lines", "3", "--idle-wait", "0"]) == 0
     results = json.loads(out.read_text())
     assert results["lines"] == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from pathlib import Path
@@ -43,6 +44,7 @@ def llama(gguf_file: Path, reader: gguf.GGUFReader) -> Any:
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
         patch.setattr(gguf, "GGUFReader", lambda _path: reader)
+        patch.setattr(gguf, "get_tensor_name_map", functools.cache(gguf.get_tensor_name_map))  # made for each module
         config = LlamaConfig(**load_gguf_checkpoint(gguf_file, return_tensors=False)["config"])
         with torch.device("meta"):  # random weights take seconds, and are replaced
             model = LlamaForCausalLM(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import shutil
 from collections.abc import Sequence
@@ -12,10 +13,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.kv_form import FP8, INT8, KvForm
 from coderls.engine.model.linear import PlainLinear
 from coderls.engine.model.native import build
 from coderls.engine.model.native.step import MOST_TOKENS, make_native_step
+from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.runner import Work
 
 from .models import FORMS, Side, config, each_product, in_form, native_of, plain, random_model, rms, tokens, work
@@ -37,6 +40,14 @@ def no_gradients() -> object:
         yield
 
 
+@functools.lru_cache(maxsize=8)  # quantizing takes most of a test's time, and nothing here changes a model
+def three_forms(shape: ModelConfig, form: str, group: int) -> tuple[Qwen2, Qwen2, Qwen2]:
+    """A random model in float64, in bfloat16, and as the engine holds it: the same numbers."""
+    model = random_model(shape)
+    exact, theirs = (plain(model, form, dtype, group) for dtype in (torch.float64, torch.bfloat16))
+    return exact, theirs, in_form(model, form, group)
+
+
 class Trio:
     """The native step, plain bfloat16 in torch, and exact numbers, which go on from the same keys and values."""
 
@@ -51,10 +62,10 @@ class Trio:
         kv_form: KvForm | None = None,
         **sizes: int,
     ) -> None:
-        model = random_model(config(*heads, **sizes))
-        self.exact = Side(plain(model, form, torch.float64, group), torch.float64)
-        self.plain = Side(plain(model, form, torch.bfloat16, group), torch.bfloat16, kv_form=kv_form)
-        self.side = Side(in_form(model, form, group), cache, kv_form=kv_form)
+        exact, theirs, ours = three_forms(config(*heads, **sizes), form, group)
+        self.exact = Side(exact, torch.float64)
+        self.plain = Side(theirs, torch.bfloat16, kv_form=kv_form)
+        self.side = Side(ours, cache, kv_form=kv_form)
         self.native = native_of(self.side.model, self.side.cache, flags)
 
     def prefill(self, works: Sequence[Work]) -> None:
