@@ -21,7 +21,7 @@ from coderls.fim.postprocess import Insertion, postprocess
 from coderls.fim.prompt import Prompt
 from coderls.fim.reuse import Again, Shown
 from coderls.fim.stopping import gap_at, opens_block, stop_at
-from coderls.fim.syntax import Before, clean, look_before
+from coderls.fim.syntax import Before, allowed, clean, look_before
 from coderls.fim.triggers import refusal
 from coderls.last_word import LastWord
 from coderls.question import CompletionRequest, ContextSource, Question, Tools, question_at
@@ -45,7 +45,7 @@ class Completion:
 
     `reused` says how it came without the model: "" (it did not), "shown" (what is left of one that was shown) or
     "cache" (the same was asked before); `usage` is then that of the first time. `offer`: the number under which the
-    session knows what becomes of it. `was_cut`: it had to be made shorter to be clean.
+    session knows what becomes of it. `was_cut`: it had to be made shorter to be clean. `parses`: the file does with it.
     `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit, "deadline" when its
     first lines were wanted before the rest was there. `logprob` is the
     mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `unknown` are names in it
@@ -67,6 +67,7 @@ class Completion:
     model: str = ""
     offer: int = 0
     was_cut: bool = False
+    parses: bool = False
     unknown: tuple[str, ...] = ()
 
     @property
@@ -236,6 +237,7 @@ def _completion(
         reused=reused,
         model=question.model,
         was_cut=judged.checked != judged.insertion,
+        parses=judged.checked.parses,
     )
 
 
@@ -345,7 +347,9 @@ async def recall(
 ) -> Completion | None:
     """What is left, at a cursor, of a completion from before (see `Memory.find`); None where it does not fit in.
 
-    No model runs. What was welcome when it was shown is so in a string that it has begun, too.
+    No model runs. What was welcome when it was shown is so in a string that it has begun, too. Where the file did not
+    parse with it, it was shown because it did not before either: what was typed of it may have mended that, and the
+    rest may break it again.
     """
     document, offset = request.document, request.offset
     if refusal(document, offset, invoked=True, settings=settings.completion):
@@ -358,6 +362,10 @@ async def recall(
         watch.lap("postprocess")
         found = await _clean(found, await look(document, offset, parse)) if found else None
         watch.lap("verify")
+    elif found is not None and not again.shown.made.parses:
+        before = await look(document, offset, parse)
+        found = found if allowed(found, before) else await _clean(found, before)
+        watch.lap("verify")
     if found is None or not found.text.strip():
         return None
     return replace(
@@ -366,6 +374,7 @@ async def recall(
         start=found.start,
         end=found.end,
         document=document,
+        parses=again.shown.made.parses if again.same else found.parses,
         reused="shown",
         timings=watch.timings(),
     )

@@ -447,6 +447,28 @@ async def test_typing_through_a_completion_goes_on_in_its_strings(fim: FimModel)
     assert await recall(CompletionRequest(document, offset), again, parse=parse_file, settings=switched_off) is None
 
 
+async def test_what_was_no_worse_than_a_broken_line_is_looked_at_again_where_typing_has_mended_it(
+    fim: FimModel,
+) -> None:
+    said = "foo(" + ", ".join(f"name_{number}" for number in range(12))
+    _, made = await ask("x = $0\n", ScriptedEngine(said, finish_reason="length"), fim)
+    assert made is not None
+    assert not made.parses
+    assert made.text == said
+    memory: Memory[Completion] = Memory()
+    memory.add(made.shown)
+
+    async def left_at(marked: str) -> str | None:
+        document, offset = at_cursor(marked)
+        again = memory.find(Place(document, offset))
+        assert again is not None
+        left = await recall(CompletionRequest(document, offset), again, parse=parse_file, settings=Settings())
+        return left.text if left else None
+
+    assert await left_at("x = fo$0\n") == "o", "`x = fo` parses, and with the open bracket it would not"
+    assert await left_at("x = foo($0\n") == said.removeprefix("foo(")
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [

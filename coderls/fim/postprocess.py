@@ -8,7 +8,7 @@ leaves the brackets and quotes of the line whole.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coderls.document import Document
 from coderls.fim.brackets import balance
@@ -22,11 +22,15 @@ _TELLING = 4
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """Put `text` in the place of the document's `start`..`end` (code points; start <= cursor <= end)."""
+    """Put `text` in the place of the document's `start`..`end` (code points; start <= cursor <= end).
+
+    `parses`: it was seen that the file parses with it.
+    """
 
     text: str
     start: int
     end: int
+    parses: bool = field(default=False, compare=False)
 
 
 def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertion | None:

@@ -90,7 +90,7 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
     began = time.monotonic()
     effect = _effect(insertion, before)
     if effect is _Effect.PARSES:
-        return insertion
+        return replace(insertion, parses=True)
     at_cursor = replace(insertion, end=before.offset)
     best = insertion if effect is _Effect.NO_WORSE else None
     if best is not None and not before.mendable:
@@ -102,7 +102,7 @@ def clean(insertion: Insertion, before: Before) -> Insertion | None:
         shorter = replace(at_cursor, text=text)
         effect = _effect(shorter, before)
         if effect is _Effect.PARSES:
-            return shorter
+            return replace(shorter, parses=True)
         if effect is _Effect.NO_WORSE and not before.mendable:  # where it could mend the file, a piece that does not
             best = shorter  # is no help
             break
@@ -113,9 +113,12 @@ def shorter(insertion: Insertion, before: Before) -> Insertion | None:
     """The longest form found of a clean insertion that is shorter and clean too, or None."""
     worthy = (text for text in _shorter(insertion.text, before) if _has_worth(text, before))
     at_cursor = replace(insertion, end=before.offset)
-    forms = (replace(at_cursor, text=text) for text in islice(worthy, _TRIES // 2))
-    least = _Effect.NO_WORSE if not before.mendable else _Effect.PARSES
-    return next((form for form in forms if _effect(form, before) in (_Effect.PARSES, least)), None)
+    for text in islice(worthy, _TRIES // 2):
+        form = replace(at_cursor, text=text)
+        effect = _effect(form, before)
+        if effect is _Effect.PARSES or (effect is _Effect.NO_WORSE and not before.mendable):
+            return replace(form, parses=effect is _Effect.PARSES)
+    return None
 
 
 def allowed(insertion: Insertion, before: Before) -> bool:
@@ -135,7 +138,8 @@ def _closed(insertion: Insertion, before: Before) -> Insertion | None:
     if text is None:
         return None
     whole = replace(insertion, text=text.replace("\n", line_end(document, before.offset)), end=before.offset)
-    return whole if _effect(whole, before) is not _Effect.WORSE else None
+    effect = _effect(whole, before)
+    return replace(whole, parses=effect is _Effect.PARSES) if effect is not _Effect.WORSE else None
 
 
 class _Effect(Enum):
