@@ -10,8 +10,9 @@ from coderls.answer import Engine
 from coderls.completion import Completion
 from coderls.document import Snippet
 from coderls.engine.api import GenerationRequest, Priority
-from coderls.fim.model import FimModel, budgets
+from coderls.fim.model import FimModel
 from coderls.fim.prompt import Names, Prompt, build_prompt
+from coderls.question import budget_at
 from coderls.settings import Settings
 
 #: Snippets that are looked at; each costs the reading of a prompt.
@@ -84,7 +85,7 @@ def _prompt(completion: Completion, snippets: Sequence[Snippet], fim: FimModel, 
         completion.document,
         completion.start,
         fim,
-        budgets(fim, settings.completion, settings.context),
+        budget_at(completion.document, completion.start, fim, settings.completion, settings.context),
         snippets=snippets,
         layout=settings.context.layout,
         names=Names(path),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +18,10 @@ from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
 from coderls.fim.templates import FimTemplate, load_template
 from coderls.fim.triggers import refusal
+from coderls.fim.window import with_spare
 from coderls.last_word import OwnParser
-from coderls.settings import CompletionSettings, Settings
+from coderls.settings import CompletionSettings, ContextSettings, Settings
+from coderls.steady import Steady
 from coderls.timings import Watch
 from coderls.tokenizer import Tokenizer
 
@@ -49,6 +50,9 @@ class ContextSource(Protocol):
 
     def finds(self, name: str) -> bool:
         """Whether the index knows a definition of this name."""
+
+    def state_beside(self, document: Document) -> object:
+        """What changes when other files may give something else to `document`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Tools:
     `fim` is what is known of the engine's model. What is in `answers` is not asked again. `exact`: ask in such a way
     that the same engine answers the same again, where it can (see `GenerationRequest`). `own`: who has the last word on
     syntax, None where that is tree-sitter's. `told` gets each question, what the engine said to it, and why that is not
-    offered ("": it is).
+    offered ("": it is). `steady`: what stood in the prompts before, so that keys change as little of it as is wise.
     """
 
     engine: Engine
@@ -95,6 +99,7 @@ class Tools:
     exact: bool = False
     own: OwnParser | None = None
     told: Callable[[Question, str, str], None] | None = None
+    steady: Steady | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +158,21 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     if await _refused(request, settings):
         return None
     watch = Watch()
-    budget = budgets(fim, settings.completion, settings.context)
-    snippets = [*await _snippets(tools.context, document, offset, budget, fim), *request.cells]
+    budget = budget_at(document, offset, fim, settings.completion, settings.context)
+    found, state = await _snippets(tools.context, document, offset, budget.context, fim)
     watch.lap("context")
-    names = Names(request.path, request.repo_name)
-    wanted = settings.completion.anchored
-    anchor = request.anchor if wanted == "on" or (wanted == "auto" and fim.template.anchored) else None
-    layout = settings.context.layout
-    build = partial(build_prompt, document, offset, fim, budget, snippets=snippets, layout=layout, names=names)
     backdrop = request.backdrop if request.alternatives == 1 else None  # there may be one slot of its length
-    prompt = build(anchor=anchor, backdrop=backdrop)
+
+    def build(snippets: Sequence[Snippet], backdrop: Backdrop | None = backdrop) -> Prompt:
+        return _prompt(request, tools, budget, snippets, backdrop)
+
+    if tools.steady is None:
+        snippets, prompt = found, build(found)
+    else:
+        keep = not request.background
+        snippets, prompt = tools.steady.settle(document.uri, found, state, build, budget=budget.context, keep=keep)
     if backdrop is not None and len(prompt.content) + settings.completion.max_tokens > backdrop.room:
-        backdrop, prompt = None, build(anchor=anchor)
+        backdrop, prompt = None, build(snippets, None)
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)
@@ -176,7 +184,35 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     marks = marks_in(fim, document.text)
     behind = len(backdrop.ids) if backdrop else 0
-    return Question(document, offset, tuple(snippets), prompt, gap, asked, known, watch, fim.name, marks, worth, behind)
+    shown = (*snippets, *request.cells)
+    return Question(document, offset, shown, prompt, gap, asked, known, watch, fim.name, marks, worth, behind)
+
+
+def budget_at(
+    document: Document, offset: int, fim: FimModel, completion: CompletionSettings, context: ContextSettings
+) -> Budgets:
+    """The tokens for each part of a prompt at a place; what a short text leaves goes to other files, unless the user
+    has set how much those get."""
+    budget = budgets(fim, completion, context)
+    return budget if context.tokens else with_spare(budget, document.text, offset, fim.count)
+
+
+def _prompt(
+    request: CompletionRequest, tools: Tools, budget: Budgets, snippets: Sequence[Snippet], backdrop: Backdrop | None
+) -> Prompt:
+    fim, settings = tools.fim, tools.settings
+    wanted = settings.completion.anchored
+    return build_prompt(
+        request.document,
+        request.offset,
+        fim,
+        budget,
+        snippets=[*snippets, *request.cells],
+        layout=settings.context.layout,
+        names=Names(request.path, request.repo_name),
+        anchor=request.anchor if wanted == "on" or (wanted == "auto" and fim.template.anchored) else None,
+        backdrop=backdrop,
+    )
 
 
 def marks_in(fim: FimModel, text: str) -> tuple[str, ...]:
@@ -219,11 +255,18 @@ async def _refused(request: CompletionRequest, settings: Settings) -> bool:
 
 
 async def _snippets(
-    context: ContextSource | None, document: Document, offset: int, budget: Budgets, fim: FimModel
-) -> list[Snippet]:
-    if context is None or budget.context <= 0:
-        return []
-    return await asyncio.to_thread(context.snippets, document, offset, budget_tokens=budget.context, count=fim.count)
+    context: ContextSource | None, document: Document, offset: int, budget: int, fim: FimModel
+) -> tuple[tuple[Snippet, ...], object]:
+    """What the index finds, and the state of the folder that it is from."""
+    if context is None or budget <= 0:
+        return (), None
+    source = context
+
+    def found() -> tuple[tuple[Snippet, ...], object]:
+        state = source.state_beside(document)
+        return tuple(source.snippets(document, offset, budget_tokens=budget, count=fim.count)), state
+
+    return await asyncio.to_thread(found)
 
 
 def _generation(prompt: Prompt, tools: Tools) -> GenerationRequest:

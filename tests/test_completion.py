@@ -11,15 +11,16 @@ import pytest
 
 from coderls.answer import AnswerCache
 from coderls.completion import Completion, complete, recall
-from coderls.document import Document, Snippet
+from coderls.document import Document, Piece, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
 from coderls.errors import EngineUnreachable, ModelBroken, RequestRefused
 from coderls.fim.model import FimModel
 from coderls.fim.reuse import Memory, Place
 from coderls.fim.templates import QWEN25_CODER
-from coderls.question import CompletionRequest, Tools, load_fim_model
+from coderls.question import CompletionRequest, Tools, load_fim_model, question_at
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings, parse_settings
+from coderls.steady import Steady
 from tests.fim.small_tokenizers import QWEN_SPECIAL, make_tokenizer
 from tests.marked_text import at_cursor
 
@@ -66,6 +67,9 @@ class OneSnippet:
         self.budgets.append(budget_tokens)
         assert count(self.snippet.text) > 0
         return [self.snippet]
+
+    def state_beside(self, document: Document) -> object:
+        return ()
 
     def finds(self, name: str) -> bool:
         return name == "indexed"
@@ -186,6 +190,24 @@ async def test_the_stream_is_closed_as_soon_as_the_answer_is_whole(fim: FimModel
     assert engine.said <= 6
 
 
+async def test_snippets_stay_while_somebody_types(fim: FimModel) -> None:
+    one = Snippet("one.py", 0, 1, "def one(): ...\n", tokens=9, pieces=(Piece("one", 0, 1, "near", 0.1, 6),))
+    other = replace(one, path="other.py", text="def other(): ...\n", pieces=(Piece("other", 0, 1, "near", 0.1, 6),))
+    context = OneSnippet(one)
+    tools = Tools(ScriptedEngine(), fim, parse_file, Settings(), context, steady=Steady())
+    shown = []
+    before, after = "x = 1\n" * 200, "\ny = 2\n"
+    for typed, found, background in (("z", one, False), ("z = o", other, True), ("z = ot", other, False)):
+        context.snippet = found
+        document = Document("file:///a.py", "python", len(typed), before + typed + after)
+        request = CompletionRequest(document, len(before + typed), background=background)
+        question = await question_at(request, tools)
+        assert question is not None
+        assert any(part.path == "one.py" for part in question.prompt.parts)
+        shown.append(question.snippets)
+    assert shown == [(one,)] * 3
+
+
 async def test_what_is_reported(fim: FimModel) -> None:
     context = OneSnippet(Snippet("lib/foo.py", 4, 6, "def foo(): ...\n"))
     _, made = await ask("x = $0\n", ScriptedEngine("foo()"), fim, context=context, repo_name="repo", path="a.py")
@@ -197,7 +219,7 @@ async def test_what_is_reported(fim: FimModel) -> None:
         ("suffix", "a.py"),
     ]
     assert made.snippets == (context.snippet,)
-    assert context.budgets == [QWEN25_CODER.context_tokens]
+    assert context.budgets == [3_984]  # 2,000, and what this short text leaves
     timings = made.timings
     assert 0 <= timings.first_token <= timings.engine <= timings.total
     assert timings.editor_side == pytest.approx(timings.total - timings.engine)

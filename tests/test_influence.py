@@ -44,6 +44,9 @@ class Context:
     def snippets(self, *_: object, **__: object) -> list[Snippet]:
         return [ONE, TWO]
 
+    def state_beside(self, document: object) -> object:
+        return ()
+
     def finds(self, name: str) -> bool:
         return name == "indexed"
 

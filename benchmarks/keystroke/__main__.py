@@ -4,6 +4,7 @@
     python -m benchmarks.keystroke typed        real lines typed key by key, through LSP
     python -m benchmarks.keystroke judged       completions in five languages, judged by their own parsers
     python -m benchmarks.keystroke anchored     tokens that a key costs a prompt, plain and anchored
+    python -m benchmarks.keystroke steady       the same with code of other files, the best or the steady
 
 Each has its own `--help`.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-COMMANDS = ("latency", "typed", "judged", "anchored")
+COMMANDS = ("latency", "typed", "judged", "anchored", "steady")
 
 
 def main(words: list[str]) -> int:

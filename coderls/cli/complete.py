@@ -20,12 +20,11 @@ from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
-from coderls.fim.model import budgets
 from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
 from coderls.own_parsers import OwnParsers, Processes
-from coderls.question import CompletionRequest, Question, Tools, load_fim_model
+from coderls.question import CompletionRequest, Question, Tools, budget_at, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -181,7 +180,7 @@ async def complete_once(
         enough.set()
     question, said, reason = heard[0] if heard else (None, "", "there is nothing to ask here")
     made = found[0] if found else None
-    room = budgets(fim, settings.completion, settings.context).context
+    room = budget_at(document, offset, fim, settings.completion, settings.context).context
     return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said, room)
 
 

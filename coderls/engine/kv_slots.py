@@ -31,8 +31,8 @@ class _Slot:
     last_used: int = 0
 
 
-def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens the two have in common at their start."""
+def common_prefix(left: Sequence[object], right: Sequence[object]) -> int:
+    """How many tokens (or characters) the two have in common at their start."""
     size = min(len(left), len(right))
     if left[:size] == right[:size]:  # one comparison in C: a prompt that only grew
         return size

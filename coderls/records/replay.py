@@ -18,10 +18,10 @@ from coderls.completion import Completion, best_of, judge, look
 from coderls.document import ParseFile
 from coderls.engine.api import Chunk, GenerationRequest
 from coderls.errors import EngineError, EngineUnreachable
-from coderls.fim.model import FimModel, budgets
+from coderls.fim.model import FimModel
 from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
-from coderls.question import Question, Tools
+from coderls.question import Question, Tools, budget_at
 from coderls.records.record import Change, Identity, Record, changes
 from coderls.records.recorder import Tape
 from coderls.timings import Watch
@@ -132,7 +132,7 @@ async def _heard(engine: Engine, question: Question) -> None:
 
 
 def _prompt(record: Record, fim: FimModel) -> Prompt:
-    budget = budgets(fim, record.completion, record.context)
+    budget = budget_at(record.document, record.place.offset, fim, record.completion, record.context)
     names = Names(record.place.path, record.place.repo_name)
     return build_prompt(
         record.document,

@@ -298,8 +298,8 @@ class RepositoryIndex:
                 for path in (snippet.path for snippet in snippets)
             )
 
-    def backdrop_state(self, document: Document) -> object:
-        """What changes when `backdrop` may give something else."""
+    def state_beside(self, document: Document) -> object:
+        """What changes when other files may give something else to `document`: their text, and which are open."""
         place = self._place(document)
         if place is None:
             return None

@@ -95,7 +95,7 @@ class Backdrops:
         source, folder = self._index.source, self._index.folder_of(document)
         if plan is None or source is None or folder is None or not source.stats().built:
             return
-        made_from = (document.uri, plan, source.backdrop_state(document))
+        made_from = (document.uri, plan, source.state_beside(document))
         old = self._read
         if old is not None and old.client is engine.client and old.made_from == made_from:
             return

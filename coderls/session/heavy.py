@@ -19,16 +19,17 @@ from coderls.engine.client import EngineClient
 from coderls.engine.launch import STARTING, WAITING, connect_or_start, log_file
 from coderls.errors import EngineError, ModelError
 from coderls.fim.backdrop import Backdrop
-from coderls.fim.model import FimModel, backdrop_plan, budgets
+from coderls.fim.model import FimModel, backdrop_plan
 from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
 from coderls.influence import influence, weighing_s
 from coderls.own_parsers import OwnParsers, Processes
-from coderls.question import CompletionRequest, ContextSource, Tools, load_fim_model
+from coderls.question import CompletionRequest, ContextSource, Tools, budget_at, load_fim_model
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import EngineSettings, Settings
+from coderls.steady import Steady
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ __all__ = [
     "Processes",
     "Recorder",
     "RepositoryIndex",
+    "Steady",
     "Tools",
     "backdrop_plan",
     "complete",
@@ -89,7 +91,7 @@ async def read_ahead(engine: Engine, backdrop: Backdrop) -> None:
 
 def look_around(document: Document, offset: int, source: ContextSource, model: FimModel, settings: Settings) -> None:
     """Ask the index what a completion here will ask it, so that it knows; nothing where none will."""
-    budget = budgets(model, settings.completion, settings.context).context
+    budget = budget_at(document, offset, model, settings.completion, settings.context).context
     if budget > 0 and not refusal(document, offset, invoked=False, settings=settings.completion):
         source.snippets(document, offset, budget_tokens=budget, count=model.count)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from coderls.question import CompletionRequest, Tools
     from coderls.records.recorder import Recorder
     from coderls.session.heavy import Engine
+    from coderls.steady import Steady
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Offering:
         self._generations: Generations[list[Completion]] = Generations()
         self._memory: Memory[Completion] = Memory()
         self._answers: AnswerCache | None = None
+        self._steady: Steady | None = None
         self._answered_by: object = None
         self._anchors = Anchors()
         self._own: dict[Path | None, OwnParsers] = {}
@@ -245,7 +247,7 @@ class Offering:
             self._answers.keep_late(())
             self._answers = None
         if self._answers is None:
-            self._answers, self._answered_by = work.AnswerCache(), engine.client
+            self._answers, self._answered_by, self._steady = work.AnswerCache(), engine.client, work.Steady()
         request = work.CompletionRequest(
             document,
             place.offset,
@@ -262,6 +264,8 @@ class Offering:
             request = replace(request, anchor=anchor)
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
+        if self._records is None:
+            tools = replace(tools, steady=self._steady)
         if self.settings.completion.own_parser == "auto" and self._records is None:  # a record is judged without it
             tools = replace(tools, own=self._own_parsers(folder))
         return request, tools

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.keystroke import judged, typed
+import coderls.models
+from benchmarks.keystroke import judged, steady, typed
 from benchmarks.keystroke.faults import is_badly_indented, repeats_suffix
 from benchmarks.keystroke.judges import judge_of
 from benchmarks.keystroke.places import Hole, draw
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
+from coderls.fim.model import Budgets, FimModel
+from coderls.fim.templates import load_template
+from coderls.repo_context.index import RepositoryIndex
+from coderls.tokenizer import Tokenizer
 
 CODE = '''"""A module."""
 
@@ -183,3 +188,30 @@ def test_ghost_text_is_valid_where_the_file_parses_with_it_or_was_broken() -> No
     assert typed.is_valid("x = 1\n", 6, 6, "y = 2\n")
     assert not typed.is_valid("x = 1\n", 6, 6, "y = (\n")
     assert typed.is_valid("x = (\n", 6, 6, "y = (\n")
+
+
+def test_steady_counts_what_a_key_costs(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "prices.py").write_text(CODE, encoding="utf-8")
+    here = folder / "here.py"
+    here.write_text("from prices import total\n\n\ndef f(p: list) -> int:\n    return total(p)\n\n\nx = 1\n")
+    nano = Path(coderls.models.__file__).parent / "nano"
+    tokenizer = Tokenizer.from_file(nano / "tokenizer.json")
+    model = FimModel(load_template(nano, "nano", tokenizer), tokenizer)
+    index = RepositoryIndex([folder], keep=False)
+    try:
+        index.build()
+        piece = typed.Piece(here, 3, 5, ("def f(p: list) -> int:", "    return total(p)"))
+        keys = steady.keys_of(piece, index, Budgets(200, 100, 100), model)
+    finally:
+        index.close()
+    assert [key.name for key in keys if key.name] == ["total"]
+    best, kept = steady.Count(), steady.Count()
+    steady.follow(keys, model, Budgets(200, 100, 100), 0, best)
+    steady.follow(keys, model, Budgets(200, 100, 100), 1_000, kept)
+    assert len(best.read) == len(kept.read) == len(keys) - 1
+    assert (best.there, best.needed) == (1, 1)
+    assert kept.changed <= best.changed
+    assert sum(kept.read) <= sum(best.read)
+    assert "1 of 1" in steady.table({("suffix, prefix", 100, 0): best, ("suffix, prefix", 100, 1_000): kept})

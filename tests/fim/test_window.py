@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coderls.fim.window import window
+from coderls.fim.model import Budgets
+from coderls.fim.window import window, with_spare
 
 
 def words(text: str) -> int:
@@ -71,6 +72,22 @@ def test_text_of_many_tokens_a_character() -> None:
     view = window(text, 2500, 90, 30, dense)
     assert 0 < 2500 - view.start <= 30
     assert 0 < view.end - 2500 <= 10
+
+
+def test_what_a_short_text_leaves_goes_to_other_files() -> None:
+    budget = Budgets(200, 100, 300)
+    middle = len(LINES) // 2
+    assert with_spare(budget, LINES, middle, words) == budget
+    assert with_spare(budget, LINES, 0, words) == Budgets(200, 100, 300 + 192)  # nothing stands before the cursor
+    assert with_spare(budget, LINES, len(LINES), words) == Budgets(200, 100, 300 + 96)
+    assert with_spare(budget, "x = 1\n", 6, words) == Budgets(200, 100, 300 + 288)
+    assert with_spare(Budgets(200, 100, 0), "x = 1\n", 6, words).context == 0  # other files get nothing there
+
+
+def test_what_is_left_over_changes_in_steps() -> None:
+    budget, text = Budgets(200, 100, 300), "line = value\n" * 20
+    wanted = {with_spare(budget, text + "x" * keys, len(text) + keys, words).context for keys in range(60)}
+    assert len(wanted) <= 2
 
 
 def test_no_budget_is_no_text() -> None:

@@ -49,6 +49,9 @@ class Context:
     def snippets(self, *_: object, **__: object) -> list[Snippet]:
         return [SNIPPET]
 
+    def state_beside(self, document: object) -> object:
+        return ()
+
 
 @pytest.fixture(scope="session")
 def fim(tmp_path_factory: pytest.TempPathFactory) -> FimModel:

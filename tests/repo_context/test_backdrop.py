@@ -97,12 +97,12 @@ def test_it_is_not_right_any_more_once_a_file_of_it_is_open_gone_or_ignored(
     index: RepositoryIndex, tmp_path: Path
 ) -> None:
     document, found = ask(index, tmp_path)
-    state = index.backdrop_state(document)
+    state = index.state_beside(document)
     assert index.holds(document, found)
     beside, _ = open_document(tmp_path, "pkg/beside.py", "def beside(): ...\n")
     index.update(beside)
     assert not index.holds(document, found)
-    assert index.backdrop_state(document) != state
+    assert index.state_beside(document) != state
     index.forget(beside.uri)
     index.settle(30)
     assert index.holds(document, found)
