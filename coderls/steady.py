@@ -19,7 +19,7 @@ from coderls.engine.kv_slots import common_prefix
 from coderls.fim.prompt import Prompt
 
 #: Tokens that may be read anew for a definition that is surely needed (`benchmarks.keystroke steady` weighs it).
-WORTH = 1_000
+WORTH = 2_000
 #: How likely code is needed that is like that at the cursor: its scores are no likelihoods.
 _LIKE_THAT = 0.05
 #: Characters in a token, for engines whose tokenizer we do not have.
