@@ -236,6 +236,8 @@ def load_fim_model(health: Health, model_path: Path | None = None) -> FimModel:
     path = model_path or (Path(health.model_path) if health.model_path else None)
     file = path / "tokenizer.json" if path else None
     tokenizer = Tokenizer.from_file(file) if file is not None and file.is_file() else None
+    if tokenizer is not None:
+        tokenizer.get_ready()
     return FimModel(
         template=load_template(path, health.model, tokenizer),
         tokenizer=tokenizer,

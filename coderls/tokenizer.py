@@ -19,6 +19,11 @@ import tokenizers
 from coderls.errors import ModelBroken
 
 _MOST_IDS = 1 << 24  # tables have a row for each id
+#: What may come behind a cut, and what no token of a piece before it reaches into.
+_PROBES = ("\n", "\ny", "\n    y", "\n\n  y", "\n\ty", "\n)", "\n  )", "\n'", "\n1", "\r\n y", "\n\u00e9", "\n\u8a9e")
+_BEFORE = ("x{0}", " {0}", "{0}{0}", "){0}", "'{0}", "1{0}")
+#: A text is cut behind lines of a length that this divides: parts of a few lines cost less than many small ones.
+_SELDOM = 4
 
 
 class Tokenizer:
@@ -55,6 +60,10 @@ class Tokenizer:
         """One more than the largest id, control tokens included."""
         return max([self._plain.get_vocab_size(), *(number + 1 for number in self.special.values())])
 
+    def get_ready(self) -> None:
+        """Make the tables now that the first question would wait for (a tenth of a second)."""
+        _ = self.token_bytes, self.cuts
+
     def special_id(self, text: str) -> int | None:
         """The id of a control token by its name, e.g. `<|fim_prefix|>`; None where the model has none such."""
         return self.special.get(text)
@@ -75,6 +84,45 @@ class Tokenizer:
         # The name of a control token is an ordinary entry of this vocabulary: encode its halves apart.
         cut = next(span[0] for number, span in zip(ids, encoded.offsets, strict=True) if number in self._special_by_id)
         return self.encode(text[: cut + 1]) + self.encode(text[cut + 1 :])
+
+    @cached_property
+    def cuts(self) -> frozenset[str]:
+        """ASCII characters behind which a text can be cut before a line end without changing any of its tokens.
+
+        Merges stay within the pieces that a pre-tokenizer makes, so it is asked whether it cuts there itself. None
+        where there is no pre-tokenizer, or where text is changed before it (but for NFC, which leaves ASCII and line
+        ends as they are).
+        """
+        splitter, normalizer = self._plain.pre_tokenizer, self._plain.normalizer
+        if splitter is None or not (normalizer is None or isinstance(normalizer, tokenizers.normalizers.NFC)):
+            return frozenset()
+
+        def pieces(text: str) -> list[str]:
+            return [piece for piece, _ in splitter.pre_tokenize_str(text)]
+
+        signs = (chr(number) for number in range(0x21, 0x7F))
+        heads = {sign: [head.format(sign) for head in _BEFORE] for sign in signs}
+        return frozenset(
+            sign
+            for sign, some in heads.items()
+            if all(pieces(head + probe) == pieces(head) + pieces(probe) for head in some for probe in _PROBES)
+        )
+
+    def parts(self, text: str) -> list[str]:
+        """`text` cut at some ends of lines, where the tokens of its parts are together those of the whole.
+
+        Which ones depends on the lines alone, so texts that share lines share parts.
+        """
+        cuts, parts = self.cuts, list[str]()
+        start = below = 0
+        for line in text.split("\n")[:-1] if cuts else ():
+            end = below + len(line.removesuffix("\r"))
+            if end > below and not (end - below) % _SELDOM and text[end - 1] in cuts:
+                parts.append(text[start:end])
+                start = end
+            below += len(line) + 1
+        parts.append(text[start:])
+        return parts
 
     def count(self, text: str) -> int:
         """How many tokens `text` is."""

@@ -29,6 +29,23 @@ TEXTS = [
     "s = '<|fim_middle|>'",
 ]
 
+#: Of four characters, or not.
+LINES = [
+    "abcd",
+    "    def f(x):",
+    "x = 1",
+    "f(1)",
+    ")}},",
+    "é語 x",
+    "'s 't",
+    "    ",
+    "",
+    "a b ",
+    "<|im_end|>12",
+    "\u0301abc",
+    "😀de",
+]
+
 
 @pytest.fixture(scope="session")
 def nano() -> Tokenizer:
@@ -98,6 +115,41 @@ def test_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(ids) == text
     assert tokenizer.count(text) == len(ids)
     assert b"".join(tokenizer.token_bytes[number] for number in ids) == text.encode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_parts_of_a_text_have_its_tokens(data: st.DataObject, nano: Tokenizer, qwen: Tokenizer) -> None:
+    lines = data.draw(st.lists(st.sampled_from(LINES), max_size=12))
+    end = data.draw(st.sampled_from(["\n", "\r\n", "\n\n", "\n\t"]))
+    text = end.join([*lines[:5], data.draw(st.text(max_size=20)), *lines[5:]])
+    for tokenizer in (nano, qwen):
+        parts = tokenizer.parts(text)
+        assert "".join(parts) == text
+        assert [number for part in parts for number in tokenizer.encode(part)] == tokenizer.encode(text)
+
+
+def test_a_text_is_cut_where_its_pre_tokenizer_cuts(nano: Tokenizer, qwen: Tokenizer) -> None:
+    assert {")", "x", ":", "1"} <= nano.cuts
+    assert "x" in qwen.cuts
+    assert not {")", ":"} & qwen.cuts  # there a sign takes the line ends behind it
+    text = "abcd\n    efgh\nij\nklmn  \nopq)\nrest"
+    assert nano.parts(text) == ["abcd", "\n    efgh", "\nij\nklmn  \nopq)", "\nrest"]
+    assert qwen.parts(text) == ["abcd", "\n    efgh", "\nij\nklmn  \nopq)\nrest"]
+    assert nano.parts("abcd\r\nefgh\r\n") == ["abcd", "\r\nefgh", "\r\n"]
+    assert nano.parts("") == [""]
+
+
+def test_a_text_that_is_changed_before_is_not_cut(tmp_path: Path) -> None:
+    plain = RawTokenizer(models.BPE(vocab={"a": 0, "b": 1}, merges=[]))
+    assert not Tokenizer(plain, {}).cuts
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    assert not Tokenizer(plain, {}).cuts  # each part would begin with a blank
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert Tokenizer(plain, {}).cuts
+    plain.normalizer = normalizers.Lowercase()
+    assert not Tokenizer(plain, {}).cuts
+    assert Tokenizer(plain, {}).parts("abcd\nefgh\n") == ["abcd\nefgh\n"]
 
 
 def test_every_byte_has_a_token(qwen: Tokenizer) -> None:

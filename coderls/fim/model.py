@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from coderls.fim.templates import FimTemplate
 from coderls.settings import CompletionSettings, ContextSettings
@@ -65,7 +66,8 @@ class FimModel:
         return (_encode_long if len(text) > _LONG else _encode_short)(self.tokenizer, text)
 
 
-# Cached, as between two keystrokes all of a prompt but its end is the same; of long texts only the last few are kept.
+# Cached, as between two keystrokes all of a prompt but its end is the same, and between two places in a file most lines
+# are; of long texts only the last few are kept.
 @lru_cache(maxsize=8)
 def _encode_long(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return _encode(tokenizer, text)
@@ -73,6 +75,12 @@ def _encode_long(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=512)
 def _encode_short(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    parts = tokenizer.parts(text)
+    return tuple(chain.from_iterable(_encode_part(tokenizer, part) for part in parts))
+
+
+@lru_cache(maxsize=4096)
+def _encode_part(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return _encode(tokenizer, text)
 
 

@@ -44,6 +44,8 @@ async def code_action(ls: Server, params: lsp.CodeActionParams) -> list[lsp.Code
     start, end = sorted(
         lsp_convert.offset_at(document, place, ls.encoding) for place in (params.range.start, params.range.end)
     )
+    if start == end:
+        ls.session.rests(document, start)
     only, able, repairs = params.context.only, Able(ls.editor.capabilities), ls.session.repairs
     about = {
         complaint: given

@@ -239,8 +239,14 @@ class Session:
         self._owing.shown(found[0])
         return [replace(completion, offer=number) for completion in found]
 
+    def rests(self, document: Document, offset: int) -> None:
+        """The cursor stands at `offset` of a snapshot, as far as the editor says."""
+        if document.uri not in self.lost and not self._paused and self.documents.get(document.uri) is document:
+            self._offering.rests(Place(document, offset))
+
     async def next_edit(self, document: Document, offset: int, *, typing: bool) -> NextEditOffer | None:
         """The edit that follows from the user's last ones in a snapshot (see `NextEdits.at`), or None."""
+        self.rests(document, offset)
         if self._paused or exclusion(document, self.settings.completion):
             return None
         return await self._next_edits.at(document, offset, typing=typing)

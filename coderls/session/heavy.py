@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coderls.answer import AnswerCache
@@ -24,7 +24,7 @@ from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
 from coderls.influence import influence, weighing_s
 from coderls.own_parsers import OwnParsers, Processes
-from coderls.question import CompletionRequest, ContextSource, Tools, budget_at, load_fim_model
+from coderls.question import CompletionRequest, ContextSource, Tools, budget_at, load_fim_model, question_at
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: Work that nobody asked for keeps the engine busy so long at most: on a slow processor there is none of it.
 _MOST_UNASKED_S = 8.0
+#: A prompt that is read for a cursor that rests keeps it busy so long at most.
+_LONGEST_READ_S = 2.0
 
 __all__ = [
     "AnswerCache",
@@ -58,6 +60,7 @@ __all__ = [
     "not_loading_yet",
     "parse_file",
     "read_ahead",
+    "read_prompt",
     "recall",
 ]
 
@@ -85,6 +88,19 @@ async def read_ahead(engine: Engine, backdrop: Backdrop) -> None:
     """Have the engine read a backdrop into its cache; every other request goes first. Raises EngineError."""
     request = GenerationRequest(backdrop.ids, max_tokens=0, priority=Priority.BACKGROUND, room=backdrop.room)
     async with aclosing(engine.client.stream(request)) as chunks:
+        async for _ in chunks:
+            pass
+
+
+async def read_prompt(request: CompletionRequest, tools: Tools) -> None:
+    """Have the engine read the prompt of a place into its cache, if that takes it a moment; nothing where none will be
+    asked. Every other request goes first. Raises EngineError.
+    """
+    speed = tools.fim.prefill_tokens_per_s
+    question = await question_at(request, tools) if speed and "priority" in tools.fim.features else None
+    if question is None or len(question.asked.prompt) > speed * _LONGEST_READ_S:
+        return
+    async with aclosing(tools.engine.stream(replace(question.asked, max_tokens=0))) as chunks:  # type: ignore[type-var]
         async for _ in chunks:
             pass
 

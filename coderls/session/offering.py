@@ -23,6 +23,7 @@ from coderls.session.index_link import IndexLink
 from coderls.session.looking import Looking
 from coderls.session.notebooks import Notebooks
 from coderls.session.power import Power
+from coderls.session.resting import Resting
 from coderls.session.rhythm import Rhythm
 from coderls.settings import Settings
 
@@ -86,6 +87,7 @@ class Offering:
         self._looking = Looking()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
+        self._resting = Resting(self._read_ahead, self._may_go_ahead)
         self._backdrops = Backdrops(index, lambda: records is None and not self._power.on_battery())
 
     def use(self, settings: Settings) -> None:
@@ -106,6 +108,12 @@ class Offering:
         self._changed_at[document.uri] = time.monotonic()
         self._generations.supersede(document.uri)
         self._ahead.changed(document)
+        self._resting.stop()
+
+    def rests(self, place: Place) -> None:
+        """The cursor is there, and nothing was typed: have the engine read what the first key will ask."""
+        if self.settings.completion.enabled:
+            self._resting.at(place)
 
     def stop(self, uri: str) -> None:
         """Nothing is known of a document any more, not even its text."""
@@ -128,6 +136,7 @@ class Offering:
 
     async def at(self, place: Place, *, invoked: bool) -> list[Completion]:
         """The completions at a place, the best first: one, or several where the user asked by a key."""
+        self._resting.asked(place)
         found = await self._recall(place, invoked)
         if not found and not invoked:
             found = self._remembered(await self._ahead.at(place) or [])
@@ -294,9 +303,17 @@ class Offering:
         made = await self._complete(replace(request, background=True), tools)
         return [replace(each, reused="ahead") for each in made]
 
+    async def _read_ahead(self, place: Place) -> None:
+        """The prompt of a place goes into the engine's cache, after everything that anybody waits for."""
+        engine = self._engine.engine
+        if engine is not None and self._documents.get(place.document.uri) is place.document:
+            request, tools = self._request(engine, place, invoked=False)
+            await import_heavy().read_prompt(replace(request, background=True), tools)
+
     def _forget(self) -> None:
         self._memory.forget()
         self._ahead.stop()
+        self._resting.stop()
         self._backdrops.stop()
         if self._answers is not None:
             self._answers.keep_late(())

@@ -7,6 +7,7 @@ import pytest
 from coderls.fim.model import COLD_PROMPT_S, LEAST_TOKENS, Budgets, FimModel, budgets
 from coderls.fim.templates import PREFIX_ONLY, QWEN25_CODER, FimTemplate
 from coderls.settings import CompletionSettings, ContextSettings
+from coderls.tokenizer import Tokenizer
 
 TEMPLATE = FimTemplate(
     layout="prefix-suffix-middle",
@@ -57,6 +58,27 @@ def test_without_context_its_share_goes_to_the_prefix() -> None:
 
 def test_prefix_only_has_no_suffix() -> None:
     assert check(FimModel(PREFIX_ONLY)).suffix == 0
+
+
+def test_only_new_lines_are_encoded(nano: FimModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    encode = Tokenizer.encode
+
+    def noting(self: Tokenizer, text: str) -> list[int]:
+        encoded.append(text)
+        return encode(self, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", noting)
+    lines = [f"only_here_{number:03} = {'x' * (number % 4)}y" for number in range(200)]
+    text = "\n".join(lines)
+    nano.encode(text)
+    assert sum(map(len, encoded)) == len(text)
+    encoded.clear()
+    more, inner = nano.encode(f"{text}y"), nano.encode("\n".join(lines[40:150]))
+    assert sum(map(len, encoded)) < 400
+    assert nano.tokenizer is not None
+    assert list(more) == encode(nano.tokenizer, f"{text}y")
+    assert list(inner) == encode(nano.tokenizer, "\n".join(lines[40:150]))
 
 
 def test_estimates_are_not_exact_and_not_too_low() -> None:
