@@ -221,8 +221,6 @@ def _completion(
         return None
     prompt = question.prompt
     prompt_tokens = answer.usage.prompt_tokens or sum(part.tokens for part in prompt.parts)
-    if question.behind and prompt.token_ids:  # completions are kept, and a backdrop is long
-        prompt = replace(prompt, token_ids=prompt.token_ids[question.behind :])
     return Completion(
         text=judged.checked.text,
         start=judged.checked.start,

@@ -136,15 +136,11 @@ class Question:
     model: str
     marks: tuple[str, ...] = ()  # what ends an answer wherever it is written out
     worth: Worth = Worth()
-    behind: int = 0  # tokens of the backdrop
 
     @property
     def key(self) -> tuple[GenerationRequest, Gap]:
-        """All that the answer depends on, and where it is cut. Keys are kept, so a backdrop is a number in them."""
-        if not self.behind:
-            return self.asked, self.gap
-        prompt = (hash(self.asked.prompt[: self.behind]), *map(int, self.asked.prompt[self.behind :]))
-        return replace(self.asked, prompt=prompt), self.gap
+        """All that the answer depends on, and where it is cut."""
+        return self.asked, self.gap
 
     def sampled(self, seed: int) -> Question:
         """The same, answered by a draw."""
@@ -171,21 +167,21 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     else:
         keep = not request.background
         snippets, prompt = tools.steady.settle(document.uri, found, state, build, budget=budget.context, keep=keep)
-    if backdrop is not None and len(prompt.content) + settings.completion.max_tokens > backdrop.room:
+    if backdrop is not None and _tokens(backdrop, prompt) + settings.completion.max_tokens > backdrop.room:
         backdrop, prompt = None, build(snippets, None)
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)
     if backdrop is not None:
-        asked = replace(asked, room=backdrop.room, least_cached=len(backdrop.ids))
+        first = backdrop.beginning
+        asked = replace(asked, room=backdrop.room, least_cached=len(first), beginning=first)
     if request.background:
         asked = replace(asked, priority=Priority.BACKGROUND)
     worth = least_worth(fim.template, settings.completion, invoked=request.invoked)
     known = request.drafts if "drafts" in fim.features and not asked.exact else ()
     marks = marks_in(fim, document.text)
-    behind = len(backdrop.ids) if backdrop else 0
     shown = (*snippets, *request.cells)
-    return Question(document, offset, shown, prompt, gap, asked, known, watch, fim.name, marks, worth, behind)
+    return Question(document, offset, shown, prompt, gap, asked, known, watch, fim.name, marks, worth)
 
 
 def budget_at(
@@ -195,6 +191,10 @@ def budget_at(
     has set how much those get."""
     budget = budgets(fim, completion, context)
     return budget if context.tokens else with_spare(budget, document.text, offset, fim.count)
+
+
+def _tokens(backdrop: Backdrop, prompt: Prompt) -> int:
+    return len(backdrop.beginning) + len(prompt.content)
 
 
 def _prompt(

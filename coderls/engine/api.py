@@ -2,7 +2,7 @@
 
 The protocol is OpenAI's completions API (https://platform.openai.com/docs/api-reference/completions)
 with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`, `drafts`,
-`exact`, `forced`, `room`, `least_cached`.
+`exact`, `forced`, `room`, `least_cached`, `beginning`, `remember`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+
+from coderls.beginning import Beginning
 
 #: Raised when front and engine would misunderstand each other; part of the socket's name.
 PROTOCOL_VERSION = 1
@@ -20,6 +22,8 @@ STOP_HEADER = "x-coderls-stop"
 LEAVING = "leaving"
 #: The HTTP status (Precondition Failed) of a request whose `least_cached` is not in the cache.
 NOT_CACHED = 412
+#: The HTTP status (Precondition Required) of a request that goes on from a beginning which the engine does not know.
+UNKNOWN_BEGINNING = 428
 #: How much of `GenerationRequest.drafts` an engine of ours takes.
 MOST_DRAFTS = 16
 LONGEST_DRAFTS = 32_768  # characters of all drafts together
@@ -59,6 +63,7 @@ class GenerationRequest:
     `room`: so many tokens at least are to fit where this one is kept, since longer requests will go on from it.
     `least_cached`: refused at once (`NOT_CACHED`) unless so many tokens of the prompt are in the cache: who asks has a
     shorter question ready.
+    `beginning`: stands before `prompt` (token ids then); an engine that has been sent it is sent its digest.
     """
 
     prompt: tuple[int, ...] | str
@@ -75,6 +80,7 @@ class GenerationRequest:
     forced: tuple[int, ...] = ()
     room: int = 0
     least_cached: int = 0
+    beginning: Beginning | None = None
 
 
 @dataclass(frozen=True, slots=True)

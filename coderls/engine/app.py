@@ -21,7 +21,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from coderls.engine import openai_api as wire
-from coderls.engine.api import LEAVING, Chunk, GenerationRequest, Usage
+from coderls.engine.api import LEAVING, UNKNOWN_BEGINNING, Chunk, GenerationRequest, Usage
+from coderls.engine.beginnings import Beginnings
 from coderls.engine.chat import ChatTemplate
 from coderls.engine.exit_door import ExitDoor
 from coderls.engine.guard import Guard
@@ -87,6 +88,7 @@ class _Endpoints:
         self._metrics = metrics
         self._created = int(time.time())
         self._chat: ChatTemplate | None = None
+        self._beginnings = Beginnings()
 
     async def health(self, _: Request) -> Response:
         now = {"prefill_tokens_per_s": self._worker.prefill_rate, "resident_bytes": resident_bytes()}
@@ -110,11 +112,23 @@ class _Endpoints:
     async def completions(self, request: Request) -> Response:
         asked = wire.read_completion(await _json(request))
         self._check_ready(asked)
+        begun = self._begun(asked.beginning)
         asked_prompt = asked.request.prompt
-        prompt = await self._encode(asked_prompt) if isinstance(asked_prompt, str) else asked_prompt
+        rest = await self._encode(asked_prompt) if isinstance(asked_prompt, str) else asked_prompt
+        prompt = (*begun, *rest)
         logprobs = asked.request.logprobs is not None
         shape = _Completions(self._head("cmpl", "text_completion"), self._worker.token_bytes, logprobs)
-        return await self._answer(request, asked, tuple(prompt), shape)
+        response = await self._answer(request, asked, prompt, shape, checked=len(begun))
+        if asked.remember:  # it was taken in: these are tokens of the model
+            self._beginnings.keep(prompt[: asked.remember])
+        return response
+
+    def _begun(self, digest: str) -> tuple[int, ...]:
+        """The tokens that a prompt begins with by their digest; none for "". Raises RequestRefused."""
+        found = self._beginnings.get(digest) if digest else ()
+        if found is None:
+            raise RequestRefused("This beginning is not known here.", "Send all of the prompt.", UNKNOWN_BEGINNING)
+        return found
 
     async def chat(self, request: Request) -> Response:
         asked, messages = wire.read_chat(await _json(request))
@@ -159,8 +173,10 @@ class _Endpoints:
         identity = f"{prefix}-{secrets.token_hex(12)}"
         return {"id": identity, "object": kind, "created": int(time.time()), "model": self._worker.health.model}
 
-    async def _answer(self, request: Request, asked: wire.Asked, prompt: tuple[int, ...], shape: _Shape) -> Response:
-        chunks = generate(self._worker, asked.request, prompt, _client(request, asked.user))
+    async def _answer(
+        self, request: Request, asked: wire.Asked, prompt: tuple[int, ...], shape: _Shape, *, checked: int = 0
+    ) -> Response:
+        chunks = generate(self._worker, asked.request, prompt, _client(request, asked.user), checked)
         if not asked.stream:
             every = await unless_gone(request.receive, _all(chunks))
             if every is None:
@@ -181,7 +197,7 @@ def _client(request: Request, user: str) -> str:
 
 
 async def generate(
-    worker: Worker, request: GenerationRequest, prompt: tuple[int, ...], client: str = ""
+    worker: Worker, request: GenerationRequest, prompt: tuple[int, ...], client: str = "", checked: int = 0
 ) -> AsyncGenerator[Chunk, None]:
     """Run a request; closing the generator stops it before the next step. Raises what the worker fails it with."""
     loop = asyncio.get_running_loop()
@@ -191,7 +207,7 @@ async def generate(
         if not loop.is_closed():
             loop.call_soon_threadsafe(arrived.put_nowait, event)
 
-    job = Job(request, prompt, emit, client)
+    job = Job(request, prompt, emit, client, checked)
     worker.submit(job)
     try:
         unfinished = request.n

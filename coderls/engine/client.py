@@ -16,10 +16,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from coderls.beginning import Beginning
 from coderls.engine.api import (
     LEAVING,
     PROTOCOL_HEADER,
     PROTOCOL_VERSION,
+    UNKNOWN_BEGINNING,
     ChatRequest,
     Chunk,
     GenerationRequest,
@@ -68,6 +70,7 @@ class EngineClient:
         self._model = model
         self._user = secrets.token_hex(8)  # the engine shares its time out by it
         self._health: Health | None = None
+        self._sent: Beginning | None = None  # the engine was sent this one in full
         self._httpx = httpx
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if not endpoint.foreign:
@@ -111,10 +114,27 @@ class EngineClient:
         Closing the iterator (`contextlib.aclosing`) or cancelling the task drops the connection, which stops the
         generation. Raises EngineUnreachable, EngineMismatch or RequestRefused.
         """
-        body = completion_body(request, await self._named(), user="" if self.endpoint.foreign else self._user)
-        async with aclosing(self._streamed("/v1/completions", body)) as chunks:
+        model, user, first = await self._named(), "" if self.endpoint.foreign else self._user, request.beginning
+        if first is not None and self._sent == first:
+            body = completion_body(request, model, user=user, begun=first.digest)
+            try:
+                async with aclosing(self._streamed("/v1/completions", body)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except RequestRefused as error:
+                if error.status != UNKNOWN_BEGINNING:
+                    raise
+            self._sent = None
+        async with aclosing(self._streamed("/v1/completions", completion_body(request, model, user=user))) as chunks:
             async for chunk in chunks:
+                if first is not None and self._keeps_beginnings:
+                    self._sent = first
                 yield chunk
+
+    @property
+    def _keeps_beginnings(self) -> bool:
+        return self._health is not None and "beginning" in self._health.features
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Run a conversation to its next turn, as `stream` runs a prompt.

@@ -22,13 +22,15 @@ class Job:
     """One request in the engine. `prompt` in token ids. `emit` is called from the worker's thread with each Chunk,
     or once with the error that ended the job. Set `cancelled` to stop it before the next step; nothing is emitted then.
 
-    `client`: whom it counts against when several share the engine.
+    `client`: whom it counts against when several share the engine. `checked`: so many of the first tokens are known to
+    be tokens of the model.
     """
 
     request: GenerationRequest
     prompt: tuple[int, ...]
     emit: Callable[[Chunk | CoderlsError], None]
     client: str = ""
+    checked: int = 0
     cancelled: bool = False
     received: float = field(default_factory=time.perf_counter)
     open: int = 0  # candidates that are not finished

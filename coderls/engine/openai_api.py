@@ -39,7 +39,11 @@ class FieldRefused(RequestRefused):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What both endpoints have in common. `max_tokens` None: as many as fit. `logprobs` None: none."""
+    """What both endpoints have in common. `max_tokens` None: as many as fit. `logprobs` None: none.
+
+    `beginning`: the digest of what stands before the prompt; `remember`: so many of its first tokens are to be known by
+    theirs.
+    """
 
     model: str | None
     request: GenerationRequest
@@ -48,6 +52,8 @@ class Asked:
     include_usage: bool
     usage_so_far: bool = False
     user: str = ""
+    beginning: str = ""
+    remember: int = 0
 
 
 class Fields:
@@ -138,7 +144,13 @@ def read_completion(body: Mapping[str, Any]) -> Asked:
     if fields.raw("best_of") not in (None, n):
         raise FieldRefused("best_of", "absent or equal to n", fields.raw("best_of"))
     logprobs = fields.whole("logprobs", 0, MOST_LOGPROBS)
-    return _asked(fields, _prompt(fields.raw("prompt")), fields.whole("max_tokens", 0, 1 << 20, 16), logprobs)
+    beginning = fields.text("beginning", "") or ""
+    prompt = () if beginning and fields.raw("prompt") == [] else _prompt(fields.raw("prompt"))
+    if beginning and isinstance(prompt, str):
+        raise FieldRefused("beginning", "with a prompt of token ids", beginning)
+    remember = fields.whole("remember", 0, 0 if beginning or isinstance(prompt, str) else len(prompt), 0) or 0
+    asked = _asked(fields, prompt, fields.whole("max_tokens", 0, 1 << 20, 16), logprobs)
+    return replace(asked, beginning=beginning, remember=remember)
 
 
 def read_chat(body: Mapping[str, Any]) -> tuple[Asked, list[dict[str, Any]]]:

@@ -8,9 +8,14 @@ from typing import Any
 from coderls.engine.api import LONGEST_DRAFTS, MOST_DRAFTS, ChatRequest, GenerationRequest
 
 
-def completion_body(request: GenerationRequest, model: str, *, user: str) -> dict[str, Any]:
-    """The JSON of a request. `user`: how we call ourselves to an engine of ours; empty for others."""
+def completion_body(request: GenerationRequest, model: str, *, user: str, begun: str = "") -> dict[str, Any]:
+    """The JSON of a request. `user`: how we call ourselves to an engine of ours; empty for others. `begun`: the digest
+    of the request's beginning, where the engine knows that one.
+    """
     prompt = request.prompt if isinstance(request.prompt, str) else list(request.prompt)
+    first = request.beginning
+    if first is not None and not begun:
+        prompt = [*first.ids, *prompt]
     body: dict[str, Any] = {"model": model, "prompt": prompt, **_always(request)}
     optional: dict[str, Any] = {**_asked_for(request), "logprobs": request.logprobs}
     if user:  # fields of our own, which others may refuse
@@ -24,6 +29,8 @@ def completion_body(request: GenerationRequest, model: str, *, user: str) -> dic
             "forced": list(request.forced) or None,
             "room": request.room or None,
             "least_cached": request.least_cached or None,
+            "beginning": begun or None,
+            "remember": None if first is None or begun else len(first),
             "user": user,
         }
         body["stream_options"]["continuous_usage_stats"] = True  # a stream that is closed early has its counts too

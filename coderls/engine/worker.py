@@ -26,7 +26,7 @@ from coderls.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-FEATURES = ("required_prefix", "priority", "token_ids", "drafts", "exact", "forced", "least_cached")
+FEATURES = ("required_prefix", "priority", "token_ids", "drafts", "exact", "forced", "least_cached", "beginning")
 LONGEST_QUEUE = 256
 
 Report = Callable[[str, str, float], None]  # state, detail, fraction
@@ -146,7 +146,7 @@ class Worker:
                 "Send a shorter prompt or ask for fewer tokens.",
             )
         vocabulary = self._info.vocab_size
-        named = (*job.prompt, *job.request.forced)
+        named = (*job.prompt[job.checked :], *job.request.forced)
         wrong = next((token for token in named if not 0 <= token < vocabulary), None)
         if wrong is not None:
             raise RequestRefused(f"{wrong} is no token of this model.", f"Its ids go from 0 to {vocabulary - 1}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coderls.beginning import Beginning
 from coderls.document import Snippet
 
 
@@ -27,12 +28,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """`ids` are what a prompt begins with; `snippets` stand in it in their order, and `parts` say what is where.
+    """`beginning` is what a prompt begins with; `snippets` stand in it in their order, and `parts` say what is where.
 
     `room`: tokens that it takes at most together with any prompt behind it and its answer.
     """
 
     snippets: tuple[Snippet, ...]
     parts: tuple[Part, ...]
-    ids: tuple[int, ...]
+    beginning: Beginning
     room: int

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coderls.beginning import Beginning
 from coderls.document import Document, Snippet
 from coderls.fim.anchor import Anchor
 from coderls.fim.backdrop import Backdrop, Part
@@ -47,8 +48,7 @@ class Prompt:
     """What goes to the engine: `token_ids`, or `text` where we have no tokenizer (the other one is None).
 
     `parts` stand in the order of the prompt. `required_prefix` is text that was taken back from before the
-    cursor; the output must begin with it. `segments` are those behind the backdrop, and in what is kept of a
-    completion `token_ids` are, too.
+    cursor; the output must begin with it. `segments` and `token_ids` are those behind the backdrop, if there is one.
     """
 
     segments: tuple[Segment, ...]
@@ -112,7 +112,7 @@ def build_prompt(
     """The prompt for `offset`. `snippets` stay in their order; `layout` is that of `ContextSettings`.
 
     With an `anchor`, and a template whose suffix stands behind its prefix, what was typed since goes after the middle.
-    A `backdrop`, made for this model, stands before all of it.
+    A `backdrop`, made for this model, is to stand before all of it.
     """
     name = document.path.name if document.path else document.uri.rsplit("/", 1)[-1]
     names = names or Names(name)
@@ -142,7 +142,7 @@ def build_prompt(
         segments = _behind(template, segments)
         parts = (*backdrop.parts, *parts)
     ids, required = _encoded(segments, model, heal="required_prefix" in model.features)
-    return Prompt(segments, parts, (*backdrop.ids, *ids) if backdrop else ids, None, required)
+    return Prompt(segments, parts, ids, None, required)
 
 
 def make_backdrop(
@@ -162,7 +162,7 @@ def make_backdrop(
     ordered = [Control(template.begin), *body]
     ids, _ = _encoded(tuple(_merged(ordered)), model, heal=False)
     parts = tuple(item.part for item in ordered if isinstance(item, Text) and item.part)
-    return Backdrop(tuple(snippets), parts, ids, plan.room) if len(ids) <= plan.tokens + FREE else None
+    return Backdrop(tuple(snippets), parts, Beginning(ids), plan.room) if len(ids) <= plan.tokens + FREE else None
 
 
 def _behind(template: FimTemplate, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:

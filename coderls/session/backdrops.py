@@ -103,10 +103,10 @@ class Backdrops:
         if made is None:
             self._read = None
             return
-        if old is None or old.client is not engine.client or old.backdrop.ids != made.ids:
+        if old is None or old.client is not engine.client or old.backdrop.beginning != made.beginning:
             self._read = None  # the engine writes over it
             await import_heavy().read_ahead(engine, made)
-            logger.info("The engine has read %d tokens of the repository", len(made.ids))
+            logger.info("The engine has read %d tokens of the repository", len(made.beginning))
         self._read = _Read(made, document.uri, engine.client, made_from)
 
     def _made(self, document: Document, engine: Engine, plan: BackdropPlan, repo_name: str) -> Backdrop | None:

@@ -86,7 +86,9 @@ async def connect(settings: EngineSettings, progress: Callable[[str, float], Non
 
 async def read_ahead(engine: Engine, backdrop: Backdrop) -> None:
     """Have the engine read a backdrop into its cache; every other request goes first. Raises EngineError."""
-    request = GenerationRequest(backdrop.ids, max_tokens=0, priority=Priority.BACKGROUND, room=backdrop.room)
+    request = GenerationRequest(
+        (), max_tokens=0, priority=Priority.BACKGROUND, room=backdrop.room, beginning=backdrop.beginning
+    )
     async with aclosing(engine.client.stream(request)) as chunks:
         async for _ in chunks:
             pass

@@ -34,7 +34,7 @@ def test_health_says_what_runs_here(unix_engine: Engine) -> None:
     assert (health["state"], health["model"], health["protocol"]) == ("ready", "fake", PROTOCOL_VERSION)
     assert (health["context_length"], health["pid"]) == (4096, unix_engine.process.pid)
     assert health["prefill_tokens_per_s"] > 0
-    features = {"required_prefix", "priority", "token_ids", "drafts", "exact", "forced", "least_cached"}
+    features = {"required_prefix", "priority", "token_ids", "drafts", "exact", "forced", "least_cached", "beginning"}
     assert set(health["features"]) == features
 
 
