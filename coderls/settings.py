@@ -210,7 +210,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "completion.ahead",
-        "`auto`: once a completion is shown, make ready what follows it, and weigh its prompt (not on battery); `off`",
+        "`auto`: read ahead what a resting cursor will ask and what follows a shown completion, and weigh its prompt "
+        "(not on battery); `off`",
         one_of("auto", "off"),
     ),
     Option("context.enabled", "put definitions from other files of the repository into the prompt", flag),
