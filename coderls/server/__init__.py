@@ -22,6 +22,9 @@ __all__ = ["serve_stdio", "serve_tcp"]
 logger = logging.getLogger(__name__)
 
 _LEFT_IN_ORDER, _LEFT_ALONE = 0, 1
+#: Python lets a thread that computes (the index, a look at the syntax) run so long while the loop has a message to
+#: handle. By itself 5 ms, and a request waits for that at each of its steps.
+TURN_S = 0.001
 
 
 def serve_stdio(records: Path | None = None) -> int:
@@ -85,6 +88,7 @@ async def _serve_port(port: int, records: Path | None) -> int:
 
 async def _serve(server: Server, reading: Coroutine[Any, Any, None]) -> int | None:
     """Run a connection to its end; the exit code that the client asked for, or None if it just went away."""
+    sys.setswitchinterval(TURN_S)
     read = asyncio.ensure_future(reading)
     gone = asyncio.ensure_future(server.client_gone.wait())
     try:
