@@ -7,10 +7,10 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,12 +18,12 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from coderls.engine import openai_api as wire
 from coderls.engine.api import LEAVING, UNKNOWN_BEGINNING, Chunk, GenerationRequest, Usage
 from coderls.engine.beginnings import Beginnings
 from coderls.engine.chat import ChatTemplate
+from coderls.engine.event_stream import EventStream, unless_gone
 from coderls.engine.exit_door import ExitDoor
 from coderls.engine.guard import Guard
 from coderls.engine.jobs import Job
@@ -35,7 +35,6 @@ from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 LARGEST_BODY = 16 << 20  # bytes; 128K tokens are one or two MB
 LONG_TEXT = 20_000  # characters; longer prompts are tokenized beside the event loop
 
-Result = TypeVar("Result")
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -188,7 +187,7 @@ class _Endpoints:
         if first is None:
             await chunks.aclose()
             raise ClientDisconnect
-        return _EventStream(_events(first, chunks, shape, asked))
+        return EventStream(_events(first, chunks, shape, asked))
 
 
 def _client(request: Request, user: str) -> str:
@@ -219,45 +218,6 @@ async def generate(
             yield event
     finally:
         job.cancelled = True
-
-
-async def unless_gone(receive: Receive, work: Awaitable[Result]) -> Result | None:
-    """The result of `work`; it is cancelled, and None returned, when the client's connection ends before."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        task.cancel()
-        watch.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-
-
-class _EventStream(Response):
-    """Server-sent events. Nobody is there any more: the generator is closed, and with it the generation."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        self._events = events
-        self.status_code = 200
-        self.background = None
-        self.init_headers({"cache-control": "no-store"})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events):
-            await unless_gone(receive, self._send_all(send))
-
-    async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for event in self._events:
-            await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _events(
