@@ -105,6 +105,11 @@ class Editor:
         self._versions[uri] += 1
         self.client.change(uri, self._versions[uri], [change])
 
+    def rest(self, uri: str, line: int, column: int) -> None:
+        """The cursor has come to somewhere: editors ask for code actions then."""
+        where = {"textDocument": {"uri": uri}, "range": span((line, column), (line, column))}
+        self.client.call("textDocument/codeAction", {**where, "context": {"diagnostics": []}})
+
     def ask(self, uri: str, line: int, column: int, began: float) -> Answer:
         """The answer to an automatic request, with milliseconds since `began`."""
         number = self.client.inline_request(uri, line, column, invoked=False)

@@ -3,9 +3,10 @@
 A real client over stdio, the real server and engine processes, the source distribution of httpx 0.28.1. For each of
 200 places (drawn with a seed) the rest of a line is hidden and ghost text is asked for: cold, right after the jump,
 and after each of three more characters of the hidden text. Where the ghost text goes on with these, the answer is what
-is left of it, without the model; warm are the others. Times run from the moment before `didChange` is sent until the
-reply has been read, the server's own delay after a keystroke included. The editor side is measured at the same
-places with a scripted engine that knows what is hidden, less the time that it took, where it was asked at all.
+is left of it, without the model; warm are the others. Rested: at other places the editor says where the cursor is (it
+asks for code actions), and a letter is typed two seconds later. Times run from the moment before `didChange` is sent
+until the reply has been read, the server's own delay after a keystroke included. The editor side is measured at the
+same places with a scripted engine that knows what is hidden, less the time that it took, where it was asked at all.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ from devtools.sdists import HTTPX, project
 TYPED = 3
 STARTS = 9
 CANCELS = 40
+RESTS = 40
+RESTS_SEED = 20261123  # other places than those that were asked about before
+REST_S = 2.0  # a moment, and the reading of a prompt
 EVERYWHERE = {"in_strings": True, "in_comments": True}  # places are drawn without a look at what they are in
 SETTLE_S = 1.5  # an idle process has done its imports by then
 
@@ -87,6 +91,7 @@ class Results:
     ready_s: float = 0.0
     cold: Latencies = field(default_factory=Latencies)
     warm: Latencies = field(default_factory=Latencies)
+    rested: Latencies = field(default_factory=Latencies)
     through_ms: list[float] = field(default_factory=list)
     editor_plain_ms: list[float] = field(default_factory=list)
     editor_context_ms: list[float] = field(default_factory=list)
@@ -182,10 +187,26 @@ def _measure_ghost_text(results: Results, root: Path, places: Sequence[Place], m
             results.through_ms += [answer.milliseconds for answer in typed if answer.reused == "shown"]
             if typed[-1].reused != "shown":
                 results.warm.add(typed[-1].came, typed[-1].milliseconds)
+        _measure_rested(results, editor, draw_places(root, min(RESTS, len(places)), RESTS_SEED), progress)
         _measure_cancelling(results, editor, places, progress)
         [engine] = engines(Path(os.environ["CODERLS_RUNTIME"]))
         results.front_mib = psutil.Process(editor.client.process.pid).memory_info().rss / 2**20
         results.engine_mib = engine.memory_info().rss / 2**20
+
+
+def _measure_rested(results: Results, editor: Editor, places: Sequence[Place], progress: Progress) -> None:
+    """The first letter at a place where the cursor has been for a while."""
+    for number, place in enumerate(places):
+        progress("a cursor that rests", number / len(places))
+        uri, column = editor.open(place.path), place.column
+        editor.edit(uri, place.line, column, len(place.text), "")
+        editor.rest(uri, place.line, column)
+        time.sleep(REST_S)
+        began = time.perf_counter()
+        editor.edit(uri, place.line, column, column, place.text[column])
+        answer = editor.ask(uri, place.line, column + 1, began)
+        results.rested.add(answer.came, answer.milliseconds)
+        editor.edit(uri, place.line, 0, column + 1, place.text)
 
 
 def _measure_cancelling(results: Results, editor: Editor, places: Sequence[Place], progress: Progress) -> None:
@@ -237,6 +258,7 @@ def table(results: Results, seed: int) -> str:
         ("receipt of `initialize` to the reply", results.receipt_to_reply_ms, "50 / -"),
         ("ghost text, cold (after a jump)", cold.answered_ms, "700 / 1,200"),
         (f"ghost text, warm (after {TYPED} typed characters)", warm.answered_ms, "150 / 400"),
+        ("ghost text, first letter where the cursor rested", results.rested.answered_ms, "150 / 400"),
         ("ghost text, typing through it", results.through_ms, "5 / -"),
         ("editor side, without context", results.editor_plain_ms, "5 / 25"),
         ("editor side, with context", results.editor_context_ms, "15 / 75"),
@@ -257,7 +279,8 @@ def table(results: Results, seed: int) -> str:
             lines.append(f"| {name} | 0 | - | - | - | {goal} |")
     lines += [
         "",
-        f"Answered: cold {cold.share:.0%} of {cold.asked}, warm {warm.share:.0%} of {warm.asked}. "
+        f"Answered: cold {cold.share:.0%} of {cold.asked}, warm {warm.share:.0%} of {warm.asked}, "
+        f"rested {results.rested.share:.0%} of {results.rested.asked}. "
         f"Engine and index ready after {results.ready_s:.1f} s. "
         f"Memory (RSS): server {results.front_mib:,.0f} MiB, engine {results.engine_mib:,.0f} MiB.",
     ]
