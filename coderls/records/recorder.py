@@ -120,6 +120,9 @@ class _Snippets:
     ) -> list[Snippet]:
         return self.index.snippets(document, offset, budget_tokens=budget_tokens, count=count)
 
+    def state_beside(self, document: Document) -> object:
+        return self.index.state_beside(document)
+
     def finds(self, name: str) -> bool:
         del name
         return False

@@ -49,6 +49,9 @@ class Knows:
     def snippets(self, *_: object, **__: object) -> list[Snippet]:
         return []
 
+    def state_beside(self, document: object) -> object:
+        return ()
+
     def finds(self, name: str) -> bool:
         return bool(name)
 
