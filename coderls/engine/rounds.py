@@ -31,7 +31,7 @@ from coderls.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-CHUNK_SECONDS = {"cpu": 0.050, "cuda": 0.025}
+CHUNK_SECONDS = {"cpu": 0.050, "cuda": 0.025, "mps": 0.025}
 #: Prefills that are measured have so many tokens at most; they take about so many seconds together, and so do steps.
 MEASURE_TOKENS = 256
 MEASURE_RUNS = 4
@@ -68,7 +68,7 @@ class Rounds:
         self._speculates = speculates
         self._speculation = Speculation()
         self._draft_model = draft_model if speculates else None
-        self.pace = Pace(CHUNK_SECONDS["cuda" if info.device.startswith("cuda") else "cpu"])
+        self.pace = Pace(CHUNK_SECONDS[info.device.partition(":")[0]])
         self.scheduler = Scheduler(KvSlots(runner.slot_lengths), self.pace)
         self._candidates: dict[Generation, Candidate] = {}
         # Control tokens have no bytes, and ids beyond the tokenizer (padding of the table) are never text.

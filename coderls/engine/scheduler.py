@@ -1,7 +1,9 @@
 """Who runs next, and how much of it: pure bookkeeping, no tensors and no threads.
 
-Lower priority numbers go first, and nothing less urgent runs beside them. Within one priority the engine's time is
-shared out by clients, not by requests: who has had the least goes first. Generations that only lack a few tokens (a
+Lower priority numbers go first, and nothing less urgent runs beside them; but a repair, which somebody waits for, has a
+small part of the time even while others type without a pause. Within one priority the engine's time is shared out by
+clients, not by requests: who has had the least goes first, and so it is with KV slots: who holds fewer gets one of who
+holds more. Generations that only lack a few tokens (a
 step of each, or a short rest of a prompt) run together; a longer prompt runs by itself, in chunks that take about a
 given time, so that a cancelled or more urgent request never waits long. A chunk and a common step take turns.
 
@@ -35,6 +37,8 @@ MOST_TOGETHER = 8
 OLDEST_EVERY = 4
 #: How many of those that wait are looked at before each run.
 MOST_LOOKED_AT = 32
+#: The part of the time that a repair has while more urgent requests never end. It is saved up to a chunk's worth.
+REPAIR_SHARE = 0.1
 #: Who left is remembered for fairness, up to so many.
 MOST_CLIENTS = 256
 #: Waiting for another one's prompt is worth it from so many common tokens on.
@@ -145,6 +149,8 @@ class Scheduler:
     _chunks: int = 0
     _chunk_was_last: bool = False
     _hurried: int = 0  # prompts that still run in chunks of the usual length
+    _owed: float = 0.0  # seconds to repairs that wait while others run
+    _paying: bool = False
 
     def add(self, generation: Generation) -> None:
         """Queue one. Raises ValueError when no slot can ever hold it: the caller has refused it before."""
@@ -172,10 +178,7 @@ class Scheduler:
         """The next round, or None when there is nothing to do."""
         if not self.generations:
             return None
-        urgent = min(generation.priority for generation in self.generations)
-        members = [generation for generation in self.generations if generation.priority == urgent]
-        grants = self._admit(members)
-        holders = [generation for generation in members if generation.slot is not None]
+        grants, holders = self._holders_of(self._turn_of_class())
         ready = [generation for generation in holders if generation.lacking <= SHORT]
         filling = [generation for generation in holders if generation.lacking > SHORT]
         self._rounds += 1
@@ -198,6 +201,7 @@ class Scheduler:
         generation.computed += len(written)
         generation.tokens.extend(chosen)
         generation.last_run = self._rounds
+        self._settle(generation.priority, seconds)
         self._served[generation.client] = self._served.get(generation.client, 0.0) + seconds
 
     def failed(self, run: Round) -> None:
@@ -221,6 +225,34 @@ class Scheduler:
         self._hurried = HURRIED_PROMPTS
         for step in run.steps:
             step.generation.interrupted = True
+
+    # Classes
+
+    def _turn_of_class(self) -> Priority:
+        """Whose turn it is: that of the most urgent, or of repairs that have waited for so much of others' time."""
+        present = {generation.priority for generation in self.generations}
+        urgent = min(present)
+        if urgent is not Priority.INTERACTIVE or Priority.REPAIR not in present:
+            self._owed, self._paying = 0.0, False
+            return urgent
+        if self._owed <= 0.0 or self._owed >= self.pace.seconds:
+            self._paying = self._owed > 0.0
+        return Priority.REPAIR if self._paying else urgent
+
+    def _settle(self, priority: Priority, seconds: float) -> None:
+        """Take `seconds` of a class into what repairs are owed."""
+        change = -seconds if priority is Priority.REPAIR else REPAIR_SHARE * seconds
+        self._owed = min(self._owed + change, self.pace.seconds)
+
+    def _holders_of(self, priority: Priority) -> tuple[tuple[Grant, ...], list[Generation]]:
+        """Those of a class that hold slots, and what they were granted just now. Where none can: the most urgent."""
+        members = [generation for generation in self.generations if generation.priority == priority]
+        grants = self._admit(members)
+        holders = [generation for generation in members if generation.slot is not None]
+        if holders or not self._paying:
+            return grants, holders
+        self._owed, self._paying = 0.0, False
+        return self._holders_of(min(generation.priority for generation in self.generations))
 
     # Slots
 
@@ -260,19 +292,17 @@ class Scheduler:
     ) -> Generation | None:
         """Who gives way, when everything with enough room is taken: the least urgent, of these the latest.
 
-        Among equals only a client that holds several slots does, for one that holds none; and so it is too when as
-        many run as may run together (`crowded`).
+        Among equals it is one of the client that holds the most slots, if that is at least two more than who asks
+        holds: both have the same number at last. And so it is too when as many run as may run together (`crowded`).
         """
         fitting = [(at, other) for at, other in enumerate(holders) if self._length_of(other) >= one.room]
         below = [(other.priority, at, other) for at, other in fitting if other.priority > one.priority]
         if below and not crowded:
             return max(below, key=lambda entry: entry[:2])[2]
-        if holding[one.client]:
-            return None
         rich = [
             (holding[other.client], at, other)
             for at, other in fitting
-            if other.priority == one.priority and holding[other.client] > 1
+            if other.priority == one.priority and holding[other.client] > holding[one.client] + 1
         ]
         return max(rich, key=lambda entry: entry[:2])[2] if rich else None
 

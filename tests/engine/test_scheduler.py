@@ -1,5 +1,7 @@
 """Who runs next, with whom, and that nobody is lost."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from coderls.engine.scheduler import (
     LARGEST_CHUNK,
     LONE_CHUNKS,
     MOST_TOGETHER,
+    REPAIR_SHARE,
     SHORT,
     SMALLEST_CHUNK,
     Generation,
@@ -293,6 +296,94 @@ def test_a_client_without_a_slot_gets_one_of_who_has_several() -> None:
     assert modest.slot is not None, "and keeps it"
 
 
+def test_clients_with_many_requests_each_share_the_slots_evenly() -> None:
+    books = scheduler([64] * MOST_TOGETHER)
+    first = [generation([1, number], output=50, client="first") for number in range(MOST_TOGETHER)]
+    for one in first:
+        books.add(one)
+    run(books)
+    second = [generation([2, number], output=50, client="second") for number in range(MOST_TOGETHER)]
+    for one in second:
+        books.add(one)
+    made = run(books)
+    held = Counter(one.client for one in who(made))
+    assert held == {"first": MOST_TOGETHER // 2, "second": MOST_TOGETHER // 2}
+    for _ in range(10):
+        assert set(who(run(books))) == set(who(made)), "and nobody is pushed to and fro"
+    books.remove(second[0])
+    assert second[4] in who(run(books)), "who holds fewer is the next"
+
+
+def test_who_gave_up_a_slot_to_another_client_goes_on_exactly() -> None:
+    books = scheduler([64] * 2)
+    greedy = [generation([1, number], output=30, client="greedy") for number in range(2)]
+    for one in greedy:
+        books.add(one)
+    for token in (11, 12, 13):
+        run(books, token)
+    modest = generation([2], client="modest")
+    books.add(modest)
+    run(books)
+    assert greedy[1].slot is None
+    books.remove(modest)
+    resumed = next(step for step in run(books, 14).steps if step.generation is greedy[1])
+    assert (resumed.start, resumed.tokens, resumed.last) == (1, (1, 11, 12, 13), True), "the prompt's start is a copy"
+    assert greedy[1].tokens == [1, 1, 11, 12, 13, 14]
+
+
+def test_a_repair_goes_on_while_others_type_without_a_pause() -> None:
+    books = scheduler([256] * 3, rate=400)  # 20 tokens in 50 ms
+    repair = generation([5] * 40, output=100, priority=Priority.REPAIR, client="a")
+    ahead = generation([6] * 40, output=100, priority=Priority.BACKGROUND, client="a")
+    books.add(repair)
+    books.add(ahead)
+    spent = dict.fromkeys(Priority, 0.0)
+    longest = waited = 0.0
+    typed = None
+    for key in range(400):
+        if typed is None or len(typed.tokens) > 6:
+            if typed is not None:
+                books.remove(typed)
+            typed = generation([7, key % 5], output=20, client="b")
+            books.add(typed)
+        made = books.next()
+        assert made is not None
+        (kind,) = {step.generation.priority for step in made.steps}
+        cost = 0.05 if len(made.steps[0].tokens) > SHORT else 0.01
+        waited = waited + cost if kind is not Priority.INTERACTIVE else 0.0
+        longest = max(longest, waited)
+        for step in made.steps:
+            books.ran(step, [7] if step.last else [], cost / len(made.steps))
+        books.check()
+        spent[kind] += cost
+    assert spent[Priority.REPAIR] / sum(spent.values()) == pytest.approx(REPAIR_SHARE, abs=0.03)
+    assert spent[Priority.BACKGROUND] == 0.0, "nobody waits for that"
+    assert longest <= 0.05 + 0.01 + 1e-9, "who types waits for no more than a chunk"
+    assert len(repair.tokens) > 45
+
+
+def test_typing_that_pauses_owes_a_repair_nothing() -> None:
+    books = scheduler([64] * 3)
+    typed = generation([1], output=40)
+    books.add(typed)
+    for _ in range(10):
+        run(books, seconds=0.04)
+    books.add(generation([2], priority=Priority.REPAIR))
+    assert who(run(books, seconds=0.01)) == [typed], "it has only just come"
+
+
+def test_a_repair_without_a_slot_keeps_nobody_waiting() -> None:
+    books = scheduler([64])
+    repair, typed = generation([2], priority=Priority.REPAIR), generation([1], output=60)
+    books.add(repair)
+    run(books)
+    books.add(typed)
+    for _ in range(40):
+        assert who(run(books, seconds=0.04)) == [typed]
+    books.remove(typed)
+    assert who(run(books)) == [repair]
+
+
 def test_a_sequence_with_yarn_shares_no_prefix_with_one_without() -> None:
     books = scheduler([64, 64])
     plain = generation([1, 2, 3, 4])
@@ -434,7 +525,8 @@ def test_everybody_is_finished_once_with_the_books_in_order(lengths, arrivals, e
         urgent = min(one.priority for one in books.generations)
         assert made.steps
         assert len({step.generation.slot for step in made.steps}) == len(made.steps) <= MOST_TOGETHER
-        assert all(step.generation.priority == urgent for step in made.steps)
+        (kind,) = {step.generation.priority for step in made.steps}
+        assert kind == urgent or (kind, urgent) == (Priority.REPAIR, Priority.INTERACTIVE)
         prepare(made, books, memory)
         if event == "fail":
             for slot in [step.generation.slot for step in made.steps] + [grant.slot for grant in made.grants]:
