@@ -105,7 +105,7 @@ def _device(facts: TorchFacts, settings: EngineSettings, driver: bool) -> Findin
     if facts.cards and settings.device != "cpu":
         card = facts.cards[0]
         number = ".".join(map(str, card.capability))
-        kind = "bfloat16" if card.bf16 else "no bfloat16: float32 is used"
+        kind = "bfloat16" if card.bf16 else "no bfloat16: float16, or float32 where a model overflows in it"
         detail = f"cuda: {card.name}, {card.memory_bytes / _GB:.0f} GB, compute capability {number}, {kind}"
         return Finding("device", "ok", detail)
     if driver and not facts.cards:
@@ -214,13 +214,15 @@ def check_engine(health: Health | CoderlsError | None, endpoint: Endpoint) -> Fi
     kernels = f", attention by {health.attention}" if health.attention else ""
     steps = f", steps by {health.ways[0]}" if len(health.ways) > 1 else ""
     memory = _memory(health)
+    slower = "".join(f"; could be faster, but {note}" for note in health.notes)
     model = f"{health.model}, {health.state}{where}{weights}{kv_cache}"
-    detail = f"{name}, {model}{kernels}{steps}{speed}{memory and f', {memory}'}"
+    detail = f"{name}, {model}{kernels}{steps}{speed}{memory and f', {memory}'}{slower}"
     facts = {"state": health.state, "version": health.version, "protocol": health.protocol, "pid": health.pid}
     facts |= {
         "memory": dict(health.memory),
         "resident_bytes": health.resident_bytes,
         "ways": list(health.ways),
+        "notes": list(health.notes),
         "weights": health.weights,
         "kv_cache": health.kv_cache,
         "context_length": health.context_length,

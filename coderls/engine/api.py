@@ -148,7 +148,8 @@ class Health:
     `model_path` is the model directory (tokenizer.json, fim.json), None for foreign engines.
     `prefill_tokens_per_s` is the best measured so far: the context budget follows it.
     `numerics`: what else decides about the last bits of a result: the library, its threads, the processor or card.
-    `ways`: how steps of the model are run; `memory`: what of the device's memory is for what, in bytes, as planned;
+    `ways`: how steps of the model are run; `notes`: what could be faster here, and why it is not; `memory`: what of the
+    device's memory is for what, in bytes, as planned;
     `resident_bytes`: what the process really has of the machine's (not a card's) memory at this moment.
     """
 
@@ -164,6 +165,7 @@ class Health:
     kv_cache: str = ""
     attention: str = ""
     ways: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     numerics: str = ""
     memory: Mapping[str, int] = field(default_factory=dict)
     context_length: int = 0

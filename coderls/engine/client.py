@@ -326,7 +326,7 @@ def _read_health(raw: dict[str, Any], endpoint: Endpoint) -> Health:
     known = {name.name for name in fields(Health)}
     values = {name: value for name, value in raw.items() if name in known}
     try:
-        lists = {name: tuple(values.get(name) or ()) for name in ("features", "ways")}
+        lists = {name: tuple(values.get(name) or ()) for name in ("features", "ways", "notes")}
         return Health(**{**values, **lists})
     except TypeError as error:
         raise EngineMismatch(f"{endpoint} says something else than an engine would.", "Check the address.") from error

@@ -22,8 +22,8 @@ class ModelInfo:
     `plain_context`: a sequence that may grow beyond so many tokens has to be run as `Work.long` from its start (YaRN);
     0: none has to. `weights` and `kv_cache` are their forms ("bfloat16", "int8", "int4", "fp8"); `attention` names the
     backend that was chosen;
-    `numerics`: see `Health`; `ways` the ways to run a step, the first that takes it first; `memory`: bytes of `device`
-    by what they are for, as planned.
+    `numerics`: see `Health`; `ways` the ways to run a step, the first that takes it first; `notes`: what could be
+    faster here, and why it is not; `memory`: bytes of `device` by what they are for, as planned.
     """
 
     name: str
@@ -39,6 +39,7 @@ class ModelInfo:
     plain_context: int = 0
     attention: str = ""
     ways: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     numerics: str = ""
     memory: Mapping[str, int] = field(default_factory=dict)
 

@@ -206,6 +206,7 @@ class Worker:
                 kv_cache=info.kv_cache,
                 attention=info.attention,
                 ways=info.ways,
+                notes=info.notes,
                 numerics=info.numerics,
                 memory=_memory(loaded),
                 context_length=min(info.context_length, rounds.scheduler.slots.longest),

@@ -181,6 +181,12 @@ def test_engine() -> None:
     told(checks.check_engine(health(), ENDPOINT), "ok", "nano, ready on cpu, reads 1,200 tokens/s")
     native = health(device="cpu", ways=("native (AVX2)", "eager"))
     told(checks.check_engine(native, ENDPOINT), "ok", "on cpu, steps by native (AVX2)")
+    slower = health(notes=("steps run without the native step: there is no C++ compiler",))
+    told(
+        checks.check_engine(slower, ENDPOINT),
+        "ok",
+        "; could be faster, but steps run without the native step: there is no",
+    )
     short = health(device="cuda:0", weights="int8", kv_cache="fp8")
     told(checks.check_engine(short, ENDPOINT), "ok", "on cuda:0 with int8 weights and KV in fp8")
     assert "KV in" not in checks.check_engine(health(kv_cache="bfloat16"), ENDPOINT).detail

@@ -25,6 +25,7 @@ from coderls.engine.model.faults import device_lost, is_device_fault
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2, forward
 from coderls.engine.runner import Work
+from coderls.errors import DeviceLost
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class Shape:
     def rows(self) -> int:
         """Rows of logits."""
         return self.sequences if self.last_only else self.sequences * self.tokens
+
+    def __str__(self) -> str:
+        return f"steps of {self.sequences} x {self.tokens} tokens"
 
 
 STEPS = tuple(Shape(sequences, tokens) for sequences in (1, 2, 4, 8) for tokens in (1, 2, 4, 8, 16))
@@ -124,21 +128,31 @@ class GraphForward:
         self._logits = torch.empty(0)
 
     @torch.inference_mode()
-    def capture(self, backends: Sequence[OnDevice], shapes: Sequence[Shape], progress: Progress) -> None:
-        """Record `shapes`, each with the first of `backends` that bears so many queries. Raises what torch raises."""
+    def capture(self, backends: Sequence[OnDevice], shapes: Sequence[Shape], progress: Progress) -> list[str]:
+        """Record `shapes`, each with the first of `backends` that bears so many queries.
+
+        Returns what could not be recorded, and why; the others are there. Raises DeviceLost.
+        """
         # The largest first: the others then find their memory in what it took.
         ordered = sorted(shapes, key=lambda shape: shape.sequences * shape.tokens, reverse=True)
         table = self._model.embedding
         self._logits = torch.empty(
             (max(shape.rows for shape in shapes), table.shape[0]), dtype=torch.float32, device=table.device
         )
+        failed: list[str] = []
         for number, shape in enumerate(ordered):
-            progress(f"recording steps of {shape.sequences} x {shape.tokens} tokens", number / len(ordered))
+            progress(f"recording {shape}", number / len(ordered))
             backend = next((backend for backend in backends if backend.most_queries >= shape.tokens), None)
-            if backend is not None:
+            if backend is None:
+                continue
+            try:
                 recording = _Recording(shape, backend, self._cache)
                 recording.replay = self._record(self._step(recording))
+            except Exception as error:  # noqa: BLE001 - kernels and capture may raise anything: others may do
+                failed.append(f"{shape}: {self._reason(error)}")
+            else:
                 self._recordings.insert(0, recording)  # the smallest is found first
+        return failed
 
     def takes(self, batch: Batch) -> bool:
         """Whether a recording is large enough."""
@@ -163,6 +177,15 @@ class GraphForward:
         if len(parts) < 2:
             return parts[0] if parts else None
         return torch.cat(parts)
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Those that can be replayed, the smallest first."""
+        return tuple(recording.shape for recording in self._recordings)
+
+    def clear(self) -> None:
+        """Drop all recordings, and give their memory back."""
+        self._recordings.clear()
 
     def summary(self) -> str:
         """For the log."""
@@ -193,33 +216,53 @@ class GraphForward:
         return step
 
     @torch.inference_mode()
-    def self_test(self, eager: Callable[[Batch], Tensor | None]) -> str:
-        """Compare every recording with the plain pass on a prompt in the first slot: "" or what is wrong."""
-        if not self._recordings:
-            return "nothing could be recorded"
+    def keep_right(self, eager: Callable[[Batch], Tensor | None]) -> list[str]:
+        """Compare every recording with the plain pass on a prompt in the first slot, and drop those that are wrong.
+
+        Returns what is wrong with them. Raises DeviceLost, and what the plain pass raises.
+        """
         length = min(self._cache.lengths[0], 300)
         prompt = [(number * 7919 + 13) % len(self._model.embedding) for number in range(length)]
-        if eager(make_batch([Work(0, 0, prompt)], self._cache, self._model.rope, [1])) is None:
-            return "the plain pass gave nothing"
+        whole = make_batch([Work(0, 0, prompt)], self._cache, self._model.rope, [1])
+        if eager(whole) is None:
+            self.clear()
+            return ["the plain pass gave nothing"]
+        reasons: dict[Shape, str] = {}
         for recording in self._recordings:
-            shape = recording.shape
-            works: list[Work] = []
-            for number in range(shape.sequences):
-                count = max(1, min(shape.tokens, length) - number % 3)
-                end = max(count, length - 5 * number)
-                # All in one slot: what they write is what is there already.
-                works.append(Work(0, end - count, prompt[end - count : end]))
-            wanted = [1 if shape.last_only else len(work.tokens) for work in works]
-            batch = make_batch(works, self._cache, self._model.rope, wanted)
-            exact = eager(batch)
-            self._logits.fill_(float("nan"))
+            reasons[recording.shape] = reason = self._wrong(recording, prompt, eager)
+            if reason:
+                eager(whole)  # what it wrote is wrong too
+        self._recordings = [recording for recording in self._recordings if not reasons[recording.shape]]
+        return [f"{shape}: {reason}" for shape, reason in reasons.items() if reason]
+
+    def _wrong(self, recording: _Recording, prompt: Sequence[int], eager: Callable[[Batch], Tensor | None]) -> str:
+        """How it differs from the plain pass behind `prompt`; "": it does not."""
+        shape, length = recording.shape, len(prompt)
+        works: list[Work] = []
+        for number in range(shape.sequences):
+            count = max(1, min(shape.tokens, length) - number % 3)
+            end = max(count, length - 5 * number)
+            # All in one slot: what they write is what is there already.
+            works.append(Work(0, end - count, prompt[end - count : end]))
+        wanted = [1 if shape.last_only else len(work.tokens) for work in works]
+        batch = make_batch(works, self._cache, self._model.rope, wanted)
+        exact = eager(batch)
+        self._logits.fill_(float("nan"))
+        try:
             found = self._run(recording, batch)
-            if exact is None or found is None:
-                return "the plain pass gave nothing"
-            error = float((found - exact).norm() / exact.norm())
-            if not error <= _MOST_ERROR.get(self._model.embedding.dtype, 1e-3):
-                return f"steps of {shape.sequences} x {shape.tokens} tokens differ by {error:.2g} from the plain pass"
-        return ""
+        except Exception as error:  # noqa: BLE001 - see `capture`
+            return self._reason(error)
+        if exact is None or found is None:
+            return "the plain pass gave nothing"
+        differs = float((found - exact).norm() / exact.norm())
+        right = differs <= _MOST_ERROR.get(self._model.embedding.dtype, 1e-3)  # nothing is, of what is no number
+        return "" if right else f"it differs by {differs:.2g} from the plain pass"
+
+    def _reason(self, error: Exception) -> str:
+        """The error in one line. Raises DeviceLost where it means that the card cannot be used any more."""
+        if is_device_fault(error):
+            raise device_lost(self._model.embedding.device, error) from error
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 class CudaRecorder:
@@ -238,8 +281,14 @@ class CudaRecorder:
                 run()
         torch.cuda.synchronize(self._device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-            run()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                run()
+        except BaseException:
+            # Torch goes on counting these as being recorded to: the next recording needs others.
+            self._pool = torch.cuda.graph_pool_handle()
+            self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            raise
         replay: Callable[[], object] = graph.replay
         return replay
 
@@ -264,8 +313,10 @@ def capture_graphs(
     attention: Attention,
     eager: Callable[[Batch], Tensor | None],
     progress: Progress | None = None,
+    *,
+    note: Callable[[str], None] = lambda _reason: None,
 ) -> GraphForward | None:
-    """The steps of `SHAPES`, recorded and compared with `eager`; None where that is not possible (said in the log).
+    """The steps of `SHAPES`, recorded and compared with `eager`; None where that is not possible. `note` is told why.
 
     Raises DeviceLost when the attempt leaves the card unusable.
     """
@@ -276,20 +327,22 @@ def capture_graphs(
     graphs = GraphForward(model, cache, CudaRecorder(device))
     before = torch.cuda.mem_get_info(device)[0]
     try:
-        graphs.capture(graph_backends(attention, cache), SHAPES, report)
-        reason = graphs.self_test(eager)
-    except Exception as error:  # noqa: BLE001 - kernels and capture may raise anything: the plain pass remains
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    try:
+        failed = graphs.capture(graph_backends(attention, cache), SHAPES, report)
+        failed += graphs.keep_right(eager)
         torch.cuda.synchronize(device)
-    except RuntimeError as error:
+    except DeviceLost:
+        raise
+    except Exception as error:
         if is_device_fault(error):
             raise device_lost(device, error) from error
-        raise
-    if reason:
-        log.warning("CUDA graphs are not used: %s", reason)
-        return None
+        failed = [f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"]
+        graphs.clear()
+    for reason in failed:
+        log.warning("Not replayed as a CUDA graph: %s", reason)
+    if failed:
+        more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+        note(f"not replayed as a CUDA graph: {failed[0]}{more}")
     taken = (before - torch.cuda.mem_get_info(device)[0]) / 2**20
     log.info("%s, %.0f MiB", graphs.summary(), max(0.0, taken))
     report("recording steps", 1.0)
-    return graphs
+    return graphs if graphs.shapes else None

@@ -144,6 +144,8 @@ def _load(
         runner.record_steps(_part(progress, 0.93, 0.97))
         if steps_natively:
             runner.step_natively(_part(progress, 0.93, 0.97))
+        elif native != "off" and device.type == "cpu":
+            runner.note("steps run without the native step: there is no memory for its copy of the weights")
         del model  # the runner may have given up parts of it
         gc.collect()
         free_cached_memory(device)
@@ -187,6 +189,9 @@ class TorchRunner:
         self._eager = EagerForward(model, self._cache, chosen.attention)
         self._forwards: list[Forward] = [self._eager]
         self._native: NativeStep | None = None
+        self._notes = [
+            f"no kernel of our own for attention: {why}" for name, why in chosen.rejected if name == "triton"
+        ]
         self._threads = torch.get_num_threads()
         self._info = ModelInfo(
             name=name,
@@ -277,11 +282,15 @@ class TorchRunner:
 
     def record_steps(self, progress: Callable[[str, float], None] | None = None) -> None:
         """Record CUDA graphs where there is a card for them, and use those that agree with the eager pass."""
-        self.add_forward(lambda model, cache: capture_graphs(model, cache, self._attention, self._eager, progress))
+        self.add_forward(
+            lambda model, cache: capture_graphs(
+                model, cache, self._attention, self._eager, progress, note=self._notes.append
+            )
+        )
 
     def step_natively(self, progress: Callable[[str, float], None] | None = None) -> None:
         """Run steps by the compiled form where it can be made; what only it reads from then on is held once."""
-        step = make_native_step(self._model, self._cache, progress)
+        step = make_native_step(self._model, self._cache, progress, self._notes.append)
         if step is None:
             return
         self._model = without_copies(self._model)
@@ -289,12 +298,17 @@ class TorchRunner:
         self._forwards = [step, *self._forwards[:-1], self._eager]
         self._native = step
 
+    def note(self, reason: str) -> None:
+        """Say in `info` what could be faster, and why it is not. Before `describe`."""
+        self._notes.append(reason)
+
     def describe(self, memory: Mapping[str, int]) -> None:
         """Say in `info` how steps run, and what the memory is for; of the weights, what they really take."""
         held = self._model.weight_bytes + (self._native.nbytes if self._native else 0)
         self._info = replace(
             self._info,
             ways=tuple(way.name for way in self._forwards),
+            notes=tuple(self._notes),
             weight_bytes=held,
             memory={**memory, "weights": held},
         )

@@ -24,6 +24,7 @@ from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.torch_runner import TorchRunner, load_runner
 from coderls.engine.runner import SampleSpec, Work
+from coderls.errors import DeviceLost
 
 from .checkpoints import FAMILY, Member, oracle, save, some_tokens
 
@@ -44,8 +45,16 @@ def silent(_detail: str, _fraction: float) -> None:
 class Recorded:
     """Ours, with its recordings at hand, beside a runner without."""
 
-    def __init__(self, folder: Path, most_positions: int = LENGTH, kernel: str = "", kv_cache: str = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        most_positions: int = LENGTH,
+        kernel: str = "",
+        kv_cache: str = "auto",
+        shapes: Sequence[Shape] = SHAPES,
+    ) -> None:
         self.kernel = kernel
+        self.shapes = shapes
         self.plain, self.runner = (
             load_runner(folder, name="x", device="cpu", dtype="float32", context_length=LENGTH, kv_cache=kv_cache)
             for _ in range(2)
@@ -58,12 +67,10 @@ class Recorded:
                 part[: cache.scratch] = float("nan")  # nothing may read what was never written
         self.graphs = GraphForward(model, cache, again)
         backends: list[OnDevice] = [GatheredAttention(cache, most_positions)]
-        shapes: Sequence[Shape] = SHAPES
         if self.kernel:
             module = importlib.import_module("coderls.engine.model.attention.triton_backend")
             backends = graph_backends(module.TritonAttention(cache, model.config.heads, 4), cache)
-            shapes = [Shape(1, 1), Shape(2, 4), Shape(1, 32, last_only=True)]  # the interpreter is slow
-        self.graphs.capture(backends, shapes, silent)
+        assert self.graphs.capture(backends, self.shapes, silent) == []
         self.ran: list[Shape] = []
         inner = self.graphs._run
 
@@ -136,7 +143,8 @@ def test_the_last_position_of_a_slot(recorded: Recorded) -> None:
 def test_small_prefills_behind_any_context(tmp_path: Path, kv_cache: str) -> None:
     pytest.importorskip("triton", reason="needs Triton, which has wheels for Linux only")
     folder = save(oracle(max_position_embeddings=LENGTH), tmp_path)
-    recorded = Recorded(folder, kernel="triton", kv_cache=kv_cache)
+    shapes = [Shape(1, 1), Shape(2, 4), Shape(1, 32, last_only=True)]  # the interpreter is slow
+    recorded = Recorded(folder, kernel="triton", kv_cache=kv_cache, shapes=shapes)
     names = {recording.shape: recording.name for recording in recorded.graphs._recordings}
     assert set(names.values()) == {"triton"}
     compare(recorded, [Work(0, 0, some_tokens(200))], None)
@@ -165,25 +173,84 @@ def parts_of(runner: TorchRunner) -> tuple[GraphForward, EagerForward]:
     return recorded, eager
 
 
-def test_the_self_test_passes_what_is_right(recorded: Recorded) -> None:
-    recorded_steps, eager = parts_of(recorded.runner)
+def keep_right(runner: TorchRunner, eager: Callable[[Batch], torch.Tensor | None] | None = None) -> list[str]:
+    recorded_steps, plain = parts_of(runner)
     with torch.inference_mode():
-        assert recorded_steps.self_test(eager) == ""
+        return recorded_steps.keep_right(eager or plain)
+
+
+def test_all_that_is_right_is_kept(recorded: Recorded) -> None:
+    recorded_steps, _ = parts_of(recorded.runner)
+    assert keep_right(recorded.runner) == []
+    assert set(recorded_steps.shapes) == set(SHAPES)
     assert "24 recorded steps (sdpa)" in recorded_steps.summary()
 
 
-def test_the_self_test_finds_what_is_wrong(recorded: Recorded) -> None:
-    recorded_steps, eager = parts_of(recorded.runner)
-    wrong = next(one for one in recorded_steps._recordings if one.shape == Shape(4, 8))
-    replay = wrong.replay
-    wrong.replay = lambda: None  # what a recording that did nothing would do
-    with torch.inference_mode():
-        assert "4 x 8 tokens differ by nan" in recorded_steps.self_test(eager)
+FEW = (Shape(1, 1), Shape(2, 1), Shape(2, 4))
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Recorded:
+    return Recorded(save(oracle(max_position_embeddings=LENGTH), tmp_path), shapes=FEW)
+
+
+@pytest.mark.parametrize("fault", ["nothing", "writes nonsense", "raises"])
+def test_a_recording_that_is_wrong_is_dropped_and_no_other(few: Recorded, fault: str) -> None:
+    def replay() -> None:  # what a recording that did nothing would do
+        if fault == "raises":
+            raise RuntimeError("no such kernel")
+        if fault == "writes nonsense":
+            for layer in few.runner._cache.layers:
+                layer[:200].fill_(float("nan"))
+
+    wrong = next(one for one in few.graphs._recordings if one.shape == Shape(1, 1))
     wrong.replay = replay
-    with torch.inference_mode():
-        assert recorded_steps.self_test(lambda _batch: None) == "the plain pass gave nothing"
-        shifted = recorded_steps.self_test(lambda batch: eager(batch) + 3.0)  # type: ignore[operator]
-    assert "differ by" in shifted
+    said = "RuntimeError: no such kernel" if fault == "raises" else "it differs by nan from the plain pass"
+    assert keep_right(few.runner) == [f"steps of 1 x 1 tokens: {said}"]
+    assert set(few.graphs.shapes) == set(FEW) - {Shape(1, 1)}
+    compare(few, [Work(0, 0, [3], (GREEDY,))], Shape(2, 1))
+
+
+def test_where_all_are_wrong_none_is_kept(few: Recorded) -> None:
+    _, eager = parts_of(few.runner)
+    shifted = keep_right(few.runner, lambda batch: eager(batch) + 3.0)  # type: ignore[operator]
+    assert len(shifted) == len(FEW)
+    assert all("differs by" in reason for reason in shifted)
+    assert few.graphs.shapes == ()
+    compare(few, [Work(0, 0, [3], (GREEDY,))], None)
+
+
+def test_without_a_plain_pass_nothing_is_kept(few: Recorded) -> None:
+    assert keep_right(few.runner, lambda _batch: None) == ["the plain pass gave nothing"]
+    assert few.graphs.shapes == ()
+
+
+def test_what_cannot_be_recorded_is_left_out_and_no_other(recorded: Recorded) -> None:
+    model, cache = recorded.plain._model, recorded.plain._cache
+    calls = 0
+
+    def fails_once(run: Callable[[], None]) -> Callable[[], None]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise RuntimeError("out of shared memory\nand more")
+        return again(run)
+
+    shapes = [Shape(1, 1), Shape(1, 2), Shape(2, 2)]
+    fresh = GraphForward(model, cache, fails_once)
+    said = fresh.capture([GatheredAttention(cache)], shapes, silent)
+    assert said == ["steps of 1 x 2 tokens: RuntimeError: out of shared memory"]
+    assert fresh.shapes == (Shape(1, 1), Shape(2, 2))
+
+
+def test_a_card_that_is_lost_while_recording_ends_the_engine(recorded: Recorded) -> None:
+    model, cache = recorded.plain._model, recorded.plain._cache
+
+    def lost(_run: Callable[[], None]) -> Callable[[], None]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(DeviceLost, match="illegal memory access"):
+        GraphForward(model, cache, lost).capture([GatheredAttention(cache)], [Shape(1, 1)], silent)
 
 
 def test_nothing_is_recorded_without_a_card(recorded: Recorded) -> None:

@@ -35,35 +35,44 @@ _FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-unknown-war
           "-Wno-uninitialized", "-Wno-maybe-uninitialized")  # fmt: skip
 
 
-def build(progress: Callable[[str, float], None] | None = None, flags: Sequence[str] | None = None) -> Path | None:
-    """The compiled library, from the cache where it is there; None (and a line in the log) where there can be none.
+def build(
+    progress: Callable[[str, float], None] | None = None,
+    flags: Sequence[str] | None = None,
+    say: Callable[[str], None] = lambda reason: log.warning("No native step: %s", reason),
+) -> Path | None:
+    """The compiled library, from the cache where it is there; None where there can be none, and `say` is told why.
 
     `flags` instead of those for this processor: tests compile for others.
     """
     compiler = find_compiler()
     if compiler is None:
-        log.info("No native step: there is no C++ compiler (%s).", ", ".join(_COMPILERS))
+        say(why_none())
         return None
-    folder = _folder()
-    if folder is None:
-        return None
-    chosen = [*_FLAGS, *(flags if flags is not None else native_flags())]
     try:
+        folder = _folder()
+        chosen = [*_FLAGS, *(flags if flags is not None else native_flags())]
         key = _key(compiler, chosen)
         library, failed = folder / f"step-{key}.so", folder / f"step-{key}.failed"
         if library.exists():
             return library
         if failed.exists():
-            log.info("No native step: it did not compile before, see %s.", failed)
-            return None
+            raise _NotBuilt(f"it did not compile before, see {failed}")
         if progress is not None:
             progress("compiling the native step (once)", 0.0)
         with FileLock(folder / f"step-{key}.lock", timeout=_LIMIT_S):
-            # Whoever held the lock may have compiled it.
-            return library if library.exists() or _compile(compiler, chosen, library, failed) else None
+            if not library.exists():  # whoever held the lock may have compiled it
+                _compile(compiler, chosen, library, failed)
+    except _NotBuilt as error:
+        say(str(error))
     except (OSError, Timeout, subprocess.SubprocessError) as error:
-        log.warning("No native step: compiling it failed: %s", error)
-        return None
+        say(f"compiling it failed: {error}")
+    else:
+        return library
+    return None
+
+
+class _NotBuilt(Exception):
+    """Why there is no library."""
 
 
 def find_compiler() -> str | None:
@@ -76,23 +85,30 @@ def find_compiler() -> str | None:
     return next((path for path in there if not stands_for_nothing(Path(path))), None)
 
 
+def why_none() -> str:
+    """Why `find_compiler` found none, and what to do."""
+    if sys.platform == "win32":
+        return "it is not compiled on Windows, where it was never tried"
+    if sys.platform == "darwin":
+        return "there is no C++ compiler (`xcode-select --install` fetches one)"
+    return f"there is no C++ compiler ({', '.join(_COMPILERS)}); install g++ or clang, and restart the engine"
+
+
 def native_flags() -> list[str]:
     """What makes the compiler use all that this processor has."""
     return ["-mcpu=native" if platform.machine().lower() in {"arm64", "aarch64"} else "-march=native"]
 
 
-def _folder() -> Path | None:
-    """Where libraries are kept; None where others could put theirs."""
+def _folder() -> Path:
+    """Where libraries are kept. Raises _NotBuilt where others could put theirs."""
     folder = cache_dir() / "native"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except OSError as error:
-        log.warning("No native step: %s cannot be made: %s", folder, error)
-        return None
+        raise _NotBuilt(f"{folder} cannot be made: {error}") from error
     if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        log.warning("No native step: %s belongs to or can be written by others; remove it.", folder)
-        return None
+        raise _NotBuilt(f"{folder} belongs to or can be written by others; remove it")
     return folder
 
 
@@ -108,8 +124,8 @@ def _key(compiler: str, flags: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _compile(compiler: str, flags: Sequence[str], library: Path, failed: Path) -> bool:
-    """Whether it did; the library appears whole or not at all."""
+def _compile(compiler: str, flags: Sequence[str], library: Path, failed: Path) -> None:
+    """The library appears whole or not at all. Raises _NotBuilt."""
     source = Path(__file__).parent / _SOURCES[0]
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         made = Path(scratch) / library.name
@@ -124,7 +140,6 @@ def _compile(compiler: str, flags: Sequence[str], library: Path, failed: Path) -
         )
         if done.returncode == 0:
             made.replace(library)
-            return True
-    log.warning("No native step: %s could not compile it, see %s.", compiler, failed)
+            return
     failed.write_text(done.stderr[-10_000:], encoding="utf-8")
-    return False
+    raise _NotBuilt(f"{compiler} could not compile it, see {failed}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 #: The most tokens of a step (MOST_ROWS of products.hpp).
 MOST_TOKENS = 16
+
+#: Steps that are timed where it may be the slower way.
+_TIMED = 4
 
 #: Kinds of KV caches: `Config` of model.hpp.
 _CACHES = {torch.bfloat16: 0, torch.float32: 1, torch.int8: 2}
@@ -52,22 +57,37 @@ class _Span(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ("first_row", "end", "count")]
 
 
-def make_native_step(model: Qwen2, cache: KvCache, progress: Progress | None = None) -> NativeStep | None:
-    """The native step for this model; None where it cannot be compiled, or does not read this model's form."""
-    reason = _why_not(model, cache)
-    if reason:
-        log.info("No native step: %s.", reason)
+def make_native_step(
+    model: Qwen2, cache: KvCache, progress: Progress | None = None, note: Callable[[str], None] = lambda _reason: None
+) -> NativeStep | None:
+    """The native step for this model; None where it cannot be compiled, does not read this model's form, or is slow.
+
+    `note` is told why. On a card there is none, and nothing to note.
+    """
+    if model.embedding.device.type != "cpu":
         return None
-    path = build.build(progress)
+
+    def without(reason: str) -> None:
+        log.warning("No native step: %s", reason)
+        note(f"steps run without the native step: {reason}")
+
+    if reason := _why_not(model, cache):
+        without(reason)
+        return None
+    path = build.build(progress, say=without)
     if path is None:
         return None
     try:
         step = NativeStep(path, model, cache, progress)
     except (OSError, AttributeError, EngineError) as error:
-        log.warning("No native step: %s", error)
+        without(str(error))
         return None
     if not _makes_sense(step, model, cache):
-        log.warning("No native step: what it computes is not what torch computes.")
+        reason = "what it computes is not what torch computes"
+    elif "portable" in step.name and _slower(step, model, cache):
+        reason = "on this processor it takes longer than PyTorch"
+    if reason:
+        without(reason)
         step.close()
         return None
     log.info("Steps of up to %d tokens: %s", MOST_TOKENS, step.name)
@@ -181,8 +201,6 @@ class NativeStep:
 
 def _why_not(model: Qwen2, cache: KvCache) -> str:
     """What of this model the native step cannot run; empty: nothing."""
-    if model.embedding.device.type != "cpu":
-        return "it runs on the processor only"
     if cache.layers[0].dtype not in _CACHES or (cache.form is not None and cache.dtype != torch.bfloat16):
         return f"it reads no KV cache in {cache.name} of numbers in {cache.dtype}"
     if model.config.head_dim % 32:
@@ -223,6 +241,23 @@ def _makes_sense(step: NativeStep, model: Qwen2, cache: KvCache) -> bool:
     # Not `>`: where there are no numbers, nothing is smaller.
     alike = (found - expected).square().sum(-1) < 0.25 * expected.square().sum(-1)
     return bool(found.isfinite().all()) and int(alike.sum()) * 4 >= count * 3
+
+
+def _slower(step: NativeStep, model: Qwen2, cache: KvCache) -> bool:
+    """Whether a step of one token takes longer than in torch: the best of a few, in turns.
+
+    Asked where it has no vectors of its own for the processor. Overwrites the first position of slot 0.
+    """
+    batch = make_batch([Work(0, 0, [0])], cache, model.rope, [1])
+    attention = SdpaAttention(cache)
+    times: dict[str, list[float]] = {"native": [], "torch": []}
+    with torch.inference_mode():
+        for _ in range(_TIMED):
+            for name, run in (("native", step), ("torch", partial(forward, model, cache=cache, attention=attention))):
+                began = time.perf_counter()
+                run(batch)
+                times[name].append(time.perf_counter() - began)
+    return min(times["native"]) > min(times["torch"])
 
 
 def _weights(model: Qwen2) -> Iterable[tuple[Weight | None, Tensor | None]]:

@@ -97,6 +97,19 @@ def test_no_compiler(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert build.build() is None
 
 
+@pytest.mark.parametrize(
+    ("system", "said"), [("win32", "never tried"), ("darwin", "xcode-select --install"), ("linux", "install g++")]
+)
+def test_without_a_compiler_each_system_is_told_what_to_do(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, system: str, said: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tools))
+    monkeypatch.setattr(build.sys, "platform", system)
+    told: list[str] = []
+    assert build.build(say=told.append) is None
+    assert [said in reason for reason in told] == [True]
+
+
 def test_a_compiler_of_the_working_folder_is_not_used(
     tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from coderls.engine.api import Sampling
+from coderls.engine.model import torch_runner
 from coderls.engine.model.linear import QuantizedLinear
 from coderls.engine.model.native import build
 from coderls.engine.model.native import step as native_step
@@ -81,9 +84,57 @@ def test_float32_stays_with_torch(folder: Path) -> None:
     assert ways(load_runner(folder, name="x", device="cpu", dtype="float32")) == ["eager"]
 
 
-def test_without_a_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_steps_are_torchs_and_that_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "find_compiler", lambda: None)
-    assert ways(load_runner(folder, name="x", device="cpu", dtype="bfloat16")) == ["eager"]
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16")
+    assert ways(runner) == ["eager"]
+    (note,) = runner.info.notes
+    assert note.startswith("steps run without the native step: there is no C++ compiler (c++, g++, clang++)")
+
+
+def test_who_switched_it_off_is_told_nothing(folder: Path) -> None:
+    assert load_runner(folder, name="x", device="cpu", dtype="bfloat16", native="off").info.notes == ()
+
+
+def test_where_there_is_no_room_for_a_copy_that_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_runner, "_NATIVE_SHARE", 1e-9)
+    runner = load_runner(folder, name="x", device="cpu", dtype="bfloat16", memory_gb=100.0)
+    assert ways(runner) == ["eager"]
+    assert runner.info.notes == ("steps run without the native step: there is no memory for its copy of the weights",)
+
+
+@pytest.mark.parametrize(("native_s", "used"), [(1.0, True), (3.0, False)])
+def test_plain_vectors_are_used_only_where_they_are_faster(
+    monkeypatch: pytest.MonkeyPatch, native_s: float, used: bool
+) -> None:
+    """As on a processor for which there are no vectors of our own: ARM, or an old one."""
+    if build.find_compiler() is None:
+        pytest.skip("there is no C++ compiler here")
+    flags = [*build.native_flags(), "-DCODERLS_PORTABLE"]
+    monkeypatch.setattr(build, "native_flags", lambda: flags)
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    def taking(seconds: float, run: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            nonlocal now
+            now += seconds
+            return run(*args, **options)
+
+        return timed
+
+    monkeypatch.setattr(native_step.time, "perf_counter", clock)
+    monkeypatch.setattr(NativeStep, "__call__", taking(native_s, NativeStep.__call__))
+    monkeypatch.setattr(native_step, "forward", taking(2.0, native_step.forward))
+    side = Side(in_form(random_model(config()), "int8"), torch.bfloat16)
+    said: list[str] = []
+    step = make_native_step(side.model, side.cache, note=said.append)
+    assert (step is not None) == used
+    assert said == (
+        [] if used else ["steps run without the native step: on this processor it takes longer than PyTorch"]
+    )
 
 
 def test_a_library_that_computes_nonsense_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +150,7 @@ def test_a_library_that_computes_nonsense_is_not_used(monkeypatch: pytest.Monkey
 def test_a_library_that_cannot_be_loaded_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "step.so"
     broken.write_bytes(b"no library")
-    monkeypatch.setattr(build, "build", lambda progress=None, flags=None: broken)
+    monkeypatch.setattr(build, "build", lambda _progress, say: broken)
     side = Side(in_form(random_model(config()), "int8"), torch.bfloat16)
     assert make_native_step(side.model, side.cache) is None
 
