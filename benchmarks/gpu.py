@@ -1,243 +1,151 @@
 """The engine on a graphics card, in true shapes of the family with random weights; `benchmarks/gpu.sh` does it all.
 
-    python -m benchmarks.gpu [--sizes 0.5B 1.5B 7B 14B] [--forms bfloat16 int8 int4] [--json FILE] [--markdown FILE]
+    python -m benchmarks.gpu [--sizes 7B 1.5B 0.5B 14B] [--forms bfloat16 int8 int4] [--json FILE] [--markdown FILE]
+    python -m benchmarks.gpu --json FILE --limit-s 500     # stops in time; the same again goes on where it stopped
     python -m benchmarks.gpu --sizes tiny --contexts 64 256 --device cpu     # the same at small size, without a card
 
-The ceilings of the device (copy, product) and transformers' generate are measured in the same run. The floor of a
+The ceilings of the device (copy, product) and transformers' generate are measured on the same device. The floor of a
 decoding step is the time in which the device copies as many bytes as the step has to read; that of a prefill the time
 of as many operations in one large product.
+
+Each part runs in a process of its own, and what it found so far is kept after each measure. Exit code 3: some are left.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
+import logging
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-
-from benchmarks.gpu_measure import Ceiling, Measures, ceiling, measure
-from benchmarks.gpu_model import random_qwen2, shape_of
-from benchmarks.machine import Machine, describe
-from coderls.engine.model.config import ModelConfig
-from coderls.engine.model.device import choose_device, choose_dtypes
-from coderls.engine.model.kv_form import choose_kv_form
-from coderls.engine.model.memory import free_bytes, graph_bytes, plan_memory
-from coderls.engine.model.torch_runner import TorchRunner, load_runner
-from coderls.engine.model.weights import expected_shapes
+from benchmarks.gpu_measure import Ceiling
+from benchmarks.gpu_parts import BITS, Conditions, Part
+from benchmarks.gpu_report import Done, Report, markdown, read_report
+from coderls.engine.model.torch_runner import load_runner
 from coderls.errors import CoderlsError
 
-BITS = {"bfloat16": 16, "int8": 8, "int4": 4}
 CONTEXTS = (512, 4096, 32_768, 131_072)
+PARTS_LEFT = 3
 
 
-@dataclass(slots=True)
-class Report:
-    """All that was measured. `transformers`: ms per token of its generate, by size and kind of cache."""
-
-    machine: Machine
-    command: str
-    device: str
-    dtype: str
-    ceiling: Ceiling
-    measures: list[Measures] = field(default_factory=list)
-    transformers: dict[str, dict[str, float]] = field(default_factory=dict)
-    start_s: dict[str, float] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+def parts_of(options: argparse.Namespace) -> list[Part]:
+    """What is to be measured, the weightiest first: a run may end at any moment."""
+    parts: list[Part] = []
+    for size in options.sizes:
+        parts += [Part("ours", size, form) for form in options.forms]
+        if not options.no_transformers:
+            parts += [Part("transformers", size, cache) for cache in ("dynamic", "static")]
+    parts.append(Part("start", "1.5B" if "1.5B" in options.sizes else options.sizes[0]))
+    parts += [Part("ours", size, options.forms[0], kv) for size in options.sizes for kv in options.kv_caches]
+    return parts
 
 
-def measure_form(size: str, form: str, options: argparse.Namespace, top: Ceiling, kv_cache: str = "auto") -> Measures:
-    """Make the model, plan its memory as the engine does, record its steps, and measure."""
-    device, dtype = choose_device(options.device), choose_dtypes(options.dtype, choose_device(options.device))[0]
-    config, kv_form = shape_of(size), choose_kv_form(kv_cache, device)
-    contexts = [context for context in options.contexts if context <= config.context_length]
-    free, began = free_bytes(device), time.perf_counter()
-    model = random_qwen2(config, BITS[form], context_length=contexts[-1], device=device, dtype=dtype)
-    plan = plan_memory(
-        config,
-        device,
-        dtype.itemsize,
-        weights=model.weight_bytes,
-        wanted=contexts[-1],
-        graphs=graph_bytes(config),
-        free=free,
-        kv_form=kv_form,
-    )
-    runner = TorchRunner(model, size, plan.slots, dtype, kv_form=kv_form)
-    runner.record_steps()
-    runner.describe(plan.parts())
-    info = runner.info
-    found = Measures(
-        size=size,
-        form=f"{form}, KV in {kv_form.name}" if kv_form else form,
-        attention=info.attention,
-        ways=info.ways,
-        load_s=time.perf_counter() - began,
-        weight_bytes=model.weight_bytes,
-        memory_bytes=0,
-    )
-    try:
-        measure(found, runner, model, top=top, contexts=contexts, repeats=options.repeats)
-        left = free_bytes(device)
-        if device.type == "cuda" and free is not None and left is not None:  # elsewhere others take and give meanwhile
-            found.memory_bytes = free - left
-    finally:
-        runner.close()
-        del model
-        gc.collect()
-    return found
-
-
-def transformers_decode(
-    config: ModelConfig, cache: str, *, device: torch.device, dtype: torch.dtype, context: int, new: int
-) -> float:
-    """Milliseconds per token of transformers' generate with SDPA. It compiles a "static" `cache` where it can."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415 - slow to import, not always wanted
-
-    make: Any = Qwen2Config
-    theirs = make(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        num_key_value_heads=config.kv_heads,
-        head_dim=config.head_dim,
-        max_position_embeddings=max(config.plain_context, context + new),
-        tie_word_embeddings=config.tied_head,
-        eos_token_id=None,
-        bos_token_id=None,
-        attn_implementation="sdpa",
-    )
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
-        with device:
-            model: Any = Qwen2ForCausalLM(theirs)
-    finally:
-        torch.set_default_dtype(before)
-    model.eval()
-    ids = torch.arange(context, device=device).remainder_(config.vocab_size)[None]
-    stamps: list[float] = []
-
-    def note(found: torch.Tensor, _scores: object, **_rest: object) -> torch.Tensor:
-        if found.device.type == "cuda":
-            torch.cuda.synchronize()
-        stamps.append(time.perf_counter())
-        return torch.zeros(found.shape[0], dtype=torch.bool, device=found.device)
-
-    with torch.inference_mode():
-        for _ in range(2):  # the first compiles
-            stamps.clear()
-            model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=new,
-                do_sample=False,
-                pad_token_id=0,
-                cache_implementation=cache,
-                stopping_criteria=[note],
-            )
-    return 1000 * median(later - earlier for earlier, later in pairwise(stamps))
-
-
-def start_seconds(size: str, device: str, dtype: str) -> float:
-    """From the start of a process to a model that is ready, its checkpoint on disk and in the system's cache."""
-    config = shape_of(size)
+def run_apart(part: Part, conditions: Conditions, top: Ceiling | None, limit_s: float) -> Done:
+    """Measure a part in a process of its own that may take `limit_s` seconds. Never raises: what failed is said."""
+    print(f"-- {part.name}", file=sys.stderr, flush=True)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        weights = {name: torch.randn(shape) * 0.02 for name, shape in expected_shapes(config).items()}
-        save_file({name: weight.bfloat16() for name, weight in weights.items()}, Path(folder) / "model.safetensors")
-        values = {
-            "architectures": ["Qwen2ForCausalLM"],
-            "hidden_size": config.hidden_size,
-            "intermediate_size": config.intermediate_size,
-            "num_hidden_layers": config.layers,
-            "num_attention_heads": config.heads,
-            "num_key_value_heads": config.kv_heads,
-            "vocab_size": config.vocab_size,
-            "tie_word_embeddings": config.tied_head,
-            "max_position_embeddings": config.plain_context,
-            "rope_theta": config.rope_theta,
-            "rms_norm_eps": config.rms_norm_eps,
-        }
-        (Path(folder) / "config.json").write_text(json.dumps(values), encoding="utf-8")
-        command = [sys.executable, "-m", "benchmarks.gpu", "--load", folder, "--device", device, "--dtype", dtype]
-        began = time.perf_counter()
-        subprocess.run(command, check=True, timeout=900)
-        return time.perf_counter() - began
+        asked, said = Path(folder) / "part.json", Path(folder) / "found.json"
+        values = {"part": asdict(part), "conditions": asdict(conditions), "ceiling": top and asdict(top)}
+        asked.write_text(json.dumps(values), encoding="utf-8")
+        command = [sys.executable, "-m", "benchmarks.gpu", "--part", str(asked), "--found", str(said)]
+        failed = ""
+        try:
+            done = subprocess.run(command, timeout=limit_s, check=False, stdin=subprocess.DEVNULL)
+            if done.returncode:
+                failed = f"its process left with code {done.returncode}"
+        except subprocess.TimeoutExpired:
+            failed = f"it was not over after {limit_s:.0f} s"
+        found: dict[str, Any] = json.loads(said.read_text(encoding="utf-8")) if said.exists() else {}
+    failed = found.pop("failed", "") or failed
+    if failed:
+        print(f"{part.name}: {failed}", file=sys.stderr, flush=True)
+    return Done(found, failed, round(time.monotonic() - began, 1))
 
 
-def markdown(report: Report) -> str:
-    """The report as it goes into BENCHMARKS.md."""
-    top = report.ceiling
-    lines = [
-        f"`{report.command}` on {report.device}, {report.dtype}. {report.machine}.",
-        f"The device copies {top.copy_bytes_per_s / 1e9:,.0f} GB/s (read and written) and multiplies at "
-        f"{top.operations_per_s / 1e12:,.1f} TFLOP/s. Random weights; times are medians; shares are of these ceilings.",
-        "",
-    ]
-    for m in report.measures:
-        lines += [
-            f"### {m.size}, {m.form}",
-            "",
-            f"Attention: {m.attention}. Steps by: {', '.join(m.ways)}. Weights {m.weight_bytes / 1e9:.2f} GB"
-            + (f", {m.memory_bytes / 1e9:.1f} GB taken in all" if m.memory_bytes else "")
-            + f", ready after {m.load_s:.1f} s.",
-            "",
-            "| context | prefill ms | of the floor | decode ms a token | of the floor |",
-            "| ---: | ---: | ---: | ---: | ---: |",
-        ]
-        for context in m.decode_ms or m.prefill_ms:
-            cells = (
-                _cell(m.prefill_ms, context, ",.1f"),
-                _cell(m.prefill_share, context, ".0%"),
-                _cell(m.decode_ms, context, ".2f"),
-                _cell(m.decode_share, context, ".0%"),
-            )
-            lines.append(f"| {context:,} | " + " | ".join(cells) + " |")
-        first, far = (
-            ", ".join(f"{new} new {ms:.1f}" for new, ms in found.items())
-            for found in (m.first_token_ms, m.first_token_far_ms)
-        )
-        verify = ", ".join(f"{count} tokens {ratio:.2f}" for count, ratio in m.verify_ratio.items())
-        batch = ", ".join(f"{count}: {ms:.2f}" for count, ms in m.batch_ms.items())
-        cancel = "not measured" if m.cancel_ms is None else f"{m.cancel_ms:.1f} ms at most"
-        lines += [
-            "",
-            f"First token on a warm cache, ms: {first}; at the end of the longest context: {far}. "
-            f"Verify over decode of one: {verify}. "
-            f"A step of several sequences, ms: {batch}. Cancel to idle: {cancel}.",
-            *[f"Failed: {reason}." for reason in m.failed],
-            "",
-        ]
-    for size, found in report.transformers.items():
-        each = ", ".join(f"{cache} cache {ms:.2f}" for cache, ms in found.items())
-        lines.append(f"transformers generate (SDPA), {size}, ms a token: {each}.")
-    lines += [f"Start of a process to a ready {size}: {seconds:.1f} s." for size, seconds in report.start_s.items()]
-    lines += [f"Failed: {reason}." for reason in report.failed]
-    return "\n".join(lines)
+def run_here(asked: Path, said: Path) -> int:
+    """The inside of `run_apart`: measure the part that `asked` names, and keep what is found in `said`."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    values = json.loads(asked.read_text(encoding="utf-8"))
+    conditions = Conditions(**{**values["conditions"], "contexts": tuple(values["conditions"]["contexts"])})
+    top = Ceiling(**values["ceiling"]) if values["ceiling"] else None
+    kept: dict[str, Any] = {}
+
+    def note(found: dict[str, Any]) -> None:
+        kept.update(found)
+        beside = said.with_name("new.json")
+        beside.write_text(json.dumps(kept), encoding="utf-8")
+        os.replace(beside, said)
+
+    try:
+        Part(**values["part"]).run(conditions, top, note)
+    except Exception as error:
+        logging.getLogger(__name__).exception("It failed")
+        note({"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
+        return 1
+    return 0
 
 
-def _cell(values: dict[int, float], key: int, form: str) -> str:
-    return format(values[key], form) if key in values else ""
+def measure_all(options: argparse.Namespace) -> int:
+    """Run the parts that are not done yet, as long as there is time; returns how many are left."""
+    until = time.monotonic() + (options.limit_s or 1e9)
+    conditions = Conditions(tuple(options.contexts), options.repeats, options.device, options.dtype)
+    report = _begun(options, conditions)
+    parts = parts_of(options)
+    left = [part for part in parts if report.wants(part.name)]
+    left.sort(key=lambda part: report.tries(part.name))
+    while left and report.ceiling is not None:
+        part, rest_s = left[0], until - time.monotonic()
+        expected_s = max([options.least_s, *(one.seconds for one in report.done.values())])
+        if options.limit_s and rest_s < min(expected_s, options.part_s):
+            print(f"{len(left)} parts are left; the next is {part.name}", file=sys.stderr, flush=True)
+            break
+        report.take(part.name, run_apart(part, conditions, report.ceiling, min(options.part_s, rest_s)))
+        report.done = {one.name: report.done[one.name] for one in parts if one.name in report.done}
+        _write(report, options)
+        left = left[1:]
+    print(markdown(report))
+    return len(left)
+
+
+def _begun(options: argparse.Namespace, conditions: Conditions) -> Report:
+    """The report that is gone on with, and what the device can do now: without a device nothing can be measured.
+
+    What was measured under other conditions or on another device is put aside.
+    """
+    report = Report(" ".join(["python -m benchmarks.gpu", *sys.argv[1:]]), json.loads(json.dumps(asdict(conditions))))
+    done = run_apart(Part("ceiling", options.sizes[0]), conditions, None, options.part_s)
+    report.where = done.found.get("where", {})
+    report.ceiling = Ceiling(**done.found["ceiling"]) if "ceiling" in done.found else None
+    before = read_report(options.json) if options.json else None
+    if before is not None and (before.conditions, before.where.get("device")) == (
+        report.conditions,
+        report.where.get("device", before.where.get("device")),
+    ):
+        report.done = before.done
+    elif options.json and options.json.exists():
+        os.replace(options.json, options.json.with_name(f"{options.json.name}.{int(time.time())}"))
+    return report
+
+
+def _write(report: Report, options: argparse.Namespace) -> None:
+    if options.json:
+        report.write(options.json)
+    if options.markdown:
+        options.markdown.write_text(markdown(report) + "\n", encoding="utf-8")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--sizes", nargs="+", default=["0.5B", "1.5B", "7B", "14B"], help="sizes of the family, or tiny"
-    )
+    parser.add_argument("--sizes", nargs="+", default=["7B", "1.5B", "0.5B", "14B"], help="of the family, or tiny")
     parser.add_argument("--forms", nargs="+", default=list(BITS), choices=list(BITS))
     parser.add_argument(
         "--kv-caches", nargs="*", default=["int8", "fp8"], help="forms of the KV cache, each with the first of --forms"
@@ -247,78 +155,31 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--no-transformers", action="store_true")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--markdown", type=Path, metavar="FILE")
     parser.add_argument(
-        "--load", type=Path, metavar="DIR", help="only load this model and leave (for the start-up time)"
+        "--json", type=Path, metavar="FILE", help="kept after each part; gone on with where it is there"
     )
+    parser.add_argument("--markdown", type=Path, metavar="FILE")
+    parser.add_argument("--limit-s", type=float, default=0.0, help="stop after so many seconds (0: when all is done)")
+    parser.add_argument("--part-s", type=float, default=300.0, help="the most that one part may take")
+    parser.add_argument("--least-s", type=float, default=40.0, help="no part is begun with less time left")
+    for inner in ("--load", "--part", "--found"):  # for processes that this one starts
+        parser.add_argument(inner, type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
-
-
-def _measure(options: argparse.Namespace) -> Report:
-    device = choose_device(options.device)
-    dtype = choose_dtypes(options.dtype, device)[0]
-    small = options.sizes == ["tiny"]
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    report = Report(
-        machine=describe(("coderls", "torch", "triton", "transformers", "flash-attn", "fa3-fwd"), card),
-        command=" ".join(["python -m benchmarks.gpu", *sys.argv[1:]]),
-        device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
-        ceiling=ceiling(device, dtype, small=small),
-    )
-
-    def attempt(what: str, run: Callable[[], None]) -> None:
-        print(what, file=sys.stderr, flush=True)
-        try:
-            run()
-        except (CoderlsError, RuntimeError, ValueError, OSError, ImportError, subprocess.SubprocessError) as error:
-            report.failed.append(f"{what}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
-        if options.json:  # after each, so that a machine that goes away takes little with it
-            options.json.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-
-    def theirs(size: str, cache: str) -> None:
-        context, new = (32, 8) if small else (4096, 64)
-        ms = transformers_decode(shape_of(size), cache, device=device, dtype=dtype, context=context, new=new)
-        report.transformers.setdefault(size, {})[cache] = ms
-
-    def ours(size: str, form: str, kv_cache: str = "auto") -> None:
-        report.measures.append(measure_form(size, form, options, report.ceiling, kv_cache))
-
-    def start(size: str) -> None:
-        report.start_s[size] = start_seconds(size, options.device, options.dtype)
-
-    for size in options.sizes:
-        for form in options.forms:
-            attempt(f"{size}, {form}", lambda size=size, form=form: ours(size, form))  # type: ignore[misc]
-        for kv in options.kv_caches:
-            attempt(f"{size}, KV in {kv}", lambda size=size, kv=kv: ours(size, options.forms[0], kv))  # type: ignore[misc]
-        if not options.no_transformers:
-            for cache in ("dynamic", "static"):
-                attempt(f"{size}, transformers, {cache} cache", lambda size=size, cache=cache: theirs(size, cache))  # type: ignore[misc]
-                gc.collect()
-                if device.type == "cuda":
-                    torch.cuda.empty_cache()
-    attempt("start of a process", lambda: start(options.sizes[0]))
-    return report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
     options = _arguments(argv)
+    if options.part:
+        return run_here(options.part, options.found)
     try:
         if options.load:
             load_runner(options.load, name="start", device=options.device, dtype=options.dtype).close()
             return 0
-        report = _measure(options)
+        return PARTS_LEFT if measure_all(options) else 0
     except CoderlsError as error:
         print(error, file=sys.stderr)
         return 1
-    text = markdown(report)
-    print(text)
-    if options.markdown:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class Measures:
     batch_ms: dict[int, float] = field(default_factory=dict)
     cancel_ms: float | None = None
     failed: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 def ceiling(device: torch.device, dtype: torch.dtype, *, small: bool = False) -> Ceiling:
@@ -69,15 +70,23 @@ def ceiling(device: torch.device, dtype: torch.dtype, *, small: bool = False) ->
 
 
 def measure(
-    measures: Measures, runner: TorchRunner, model: Qwen2, *, top: Ceiling, contexts: Sequence[int], repeats: int
+    measures: Measures,
+    runner: TorchRunner,
+    model: Qwen2,
+    *,
+    top: Ceiling,
+    contexts: Sequence[int],
+    repeats: int,
+    keep: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fill `measures` in. One that fails is noted, and the others go on."""
+    """Fill `measures` in, and call `keep` after each. One that fails is noted, and the others go on."""
 
     def attempt(what: str, run: Callable[[], None]) -> None:
         try:
             run()
         except Exception as error:  # noqa: BLE001 - hours of measuring shall not end with one that cannot run
             measures.failed.append(f"{what}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        keep()
 
     attempt("prefill", lambda: _prefill(measures, runner, model, top, contexts))
     attempt("decode", lambda: _decode(measures, runner, model, top, contexts, repeats=repeats))
