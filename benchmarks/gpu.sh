@@ -45,7 +45,7 @@ fi
 rm -f "$OUT/missing.txt"
 
 if command -v nvidia-smi >/dev/null; then
-  nvidia-smi >"$OUT/card.txt"
+  nvidia-smi >"$OUT/card.txt" || echo "nvidia-smi failed; the measures say whether PyTorch can use the card" >&2
 elif [ -z "$SMALL" ]; then
   echo "There is no NVIDIA driver here (no nvidia-smi). SMALL=1 tries everything in tiny shapes." >&2
   exit 1
