@@ -81,7 +81,7 @@ def read_report(file: Path) -> Report | None:
 
 def measures_of(raw: dict[str, Any]) -> Measures:
     """From JSON, whose keys are strings."""
-    numbered = {
+    numbered: dict[str, Any] = {
         name: {int(key): number for key, number in value.items()} if isinstance(value, dict) else value
         for name, value in raw.items()
     }

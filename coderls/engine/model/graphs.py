@@ -21,7 +21,7 @@ from coderls.engine.model.attention import Attend, Attention, GraphAttention, On
 from coderls.engine.model.attention.gathered import GatheredAttention
 from coderls.engine.model.attention.tiled import TiledAttention
 from coderls.engine.model.batch import Batch, Span, make_batch
-from coderls.engine.model.faults import device_lost, is_device_fault
+from coderls.engine.model.faults import device_lost
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2, forward
 from coderls.engine.runner import Work
@@ -149,7 +149,7 @@ class GraphForward:
                 recording = _Recording(shape, backend, self._cache)
                 recording.replay = self._record(self._step(recording))
             except Exception as error:  # noqa: BLE001 - kernels and capture may raise anything: others may do
-                failed.append(f"{shape}: {self._reason(error)}")
+                failed.append(f"{shape}: {reason_of(error, self._cache.device)}")
             else:
                 self._recordings.insert(0, recording)  # the smallest is found first
         return failed
@@ -251,18 +251,25 @@ class GraphForward:
         try:
             found = self._run(recording, batch)
         except Exception as error:  # noqa: BLE001 - see `capture`
-            return self._reason(error)
+            return reason_of(error, self._cache.device)
         if exact is None or found is None:
             return "the plain pass gave nothing"
         differs = float((found - exact).norm() / exact.norm())
         right = differs <= _MOST_ERROR.get(self._model.embedding.dtype, 1e-3)  # nothing is, of what is no number
         return "" if right else f"it differs by {differs:.2g} from the plain pass"
 
-    def _reason(self, error: Exception) -> str:
-        """The error in one line. Raises DeviceLost where it means that the card cannot be used any more."""
-        if is_device_fault(error):
-            raise device_lost(self._model.embedding.device, error) from error
-        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+def reason_of(error: Exception, device: torch.device) -> str:
+    """The error in one line. Raises DeviceLost where the card cannot be used any more.
+
+    Asked, not read from its words: what ends a capture is an error of CUDA too, and the card goes on.
+    """
+    if device.type == "cuda":
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError as lost:
+            raise device_lost(device, lost) from error
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 class CudaRecorder:
@@ -329,13 +336,10 @@ def capture_graphs(
     try:
         failed = graphs.capture(graph_backends(attention, cache), SHAPES, report)
         failed += graphs.keep_right(eager)
-        torch.cuda.synchronize(device)
     except DeviceLost:
         raise
-    except Exception as error:
-        if is_device_fault(error):
-            raise device_lost(device, error) from error
-        failed = [f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"]
+    except Exception as error:  # noqa: BLE001 - the plain pass itself, or memory that these took: without them it may run
+        failed = [reason_of(error, device)]
         graphs.clear()
     for reason in failed:
         log.warning("Not replayed as a CUDA graph: %s", reason)

@@ -243,14 +243,20 @@ def test_what_cannot_be_recorded_is_left_out_and_no_other(recorded: Recorded) ->
     assert fresh.shapes == (Shape(1, 1), Shape(2, 2))
 
 
-def test_a_card_that_is_lost_while_recording_ends_the_engine(recorded: Recorded) -> None:
-    model, cache = recorded.plain._model, recorded.plain._cache
+def test_an_error_of_a_capture_ends_the_engine_only_with_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = torch.device("cuda", 0)
+    error = RuntimeError("CUDA error: operation not permitted when stream is capturing\nand more")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)
+    expected = "RuntimeError: CUDA error: operation not permitted when stream is capturing"
+    assert graphs.reason_of(error, card) == expected
 
-    def lost(_run: Callable[[], None]) -> Callable[[], None]:
+    def lost(_device: torch.device) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
     with pytest.raises(DeviceLost, match="illegal memory access"):
-        GraphForward(model, cache, lost).capture([GatheredAttention(cache)], [Shape(1, 1)], silent)
+        graphs.reason_of(error, card)
+    assert graphs.reason_of(error, torch.device("cpu")) == expected
 
 
 def test_nothing_is_recorded_without_a_card(recorded: Recorded) -> None:
