@@ -6,8 +6,8 @@ cursor is at the end of its line; withheld by verification, of what would have b
 which the parser finds more errors than it found with the hole; answers that repeat what follows them; lines that stand
 at the wrong depth (`faults.py`). `--json FILE` is written as it goes, and the same command goes on from there; what the
 model said is kept, so a change of the rules is measured without asking it again (`--limit 0`).
-With `--own-parser` rustc and gcc or clang have the last word, as in an
-editor where the user has them; rustc then judges what it let pass.
+With `--own-parser` rustc, javac, TypeScript's parser and gcc or clang have the last word, as they have in an editor.
+All but gcc then judge what they let pass.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from coderls.fim.model import FimModel
 from coderls.fim.postprocess import postprocess
 from coderls.fim.stopping import Gap
 from coderls.models import store
-from coderls.own_parsers import OwnParsers
+from coderls.own_parsers import OwnParsers, Processes
 from coderls.question import CompletionRequest, Tools, load_fim_model
 from coderls.repo_context.parse import parse_file
 from coderls.settings import CompletionSettings, ContextSettings, EngineSettings, Settings
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="engine threads; 0: all cores")
     parser.add_argument("--json", type=Path, metavar="FILE", help="results; an interrupted run goes on from them")
     parser.add_argument(
-        "--own-parser", action="store_true", help="let rustc and gcc have the last word, as in an editor"
+        "--own-parser", action="store_true", help="let rustc, gcc ... have the last word, as in an editor"
     )
     parser.add_argument("--faults", action="store_true", help="print each fault with the lines around it")
     args = parser.parse_args(argv)
@@ -163,8 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = _Kept(args.json)
         missing = [hole for hole in _mixed(holes) if hole.name not in kept.said][: args.limit]
         fim = asyncio.run(_ask_all(missing, kept, args))
-        own = OwnParsers(None, limit_s=OWN_LIMIT_S) if args.own_parser else None
-        rows = asyncio.run(_rows([hole for hole in holes if hole.name in kept.said], kept, fim, own))
+        rows = asyncio.run(_rows([hole for hole in holes if hole.name in kept.said], kept, fim, own=args.own_parser))
         _judge(rows, kept)
     except (CoderlsError, SourceError, OSError) as error:
         print(f"judged: {error}", file=sys.stderr)
@@ -231,8 +230,13 @@ def _request(hole: Hole) -> CompletionRequest:
     return CompletionRequest(document, len(hole.before), path=hole.path.name)
 
 
-async def _rows(holes: Sequence[Hole], kept: _Kept, fim: FimModel, own: OwnParsers | None) -> list[Row]:
-    return [await _row(hole, kept.said[hole.name], fim, own) for hole in holes]
+async def _rows(holes: Sequence[Hole], kept: _Kept, fim: FimModel, *, own: bool) -> list[Row]:
+    processes = Processes(patience_s=OWN_LIMIT_S)
+    parsers = OwnParsers(None, processes, limit_s=OWN_LIMIT_S) if own else None
+    try:
+        return [await _row(hole, kept.said[hole.name], fim, parsers) for hole in holes]
+    finally:
+        await processes.aclose()
 
 
 async def _row(hole: Hole, said: Said, fim: FimModel, own: OwnParsers | None) -> Row:
