@@ -98,11 +98,11 @@ class _Kept:
     async def found(self, kind: str, text: str, limit_s: float, patience_s: float) -> int | None:
         if time.monotonic() < self._rests_until:
             raise NotYet
-        if self._leave is not None:
-            self._leave.cancel()
+        self._stay()
         try:
             return await self._found(kind, text, limit_s, patience_s)
         finally:
+            self._stay()
             self._leave = asyncio.get_running_loop().call_later(_IDLE_S, self._go)
 
     async def _found(self, kind: str, text: str, limit_s: float, patience_s: float) -> int | None:
@@ -126,8 +126,7 @@ class _Kept:
 
     async def aclose(self) -> None:
         starting, self._starting = self._starting, None
-        if self._leave is not None:
-            self._leave.cancel()
+        self._stay()
         if starting is None:
             return
         if not starting.done():
@@ -139,6 +138,10 @@ class _Kept:
     async def _start(self, kind: str) -> Talk:
         process = await start(self._command, folder=Path(Path(self._command[0]).anchor), environment=self._environment)
         return await _answering(process, Path(self._command[0]).name, kind)
+
+    def _stay(self) -> None:
+        if self._leave is not None:
+            self._leave.cancel()
 
     def _go(self) -> None:
         self._leaving = asyncio.ensure_future(self.aclose())
