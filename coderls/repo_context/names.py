@@ -13,7 +13,7 @@ from zlib import crc32
 _BUCKETS = 1 << 14
 _LOW = (1 << 32) - 1
 #: Names for which it is kept which files define them.
-_MAX_FOUND = 20_000
+_MAX_FOUND = 4_000
 
 
 def hash_of(name: str) -> int:
@@ -60,5 +60,5 @@ class NameTable:
             if len(self._found) >= _MAX_FOUND:
                 self._found.clear()
             bucket = self._buckets[value % _BUCKETS] or ()
-            found = self._found[value] = [pair & _LOW for pair in bucket if pair >> 32 == value]
+            found = self._found[value] = tuple(pair & _LOW for pair in bucket if pair >> 32 == value)
         return found
