@@ -112,7 +112,8 @@ def test_a_warm_start_reads_nothing_and_knows_everything(shop: Path, reads: Read
 
 
 def test_a_warm_start_knows_similar_code_without_reading_it_again(shop: Path, monkeypatch: pytest.MonkeyPatch):
-    write(shop, {f"pay_{n}.py": f"def pay_{n}(order):\n    till.book(order, {n})\n" + "\n" * 20 for n in range(20)})
+    body = "def pay_{0}(order):\n    till_{0}.open()\n    till_{0}.book(order)\n    till_{0}.close()\n"
+    write(shop, {f"pay_{n}.py": body.format(n) for n in range(20)})
     age(shop)
     cold = built(shop)
     assert cold.settle(30)
@@ -128,13 +129,15 @@ def test_a_warm_start_knows_similar_code_without_reading_it_again(shop: Path, mo
     warm = built(shop)
     assert warm.settle(30)
     assert read == []
-    text = "def refund(order):\n    till.book(order, 7)\n    $0"
-    assert any(snippet.path == "pay_7.py" for snippet in ask(warm, shop, "refund.py", text))
+    text = "def refund(order):\n    till_7.open()\n    till_7.book(order)\n    $0"
+    similar = [snippet.path for snippet in ask(warm, shop, "refund.py", text) if snippet.source == "similar"]
+    assert "pay_7.py" in similar
     (shop / "pay_7.py").write_text("def other(): ...\n")
     warm.refresh(shop / "pay_7.py")
     assert warm.settle(30)
     assert "pay_7.py" in read
-    assert all(snippet.path != "pay_7.py" for snippet in ask(warm, shop, "refund.py", text))
+    similar = [snippet.path for snippet in ask(warm, shop, "refund.py", text) if snippet.source == "similar"]
+    assert "pay_7.py" not in similar
     warm.close()
 
 
