@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +35,16 @@ def name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Top-level names of everything that a file imports, anywhere in it."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            found.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+            found.add(node.module.partition(".")[0])
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("module", HOMES)
@@ -53,7 +56,7 @@ def test_a_module_is_imported_at_home_only(module: str) -> None:
 
 def test_there_is_no_pickle() -> None:
     banned = {"pickle", "marshal", "shelve", "dill", "joblib"}
-    assert not {name(path): found for path in sources() if (found := banned & set(imports(path)))}
+    assert not {name(path): found for path in sources() if (found := banned & imports(path))}
     loads = [name(path) for path in sources() if re.search(r"torch\.load\(|trust_remote_code", path.read_text("utf-8"))]
     assert not loads
 
