@@ -110,7 +110,7 @@ class IndexLink:
             self._making = None
         if self.source is not None:
             # It waits for its worker to end, which nobody here has to.
-            threading.Thread(target=self.source.close, name="index-close", daemon=True).start()
+            threading.Thread(target=_end, args=([self.source],), name="index-close", daemon=True).start()
             self.source = None
         if self._enabled and self.folders:
             self._making = asyncio.ensure_future(self._make(tuple(self.folders)))
@@ -192,11 +192,18 @@ class _Bar:
             asked.result().end(self._ended)
 
 
+def _end(indexes: list[RepositoryIndex]) -> None:
+    """Close an index and let it go: only the list has it, and what is set aside is kept for good."""
+    indexes.pop().close()
+    _set_aside()
+
+
 def _set_aside() -> None:
-    """What was read so far stays: the garbage collector does not look through it again.
+    """What was read so far stays: the garbage collector does not look through it again, until the next call.
 
     When it looks through all there is, everything else stands still, some fifty milliseconds with a middling project.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

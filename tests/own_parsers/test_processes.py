@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -147,3 +148,21 @@ async def test_it_leaves_when_nobody_asks(
     monkeypatch.setattr(module, "_IDLE_S", 600.0)
     assert await ask(processes, command, "!!") == 2
     assert len(started(tmp_path)) == 2
+
+
+async def test_of_questions_side_by_side_the_last_says_when_it_leaves(
+    processes: Processes, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 612.0)
+    loop = asyncio.get_running_loop()
+    later, leaves = loop.call_later, list[asyncio.TimerHandle]()
+
+    def noted(delay: float, *call: Any, **more: Any) -> asyncio.TimerHandle:
+        handle = later(delay, *call, **more)
+        if delay == 612.0:
+            leaves.append(handle)
+        return handle
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    await asyncio.gather(*(ask(processes, command, "!") for _ in range(3)))
+    assert [handle.cancelled() for handle in leaves] == [True, True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,17 @@ async def test_what_was_read_is_set_aside_from_the_garbage_collector(repo: Path,
     link = linked(PlayedClient(), repo)
     await until(lambda: bool(frozen))
     await closed(link)
+
+
+async def test_an_index_that_is_closed_is_let_go(repo: Path, monkeypatch: pytest.MonkeyPatch):
+    frozen, freeze = list[bool](), gc.freeze
+    monkeypatch.setattr(gc, "freeze", lambda: (freeze(), frozen.append(True)))
+    link = linked(PlayedClient(), repo)
+    await until(lambda: bool(frozen))
+    assert link.source is not None
+    gone = weakref.ref(link.source)
+    link.close()
+    await until(lambda: gone() is None)
 
 
 async def test_another_folder_gets_an_index_of_its_own(repo: Path, tmp_path: Path):

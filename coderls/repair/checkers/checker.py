@@ -39,7 +39,8 @@ class Report:
 
     `failed` is a sentence for the user when it could not say anything (it hangs, crashed, or printed what nobody
     understands): then `diagnostics` is empty and proves nothing. `blind` is set where it stopped at a syntax error and
-    so has not looked at the rest. `faults` counts what one that goes on found wrong before.
+    so has not looked at the rest. `faults` counts the syntax errors, and not what else it found: where they are fewer,
+    it may see more.
     """
 
     checker: str

@@ -20,7 +20,7 @@ from coderls.repair.checkers.command import CommandChecker
 from coderls.repair.checkers.lines import complaints
 from coderls.repair.checkers.places import UNIX_LINES, Places
 from coderls.repair.checkers.process import Done, run
-from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.diagnostic import Diagnostic, is_syntax
 
 #: A complaint about a file of the package, and what keeps the compiler from reading the others.
 _COMPLAINT = re.compile(r"^(?:vet: )?\S+\.go:\d+:\d+: (.*)", re.MULTILINE)
@@ -56,7 +56,7 @@ class GoVet(CommandChecker):
                 found = self._read(done, document)
         if done.code and not found and not _is_elsewhere(done):
             raise CheckerFailed(f"go could not check the package: {done.last_words}", "See `go build` in its folder.")
-        return Report(self.name, found, blind=done.code != 0, faults=len(found))
+        return Report(self.name, found, blind=done.code != 0, faults=sum(map(is_syntax, found)))
 
     async def _go(self, arguments: list[str], folder: Path, limit_s: float) -> Done:
         own = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GONOSUMDB": "*", "GOTELEMETRY": "off"}

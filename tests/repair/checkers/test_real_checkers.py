@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from coderls.document import Document
-from coderls.repair.candidate import apply_edits
+from coderls.repair.candidate import Candidate, apply_edits
 from coderls.repair.checkers import Checker, Report, find_checkers
 from coderls.repair.diagnostic import Diagnostic
+from coderls.repair.verify import Baseline, Rules, verify
 from coderls.repo_context.parse import parse_file
 from tests.repair.checkers.conftest import FindTool
 
@@ -132,6 +133,36 @@ async def test_faults_of_other_files_do_not_keep_go_from_one(tmp_path: Path, nee
     (tmp_path / "other.go").write_text("package main\n\nfunc other( {\n", encoding="utf-8")
     [blind] = await reports(checker, mended)
     assert blind.failed is not None
+
+
+#: A fault that is mended by another one, elsewhere in the file.
+MOVED = (
+    Case(
+        "go vet", "main.go", "go",
+        'package main\n\nfunc f(a int) { _ = a }\n\nfunc main() {\n\ts := "x"\n\tf(s)\n\tf(s)\n\tf(3)\n}\n', "f(a int)",
+        "cannot use s", "f(a string)", also=(("go.mod", "module ex\n\ngo 1.21\n"),),
+    ),
+    Case(
+        "cargo check", "src/main.rs", "rust",
+        'fn f(_a: i32) {}\nfn main() {\n    let s = "x";\n    f(s);\n    f(s);\n    f(3);\n}\n', "_a: i32",
+        "mismatched types", "_a: &str", "E0308", also=(("Cargo.toml", CARGO),),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MOVED, ids=lambda case: case.checker)
+async def test_no_fault_of_types_hides_another(case: Case, tmp_path: Path, need: FindTool) -> None:
+    need(case.checker)
+    document = project(tmp_path, case)
+    checker = one(find_checkers(tmp_path, trusted=True, parse=parse_file), case.checker)
+    baseline = Baseline(document, limit_s=100)
+    candidate = Candidate.of_text(case.text, case.text.replace(case.fault, case.mended), "chat", "t")
+    try:
+        target = next(each for each in (await baseline.report(checker)).diagnostics if case.says in each.message)
+        verdict = await verify(baseline, target, candidate, [checker], rules=Rules(near=False))
+    finally:
+        await checker.aclose()
+    assert "new complaint" in verdict.reason
 
 
 FIXED = (
