@@ -225,6 +225,9 @@ def test_a_statement_of_megabytes_is_never_parsed_whole(monkeypatch: pytest.Monk
         ("java", "class A {\n  void f() {\n    $0\n  }\n}\n", "a + b;", None),
         ("java", "class A {\n  void f() {\n    $0\n  }\n}\n", "a = b; i++; g();", "a = b; i++; g();"),
         ("c", "int f(void) {\n  $0\n}\n", "int g(void) { return 1; }", None),
+        ("cpp", "int f() {\n  $0\n}\n", "int g() { return 1; }", None),
+        # A macro that is a loop has no type before it.
+        ("cpp", "int f() {\n  $0\n}\n", "foreach (x, xs) { g(x); }", "foreach (x, xs) { g(x); }"),
         # A fault of the user's own, around the cursor, is none of the answer's.
         ("c", "int f(void) {\n  int g(void) { return $0 }\n}\n", "1;", "1;"),
         # Broken before, and at the cursor: what is put in may not have a fault of its own.

@@ -66,9 +66,9 @@ _CPP_VARIABLES = """
 (for_range_loop type: (_) @typed declarator: (_) @local right: (_) @each)
 """
 
-#: A function inside of a function (C11, 6.9.1: definitions are external).
+#: A function inside of a function (C11, 6.9.1: definitions are external). What has no type is a macro with a block.
 _LAX = """
-(compound_statement (function_definition declarator: [
+(compound_statement (function_definition type: (_) declarator: [
   (function_declarator) (pointer_declarator (function_declarator))
 ]) @lax)
 """
