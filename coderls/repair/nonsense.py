@@ -24,17 +24,23 @@ _DEFINES = re.compile(r"(?:\bdef|\bclass|\bfunction|\bfunc|\bfn|\bfun|\bnew|\bst
 _COMMAND = re.compile(r"\s*[^\W\d]\w*[ \t]+[\w\"'(\[{]|[^#\n]*,[ \t\r]*$")
 _PLAIN = r"(?:int|str|float|bool|bytes|number|string|boolean|double|char|long|list|dict|set|tuple|List|Dict|Set|Tuple)"
 _LONGEST = 200_000
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def nonsense(document: Document, target: Diagnostic, candidate: Candidate) -> str:
     """What is wrong with a candidate whatever the checkers say, as a sentence; "" for nothing."""
-    for name, arguments in called_anew(candidate).items():
+    called = called_anew(candidate)
+    tree = _tree(document, candidate) if called or _commands(candidate) else None
+    really = None if tree is None else {name for node in ast.walk(tree) for name in _called_by(node)}
+    for name, arguments in called.items():
+        if really is not None and name not in really:
+            continue  # it stands in a comment or a string
         region = enclosing(document, target.start, target.end)
         if any(re.search(rf"(?<![\w.]){re.escape(name)}\b(?!\s*(?:\(|=(?!=)))", text) for text in arguments):
             return f"It calls {name!r} with itself."
         if not is_known_callable(document, name) and _is_value(region.text(document), name):
             return f"It calls {name!r}, which is no function there."
-    return _idle(document, candidate)
+    return "" if tree is None else _idle(tree, candidate)
 
 
 def called_anew(candidate: Candidate) -> dict[str, list[str]]:
@@ -91,19 +97,30 @@ def _inside(text: str, start: int) -> str:
     return text[start:]
 
 
-def _idle(document: Document, candidate: Candidate) -> str:
-    """In Python: a statement that did something and is now a value that nobody reads."""
+def _tree(document: Document, candidate: Candidate) -> ast.Module | None:
+    """The candidate as Python's own parser reads it; None for what is not Python, or does not parse."""
     if document.language_id != "python" or len(candidate.text) > _LONGEST:
-        return ""
-    if not any(_COMMAND.match(line) for edit in candidate.smallest
-               for line in candidate.original[edit.start : edit.end].splitlines()):  # fmt: skip
-        return ""
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(candidate.text)
+            return ast.parse(candidate.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
+        return None
+
+
+def _called_by(node: ast.AST) -> list[str]:
+    return [node.func.id] if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else []
+
+
+def _commands(candidate: Candidate) -> bool:
+    """Whether it changes a line that tells a word what to work on."""
+    changed = (candidate.original[edit.start : edit.end] for edit in candidate.smallest)
+    return any(_COMMAND.match(line) for old in changed for line in old.splitlines())
+
+
+def _idle(tree: ast.Module, candidate: Candidate) -> str:
+    """In Python: a statement that did something and is now a value that nobody reads."""
     moved, changed = 0, set[int]()
     for edit in candidate.smallest:
         first = candidate.text.count("\n", 0, edit.start + moved) + 1
@@ -111,12 +128,16 @@ def _idle(document: Document, candidate: Candidate) -> str:
         if any(_COMMAND.match(line) for line in old.splitlines()):
             changed.update(range(first, first + max(1, edit.new_text.count("\n"))))
         moved += len(edit.new_text) - len(old)
+    openings = {id(node.body[0]) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED) and node.body}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and node.lineno in changed and _does_nothing(node.value):
+        if not isinstance(node, ast.Expr) or node.lineno not in changed:
+            continue
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if _does_nothing(node.value) and not (text and id(node) in openings):  # a docstring is read
             return "It leaves a value that nobody reads of the statement."
     return ""
 
 
 def _does_nothing(value: ast.expr) -> bool:
-    docstring = isinstance(value, ast.Constant) and value.end_lineno != value.lineno
-    return isinstance(value, (ast.Constant, ast.Tuple, ast.Name, ast.Compare, ast.BinOp, ast.BoolOp)) and not docstring
+    prose = isinstance(value, ast.Constant) and value.end_lineno != value.lineno
+    return isinstance(value, (ast.Constant, ast.Tuple, ast.Name, ast.Compare, ast.BinOp, ast.BoolOp)) and not prose

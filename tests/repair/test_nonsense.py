@@ -42,6 +42,7 @@ def test_what_is_no_function_is_not_called(text: str, old: str, new: str, langua
         ("def f(a)\n    return a\n", "f(a)", "f(a):"),
         ("x = lenn([])\n", "lenn", "len"),
         ("name = 1\nx = foo\n", "foo", "Foo(name=name)"),
+        ("def f(x)\n    return x\n", "f(x)", 'f(x):\n    """The least of (all of them)."""'),
     ],
 )
 def test_what_may_be_called_is(text: str, old: str, new: str) -> None:
@@ -62,3 +63,10 @@ def test_what_may_be_called_is(text: str, old: str, new: str) -> None:
 )
 def test_a_statement_does_not_become_a_value(old: str, new: str, idle: bool) -> None:
     assert bool(judged(f"x = 1\n{old}\ny = 2\n", old, new)) is idle
+
+
+def test_a_docstring_of_one_line_is_read() -> None:
+    text = 'function fn(x):\n    """Return a path."\n    return x\n'
+    new = 'def fn(x):\n    """Return a path."""'
+    assert judged(text, 'function fn(x):\n    """Return a path."', new) == ""
+    assert "nobody reads" in judged('retrun "a"\nx = 1\n', 'retrun "a"', 'x = 2; "a"')
