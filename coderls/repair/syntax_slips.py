@@ -84,7 +84,7 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
         better: list[_State] = []
         for state in front:
             place = lines_of(state.text, state.progress)
-            whole, nearer = _by_layout(state, place[0], document.language_id, judge)
+            whole, nearer = _by_layout(state, place[0], document.language_id, judge, until)
             if whole is not None:
                 return [_candidate(document, whole)]
             better += nearer
@@ -107,7 +107,7 @@ def mend_syntax(document: Document, parse: ParseFile, *, near: int | None = None
 
 
 def _by_layout(
-    state: _State, place: int, language_id: str, judge: Callable[[str], Progress | None]
+    state: _State, place: int, language_id: str, judge: Callable[[str], Progress | None], until: float
 ) -> tuple[_State | None, list[_State]]:
     """Brackets closed where indentation says that they end: a text that parses, or those that come further.
 
@@ -115,6 +115,8 @@ def _by_layout(
     """
     nearer: list[_State] = []
     for changed, title in close_open(state.text.split("\n"), place, language_id):
+        if time.monotonic() > until:
+            break
         progress = judge(changed)
         if progress is None:
             return _State(changed, (True, 0, 0), (*state.titles, title), state.broken), []

@@ -6,7 +6,7 @@ import pytest
 
 from coderls.document import Document
 from coderls.repair.open_brackets import open_lines
-from coderls.repair.syntax_slips import mend_syntax
+from coderls.repair.syntax_slips import Progress, mend_syntax
 from coderls.repo_context.parse import parse_file
 
 #: Each file without what $0...$0 marks is broken, and is whole with it.
@@ -68,3 +68,17 @@ def test_the_body_of_a_header_is_not_what_stands_in_its_brackets(broken: str, me
 )
 def test_which_lines_leave_a_bracket_open(text: str, language_id: str, lines: list[int]) -> None:
     assert open_lines(text.split("\n"), 99, language_id) == lines
+
+
+def test_no_search_goes_on_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def judge(_text: str) -> Progress | None:
+        now[0] += 0.1
+        return True, 1, 0
+
+    monkeypatch.setattr("coderls.repair.syntax_slips.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("coderls.repair.syntax_slips._python_progress", judge)
+    classes = "".join(f"class A{number}(\n" + "    x = 1\n    y = 2\n" * 25 for number in range(6))
+    assert mend_syntax(Document("file:///a", "python", 1, classes), parse_file) == []
+    assert now[0] < 3.0
