@@ -7,8 +7,8 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from coderls.engine.beginnings import Beginnings
 from coderls.engine.chat import ChatTemplate
 from coderls.engine.event_stream import EventStream, unless_gone
 from coderls.engine.exit_door import ExitDoor
-from coderls.engine.guard import Guard
+from coderls.engine.guard import Guard, Use
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
 from coderls.engine.resident import resident_bytes
@@ -43,12 +43,12 @@ def make_app(
     metrics: Metrics,
     *,
     token: str | None = None,
-    used: Callable[[], None] = lambda: None,
+    in_use: Use = nullcontext,
     exit_door: ExitDoor | None = None,
 ) -> Starlette:
     """The ASGI application. `token`: what loopback clients must send; None behind a unix socket.
 
-    `used` is called for every request that counts as use of the engine; `exit_door` takes requests to leave.
+    Every request that counts as use of the engine runs in an `in_use()`; `exit_door` takes requests to leave.
     """
     endpoints = _Endpoints(worker, metrics)
     return Starlette(
@@ -61,7 +61,7 @@ def make_app(
             Route("/metrics", endpoints.metrics),
             Route("/shutdown", (exit_door or ExitDoor(None)).asked, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, token=token, metrics=metrics, used=used)],
+        middleware=[Middleware(Guard, token=token, metrics=metrics, in_use=in_use)],
         exception_handlers={
             CoderlsError: _refused,
             HTTPException: _no_such_page,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -19,17 +20,18 @@ from coderls.engine.metrics import Metrics
 OUR_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/shutdown")
 
+#: What a request that counts as use of the engine runs in.
+Use = Callable[[], AbstractContextManager[None]]
+
 
 class Guard:
     """ASGI middleware. `token` None: behind a unix socket, where nobody else can come."""
 
-    def __init__(
-        self, app: ASGIApp, *, token: str | None, metrics: Metrics, used: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, metrics: Metrics, in_use: Use = nullcontext) -> None:
         self._app = app
         self._token = token
         self._metrics = metrics
-        self._used = used
+        self._in_use = in_use
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with what is wrong."""
@@ -52,11 +54,8 @@ class Guard:
         if not endpoint.startswith("/v1/"):
             await self._app(scope, receive, counted)
             return
-        self._used()
-        try:
+        with self._in_use():
             await self._app(scope, receive, counted)
-        finally:
-            self._used()  # the time that it took does not count as idle
 
     def _refusal(self, headers: Headers) -> JSONResponse | None:
         if self._token is not None:

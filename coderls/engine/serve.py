@@ -270,7 +270,7 @@ async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit
     clock = _UseClock()
     exit_door = ExitDoor(listener.stop_token)
     config = uvicorn.Config(
-        make_app(worker, metrics, token=listener.token, used=clock.touch, exit_door=exit_door),
+        make_app(worker, metrics, token=listener.token, in_use=clock.in_use, exit_door=exit_door),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -282,6 +282,7 @@ async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit
     )
     server = _Server(config, worker)
     exit_door.leave = server.leave
+    worker.on_loaded = clock.touch
     worker.on_end = lambda: _leave_after_failure(server, worker)
     idle = asyncio.create_task(_leave_when_idle(server, worker, clock, idle_exit_s))
     worker.start()
@@ -296,20 +297,37 @@ async def _serve(listener: Listener, worker: Worker, metrics: Metrics, idle_exit
 
 
 class _UseClock:
-    """When the engine was last used."""
+    """When the engine was last used, and whether it is now. Requests are counted in the event loop's thread alone."""
 
     def __init__(self) -> None:
+        self._requests = 0
         self.touch()
 
     def touch(self) -> None:
-        self.last = time.monotonic()
+        """It was of use up to now; may be called from any thread."""
+        self._last = time.monotonic()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Around a request: the time that it takes does not count as idle."""
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self.touch()
+
+    def idle_s(self) -> float:
+        """Seconds since the last use."""
+        return 0.0 if self._requests else time.monotonic() - self._last
 
 
 async def _leave_when_idle(server: _Server, worker: Worker, clock: _UseClock, idle_exit_s: float) -> None:
+    """`worker` touches the clock at the end of its loading, too: between two looks here it may have become ready."""
     while idle_exit_s > 0:
-        if worker.busy or worker.health.state in ("building", "loading"):
+        if worker.health.state in ("building", "loading"):
             clock.touch()
-        left = clock.last + idle_exit_s - time.monotonic()
+        left = idle_exit_s - clock.idle_s()
         if left <= 0:
             log.info("Leaving: nobody asked for %.0f s", idle_exit_s)
             server.leave()

@@ -62,6 +62,7 @@ class Worker:
         self._waiting = 0  # jobs between submit and their end
         self._lock = threading.Lock()  # for _waiting and _stopping
         self._thread = threading.Thread(target=self._main, name="coderls-worker", daemon=True)
+        self.on_loaded: Callable[[], None] = lambda: None  # right before `health.state` is "ready"
         self.on_end: Callable[[], None] = lambda: None  # the thread is done: stopped, or `health.state` is "failed"
         self.health = Health(
             PROTOCOL_VERSION, "loading", model, version=coderls.__version__, features=FEATURES, pid=os.getpid()
@@ -211,6 +212,7 @@ class Worker:
                 memory=_memory(loaded),
                 context_length=min(info.context_length, rounds.scheduler.slots.longest),
             )
+        self.on_loaded()
         self._report("ready", "", 1.0)
         log.info("Ready: %s on %s, %d tokens of context", info.name, info.device, self.health.context_length)
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -281,6 +282,29 @@ def test_it_leaves_when_nobody_asks_and_takes_its_socket_along(fake_dir: Path, r
     assert not path.exists()
     assert b"nobody asked" in process.stdout.read()
     process.stdout.close()
+
+
+def test_loading_is_no_idle_time(tmp_path: Path, runtime_folder: Path) -> None:
+    """It becomes ready between two looks at the clock."""
+    model = write_fake_model(tmp_path / "m", FakeScript(load_ms=700))
+    process = start_engine("--model", model, "--socket", runtime_folder / "e.sock", "--idle-exit", "1.2")
+    assert process.wait(30) == 0
+    lines = process.stdout.read().decode().splitlines()
+    process.stdout.close()
+    ready, left = (
+        next(datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in lines if said in line)
+        for said in ("Ready: m", "Leaving: nobody asked")
+    )
+    assert left - ready >= timedelta(seconds=1.1)
+
+
+def test_a_request_that_runs_is_no_idle_time() -> None:
+    clock = serve._UseClock()
+    with clock.in_use():
+        with clock.in_use():
+            pass
+        assert clock.idle_s() == 0.0
+    assert clock.idle_s() > 0.0
 
 
 def test_it_answers_while_it_loads_and_refuses_work_until_it_is_ready(tmp_path: Path, runtime_folder: Path) -> None:
