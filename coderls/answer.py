@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from coderls.engine.api import Chunk, GenerationRequest, Usage
+from coderls.errors import EngineUnreachable
 from coderls.fim.stopping import Gap, stop_at
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,14 @@ class AnswerCache:
             self._known.popitem(last=False)
 
     def come_late(self, question: Key, work: asyncio.Future[Any]) -> None:
-        """`work` will put the answer in; it goes on until a request comes that does not want it."""
+        """`work` will put the answer in; it goes on until a request comes that does not want it.
+
+        Where somebody is at it already it is not needed, and ends.
+        """
+        before = self._late.get(question)
+        if before is not None and not before.done():
+            work.cancel()
+            return
         self._late[question] = work
         work.add_done_callback(lambda done: self._came(question, done))
 
@@ -86,8 +94,10 @@ class AnswerCache:
     def _came(self, question: Key, work: asyncio.Future[Any]) -> None:
         if self._late.get(question) is work:
             del self._late[question]
-        if not work.cancelled() and work.exception() is not None:
-            logger.warning("An alternative could not be made: %s", work.exception())
+        error = None if work.cancelled() else work.exception()
+        if error is not None:
+            gone = isinstance(error, EngineUnreachable)  # whoever asks it next is told that, too
+            logger.log(logging.DEBUG if gone else logging.WARNING, "An alternative could not be made: %s", error)
 
 
 async def ask(

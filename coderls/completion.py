@@ -155,7 +155,7 @@ async def best_of(
 
 def _made(task: asyncio.Future[Completion | None]) -> Completion | None:
     """What a task has made; None while it has not. Raises what is no failure of the engine."""
-    if not task.done() or isinstance(task.exception(), EngineError):
+    if not task.done() or task.cancelled() or isinstance(task.exception(), EngineError):
         return None
     return task.result()
 

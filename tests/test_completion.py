@@ -417,6 +417,17 @@ async def test_alternatives_that_nobody_wants_any_more_are_stopped(fim: FimModel
     assert engine.stopped == 2
 
 
+async def test_alternatives_that_were_asked_for_twice_are_all_stopped_too(fim: FimModel) -> None:
+    engine, answers = Slow("foo\n", choices=("quux\n", "bar\n")), AnswerCache()
+    before = asyncio.all_tasks()
+    await asking("x = $0\n", engine, fim, answers)
+    await asking("x = $0\n", engine, fim, answers)
+    answers.keep_late(())
+    _, running = await asyncio.wait(asyncio.all_tasks() - before, timeout=10)
+    assert not running
+    assert engine.stopped == 2
+
+
 async def test_alternatives_are_waited_for_where_the_first_is_not_fit_to_be_shown(fim: FimModel) -> None:
     engine, answers = Slow('"""\n', choices=("quux\n", "bar\n")), AnswerCache()
     asked = asyncio.ensure_future(asking("x = $0\n", engine, fim, answers))

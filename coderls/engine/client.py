@@ -202,17 +202,21 @@ class EngineClient:
     async def _connected(self, method: str, path: str, body: Mapping[str, Any]) -> AsyncIterator[httpx.Response]:
         """A streamed response whose status is good. A kept connection that the engine had closed is tried anew once."""
         async with self._translated():
-            request = self._http.build_request(method, path, json=body)
             try:
-                response = await self._http.send(request, stream=True)
+                response = await self._send(method, path, body)
             except (self._httpx.RemoteProtocolError, self._httpx.ReadError, self._httpx.WriteError):
-                response = await self._http.send(self._http.build_request(method, path, json=body), stream=True)
+                response = await self._send(method, path, body)
             try:
                 if response.status_code >= 400:
                     raise _refusal(response.status_code, await response.aread(), self.endpoint)
                 yield response
             finally:
                 await response.aclose()
+
+    async def _send(self, method: str, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        if self._http.is_closed:  # httpx has no error of its own for that
+            raise EngineUnreachable(f"The connection to {self.endpoint} was closed.", "Ask again.")
+        return await self._http.send(self._http.build_request(method, path, json=body), stream=True)
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:

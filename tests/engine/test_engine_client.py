@@ -146,6 +146,14 @@ async def test_nobody_there(tmp_path: Path, runtime_folder: Path) -> None:
                 await collect(client, GenerationRequest("x"))
 
 
+async def test_a_client_that_was_closed_says_so(unix_engine: Engine) -> None:
+    client = EngineClient(Endpoint(socket=unix_engine.socket))
+    await client.health()
+    await client.aclose()
+    with pytest.raises(EngineUnreachable, match="was closed"):
+        await collect(client, GenerationRequest(PROMPT, max_tokens=4))
+
+
 async def test_a_stalled_engine_is_given_up(runtime_folder: Path) -> None:
     async def stall(_: bytes, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
