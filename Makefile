@@ -10,6 +10,9 @@ VENV        := .venv
 BIN         := $(VENV)/bin
 STAMP       := $(VENV)/.installed
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
+# Beside the usual index, from which all else still comes: 2.13.0+cpu counts as newer than 2.13.0 of the usual one, and
+# as the 2.13.0 that constraints.txt asks for.
+MORE_INDEX  := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # pip's last word without a network is that versions conflict.
 REACHED     := || { echo "pip could not install: is there a network, or a package index that pip may ask?" >&2; exit 1; }
 
@@ -29,8 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "coderls needs Python 3.10 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade -c constraints.txt pip $(REACHED)
-	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch $(REACHED)
-	$(PIP) install $(if $(CI),--quiet) -c constraints.txt -e '.[dev]' $(REACHED)
+	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(MORE_INDEX) -e '.[dev]' $(REACHED)
 	@touch $@
 
 demo: $(STAMP)

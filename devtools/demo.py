@@ -32,8 +32,9 @@ READY_S = 600
 ANSWER_S = 120
 #: A busy machine may need more than one try.
 TRIES = 3
-#: The demo has an engine of its own, which leaves soon after.
-OPTIONS = {"engine.idle_exit_s": 30, "completion.debounce_ms": 0}
+#: The engine stays for what `next_steps` recommends, and leaves not long after.
+STAYS_MINUTES = 5
+OPTIONS = {"engine.idle_exit_s": STAYS_MINUTES * 60, "completion.debounce_ms": 0}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def next_steps(scripts: Path, here: Path) -> str:
     """What to do after the demo; `scripts` is where the command is, which is on no PATH."""
     place = scripts.relative_to(here) if scripts.is_relative_to(here) else scripts
     return f"""
-The command is {place / "coderls"} (it is not on your PATH). What next:
+The command is {place / "coderls"} (it is not on your PATH). The engine
+stays for {STAYS_MINUTES} minutes, so that the next completion needs not load the model. What next:
   {place / "coderls"} complete FILE:LINE:COLUMN --explain    a completion in a project of your own
   {place / "coderls"} doctor                                 is all well, and what to do if not
   README.md: "Editors" (how an editor starts it), "Install" (for good)"""

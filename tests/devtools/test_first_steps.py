@@ -20,7 +20,23 @@ def test_the_demo_says_where_the_command_is() -> None:
     assert str(Path("/other/bin/coderls")) in next_steps(Path("/other/bin"), Path("/clone"))
 
 
-@pytest.mark.skipif(os.name == "nt" or shutil.which("make") is None, reason="make runs on Unix")
+needs_make = pytest.mark.skipif(os.name == "nt" or shutil.which("make") is None, reason="make runs on Unix")
+
+
+@needs_make
+def test_the_index_of_torch_stands_beside_the_usual_one() -> None:
+    """Not in its place: the exact versions of everything else, and a mirror that the user has, are there."""
+    command = ["make", "-n", "-W", "pyproject.toml", ".venv/.installed"]
+    plain, cpu = (
+        subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for more in ((), ("TORCH_INDEX=https://torch.test/cpu",))
+    )
+    assert "index-url" not in plain
+    assert "--extra-index-url https://torch.test/cpu -e '.[dev]'" in cpu
+    assert "--index-url" not in cpu
+
+
+@needs_make
 def test_an_install_that_fails_asks_for_a_network(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
