@@ -23,6 +23,8 @@ _DEFINES = re.compile(r"(?:\bdef|\bclass|\bfunction|\bfunc|\bfn|\bfun|\bnew|\bst
 #: A word that is followed by what it works on, as in `print "a"`; and a line of something longer.
 _COMMAND = re.compile(r"\s*[^\W\d]\w*[ \t]+[\w\"'(\[{]|[^#\n]*,[ \t\r]*$")
 _PLAIN = r"(?:int|str|float|bool|bytes|number|string|boolean|double|char|long|list|dict|set|tuple|List|Dict|Set|Tuple)"
+#: One letter may be a prefix of a string.
+_WORD = re.compile(r"\w\w")
 _LONGEST = 200_000
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -121,21 +123,29 @@ def _commands(candidate: Candidate) -> bool:
 
 def _idle(tree: ast.Module, candidate: Candidate) -> str:
     """In Python: a statement that did something and is now a value that nobody reads."""
-    moved, changed = 0, set[int]()
+    moved, changed = 0, dict[int, str]()
     for edit in candidate.smallest:
         first = candidate.text.count("\n", 0, edit.start + moved) + 1
         old = candidate.original[edit.start : edit.end]
         if any(_COMMAND.match(line) for line in old.splitlines()):
-            changed.update(range(first, first + max(1, edit.new_text.count("\n"))))
+            changed.update(dict.fromkeys(range(first, first + max(1, edit.new_text.count("\n"))), old))
         moved += len(edit.new_text) - len(old)
     openings = {id(node.body[0]) for node in ast.walk(tree) if isinstance(node, _DOCUMENTED) and node.body}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Expr) or node.lineno not in changed:
             continue
-        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        if _does_nothing(node.value) and not (text and id(node) in openings):  # a docstring is read
+        is_docstring = id(node) in openings and _was_none_but(node.value, changed[node.lineno])
+        if _does_nothing(node.value) and not is_docstring:
             return "It leaves a value that nobody reads of the statement."
     return ""
+
+
+def _was_none_but(value: ast.expr, old: str) -> bool:
+    """Whether a string, which is read as a docstring, was that in the old lines as well: no word stood before it."""
+    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+        return False
+    text = value.value.split("\n")[0]
+    return not any(text in line and _WORD.search(line.replace(text, "", 1)) for line in old.splitlines())
 
 
 def _does_nothing(value: ast.expr) -> bool:

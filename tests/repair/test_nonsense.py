@@ -70,3 +70,7 @@ def test_a_docstring_of_one_line_is_read() -> None:
     new = 'def fn(x):\n    """Return a path."""'
     assert judged(text, 'function fn(x):\n    """Return a path."', new) == ""
     assert "nobody reads" in judged('retrun "a"\nx = 1\n', 'retrun "a"', 'x = 2; "a"')
+    for before in ("", "def f():\n    ", "class A:\n    x = 1\n\n    def f(self):\n        "):
+        for word in ("print", "retrun"):
+            assert "nobody reads" in judged(f'{before}{word} "a"\n', f'{word} "a"', '"a"'), (before, word)
+    assert judged('def f():\n    Return a path."""\n', 'Return a path."""', '"""Return a path."""') == ""
