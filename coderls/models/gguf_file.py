@@ -46,7 +46,7 @@ def read_gguf(path: Path) -> GgufFile:
     cursor = _Cursor(whole.data)
     try:
         return _read(cursor, whole)
-    except (struct.error, KeyError, OverflowError, RecursionError) as error:
+    except (struct.error, LookupError, OverflowError, RecursionError) as error:
         raise ValueError(f"byte {cursor.at}: {error}") from error
 
 
@@ -63,6 +63,8 @@ def _read(cursor: _Cursor, whole: npt.NDArray[np.uint8]) -> GgufFile:
         values[key] = cursor.value(cursor.number("I"))
     places = [cursor.tensor() for _ in range(tensor_count)]
     alignment = int(values.get("general.alignment") or _ALIGNMENT)
+    if alignment < 1:
+        raise ValueError(f"its tensors are aligned to {alignment} bytes")
     start = -(-cursor.at // alignment) * alignment
     return GgufFile(values, [_tensor(whole, start + offset, name, shape, kind) for offset, name, shape, kind in places])
 

@@ -88,6 +88,8 @@ def test_a_file_that_is_cut_short_anywhere(file: Path) -> None:
         b"GGUF" + struct.pack("<IQQ Q1sI", 3, 0, 1, 1, b"k", 9) + struct.pack("<IQ", 9, 1) * 5000,
         b"GGUF" + struct.pack("<IQQ Q1sI 2Q IQ", 3, 1, 0, 1, b"t", 2, 2**40, 2**40, 0, 0),
         b"GGUF" + struct.pack("<IQQ Q1sI Q IQ", 3, 1, 0, 1, b"t", 1, 4, 7777, 0),
+        b"GGUF" + struct.pack("<IQQ Q1sI IQ", 3, 1, 0, 1, b"t", 0, 0, 0) + bytes(64),
+        b"GGUF" + struct.pack("<IQQ Q17sIi", 3, 0, 1, 17, b"general.alignment", 5, -64),
     ],
 )
 def test_what_is_no_gguf_file(tmp_path: Path, content: bytes) -> None:
