@@ -139,8 +139,12 @@ class Question:
 
     @property
     def key(self) -> tuple[GenerationRequest, Gap]:
-        """All that the answer depends on, and where it is cut."""
-        return self.asked, self.gap
+        """All that the answer depends on, and where it is cut. Keys are kept, so a beginning is a number in them."""
+        first = self.asked.beginning
+        if first is None:
+            return self.asked, self.gap
+        prompt = (int(first.digest, 16), *map(int, self.asked.prompt))
+        return replace(self.asked, prompt=prompt, beginning=None), self.gap
 
     def sampled(self, seed: int) -> Question:
         """The same, answered by a draw."""

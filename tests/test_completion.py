@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from coderls.answer import AnswerCache
+from coderls.beginning import Beginning
 from coderls.completion import Completion, complete, recall
 from coderls.document import Document, Piece, Snippet
 from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
 from coderls.errors import EngineUnreachable, ModelBroken, RequestRefused
+from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import FimModel
 from coderls.fim.reuse import Memory, Place
 from coderls.fim.templates import QWEN25_CODER
@@ -206,6 +208,21 @@ async def test_snippets_stay_while_somebody_types(fim: FimModel) -> None:
         assert any(part.path == "one.py" for part in question.prompt.parts)
         shown.append(question.snippets)
     assert shown == [(one,)] * 3
+
+
+async def test_what_is_kept_of_a_question_has_no_backdrop(fim: FimModel) -> None:
+    tools = Tools(ScriptedEngine(), fim, parse_file, Settings())
+    document, offset = at_cursor("x = $0\n", "python")
+    keys = []
+    for ids in ((1, 2, 3), (1, 2, 4), (1, 2, 3)):
+        backdrop = Backdrop((), (), Beginning(ids), room=4_000)
+        question = await question_at(CompletionRequest(document, offset, backdrop=backdrop), tools)
+        assert question is not None
+        assert question.asked.beginning == Beginning(ids)
+        assert question.key[0].beginning is None
+        keys.append(question.key)
+    assert keys[0] != keys[1]
+    assert (keys[0], hash(keys[0])) == (keys[2], hash(keys[2]))
 
 
 async def test_what_is_reported(fim: FimModel) -> None:
