@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 
 from coderls.document import Document
 from coderls.repair.candidate import Candidate
-from coderls.repair.diagnostic import Diagnostic, is_unknown
+from coderls.repair.diagnostic import Diagnostic, is_superfluous, is_unknown
 from coderls.repair.line_slips import unbalanced
 from coderls.repair.nonsense import called_anew, is_known_callable
 from coderls.repair.region import enclosing
@@ -41,6 +41,11 @@ _TOKEN = re.compile(r"\w+|[()\[\]{},;:'\"]|[^\w\s()\[\]{},;:'\"]+")
 _OPERATOR = re.compile(r"[-+*/%=<>&|^~!@.?]+|and|or|not|in|is")
 #: Names in a function that are neither its own, nor members of something.
 _IN_REACH = re.compile(r"(?<![\w.])(?<!def )(?<!func )(?<!fn )(?<!function )(?<!class )[^\W\d]\w*")
+#: A member that is not there yet: nothing, or nothing of its own, follows the dot.
+_OPEN_MEMBER = re.compile(r"(?:[^\W\d]\w*|[)\]}\"'?])\s*(?:\.|->|::)\s*(?:$|[;,)\]}:]|//|#)")
+_IMPORT_LINE = re.compile(r"\s*(?:import|from|use|using|#\s*include|export\s.*\bfrom|const\s.*\brequire\()")
+#: That a module cannot be found says nothing of its name: it may be installed where the checker does not look.
+_MODULE = re.compile(r"stub|could not be resolved|[Cc]annot find module|module named")
 _CLOSER = re.compile(r"[)\]}]")
 _CLOSERS = re.compile(r"[)\]};:\s]+")
 _COMMENT_SIGNS = frozenset({"//", "/*", "*/", "/**", "#", "<!--", "-->"})
@@ -84,6 +89,8 @@ def unbalances(document: Document, candidate: Candidate) -> bool:
 def takes_away(candidate: Candidate) -> bool:
     """Whether words or operators of the user's only go away: what had been begun is not finished by that."""
     for kind, old, new, before, after in _changes(candidate):
+        if kind == "replace" and _loses_names(old, new):
+            return True
         if kind != "delete" or new:
             continue
         for at, token in enumerate(old):
@@ -92,6 +99,23 @@ def takes_away(candidate: Candidate) -> bool:
             if counts and token not in _FOREIGN and token not in _COMMENT_SIGNS and token not in around:
                 return True
     return False
+
+
+def _loses_names(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether names give way to signs alone: `.items.` to `..`."""
+    return any(map(_is_name, old)) and not any(token[0].isalnum() or token[0] == "_" for token in new)
+
+
+def _is_name(token: str) -> bool:
+    return (token[0].isalpha() or token[0] == "_") and token not in _FOREIGN
+
+
+def ends_member_by_deletion(candidate: Candidate) -> bool:
+    """Whether `x.`, whose member is still to be written, is made to parse by taking something away."""
+    if len("".join(candidate.text.split())) >= len("".join(candidate.original.split())):
+        return False
+    lines = (line for edit in candidate.smallest for line in candidate.original[edit.start : edit.end].splitlines())
+    return any(_OPEN_MEMBER.search(line) for line in lines)
 
 
 def may_be_meant(document: Document, candidate: Candidate, complaints: Sequence[Diagnostic]) -> bool:
@@ -115,6 +139,45 @@ def may_be_meant(document: Document, candidate: Candidate, complaints: Sequence[
         if any(_alike(document.text[slice(*place)], name) for name in gone):
             return True
     return False
+
+
+def brings_unknown(
+    document: Document, target: Diagnostic, candidate: Candidate, complaints: Sequence[Diagnostic]
+) -> str:
+    """The name that a candidate brings and that a checker says does not exist; "" for none.
+
+    A name that is missing in this file may well be in the one that an import line asks; what that line is told not to
+    be there is nowhere to be had under this name. What is not used is never renamed to a name that is missing.
+    """
+    in_imports = all(_IMPORT_LINE.match(_line_at(document, edit.start)) for edit in candidate.exact)
+    missing = set(_missing(document, complaints, elsewhere=not in_imports or is_superfluous(target)))
+    if not missing:
+        return ""
+    old = Counter(_words(candidate.original[edit.start : edit.end] for edit in candidate.smallest))
+    new = Counter(_words(edit.new_text for edit in candidate.smallest))
+    own = word_at(document, target)  # to define it is another matter
+    allowed = {document.text[slice(*own)]} if own is not None else set[str]()
+    if not is_superfluous(target):
+        lines = (line for edit in candidate.smallest for line in edit.new_text.splitlines())
+        allowed.update(_words(line for line in lines if _IMPORT_LINE.match(line)))
+    return next((name for name in new - old if name in missing and name not in allowed), "")
+
+
+def _missing(document: Document, complaints: Sequence[Diagnostic], *, elsewhere: bool) -> Iterator[str]:
+    """The names that complaints about import lines, and about what stands `elsewhere`, say nobody knows.
+
+    Not members: one object may lack what another has.
+    """
+    for one in complaints:
+        place = word_at(document, one) if is_unknown(one) and not _MODULE.search(one.message) else None
+        if place is None or document.text[: place[0]].rstrip().endswith((".", "->", "::")):
+            continue
+        if elsewhere or _IMPORT_LINE.match(_line_at(document, place[0])):
+            yield document.text[slice(*place)]
+
+
+def _line_at(document: Document, offset: int) -> str:
+    return document.text[slice(*document.line_span(document.line_of(offset)))]
 
 
 def invents(candidate: Candidate) -> bool:

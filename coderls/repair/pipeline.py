@@ -13,13 +13,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coderls.document import Document
 from coderls.errors import EngineError
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Step
 from coderls.repair.diagnostic import Diagnostic, clamped
+from coderls.repair.doubts import brings_unknown
 from coderls.repair.sources import Found, Source, concerns
 from coderls.repair.verify import Baseline, Rules, Verdict, newcomers, verify
 
@@ -205,7 +206,7 @@ async def _prove(work: _Work, name: str, candidates: Sequence[Candidate], pause:
         if not await _passes(work, candidate, Step.LINT):
             continue
         typed += 1
-        verdict = await verify(work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules)
+        verdict = await _judged(work, candidate, Step.TESTS)
         if verdict.accepted:
             proved += 1
             (work.guesses if candidate.guess else work.repairs).append(Repair(candidate, verdict))
@@ -220,10 +221,20 @@ async def _prove(work: _Work, name: str, candidates: Sequence[Candidate], pause:
 
 async def _passes(work: _Work, candidate: Candidate, step: Step) -> bool:
     """Whether nobody up to this step has anything against a candidate."""
-    verdict = await verify(work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules, upto=step)
+    verdict = await _judged(work, candidate, step)
     if not verdict.accepted:
         work.refusals[verdict.reason] += 1
     return verdict.accepted
+
+
+async def _judged(work: _Work, candidate: Candidate, upto: Step) -> Verdict:
+    """The checkers' verdict. Of a name that is missing the one who says so may be the only one to know."""
+    verdict = await verify(work.baseline, work.diagnostic, candidate, work.checkers, rules=work.rules, upto=upto)
+    if verdict.accepted:
+        name = brings_unknown(work.baseline.document, work.diagnostic, candidate, work.baseline.said)
+        if name:
+            return replace(verdict, accepted=False, reason=f"A checker says that {name!r} does not exist.")
+    return verdict
 
 
 async def no_worse(baseline: Baseline, candidate: Candidate, checkers: Sequence[Checker]) -> Verdict:

@@ -20,6 +20,7 @@ from pathlib import Path
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic, is_superfluous, is_unknown
+from coderls.repair.python_imports import import_edit
 from coderls.repair.region import enclosing
 
 #: So many candidates for one complaint about a name.
@@ -32,6 +33,10 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _QUOTED = re.compile(r"[\"'`‘’“”]([^\W\d][\w.]*)[\"'`‘’“”]")
 #: Go's word for a name in another case: "undefined: strings.toUpper (but have ToUpper)".
 _HAVE = re.compile(r"\(but (?:does )?have (?:field |method )?([^\W\d]\w*)\)")
+#: What a message says is missing, after what it is missing in: "Module "util" has no attribute "Acount"".
+_LACKS = re.compile(r"\bno (?:[a-z]+ )?(?:attribute|member|field|method|name|export|type) [\"'`‘“]([^\W\d]\w*)")
+#: Where a message goes over to what may be meant.
+_PERHAPS = re.compile(r"\b(?:maybe|did you mean|do you mean|perhaps you meant)\b|similar name", re.IGNORECASE)
 _PYTHON_NAMES = frozenset(dir(builtins)) - {name for name in dir(builtins) if name.startswith("_")}
 _PYTHON_MEMBERS = frozenset(
     name for kind in (str, list, dict, set, bytes) for name in dir(kind) if not name.startswith("_")
@@ -116,7 +121,8 @@ def word_at(document: Document, diagnostic: Diagnostic) -> tuple[int, int] | Non
     words = [(match.start() + line_start, match.end() + line_start)
              for match in _WORD.finditer(text[line_start:line_end])]  # fmt: skip
     inside = [(start, end) for start, end in words if start < high and low < end]
-    for quoted in _QUOTED.findall(diagnostic.message):
+    message = _PERHAPS.split(diagnostic.message)[0]
+    for quoted in (*_LACKS.findall(message), *_QUOTED.findall(message)):
         for start, end in (*inside, *words):
             if text[start:end] == quoted.rpartition(".")[2]:
                 return start, end
@@ -137,15 +143,11 @@ def _about_self(document: Document, start: int, end: int, *, is_member: bool) ->
 
 
 def _imports(document: Document, word: str) -> Iterator[tuple[tuple[Edit, ...], str]]:
-    line = ""
     if word in _IMPORTS:
-        line = f"from {_IMPORTS[word]} import {word}"
+        edit, line = import_edit(document.text, _IMPORTS[word], word), f"from {_IMPORTS[word]} import {word}"
+        yield (edit,), f"Add '{line}'"
     elif word in sys.stdlib_module_names and not word.startswith("_"):
-        line = f"import {word}"
-    if line:
-        place = _import_place(document)
-        end = "\r\n" if "\r\n" in document.text else "\n"
-        yield (Edit(place, place, line + end),), f"Add '{line}'"
+        yield (import_edit(document.text, word),), f"Add 'import {word}'"
 
 
 def _is_for_import(text: str, start: int, end: int) -> bool:
@@ -179,16 +181,6 @@ def _count(text: str, word: str) -> int:
     return len(re.findall(rf"\b{re.escape(word)}\b", text))
 
 
-def _import_place(document: Document) -> int:
-    """Where a new import goes: above the first one, or below a docstring and comments at the top."""
-    first = re.search(r"^(?:import|from)\s(?!__future__)", document.text, re.MULTILINE)
-    if first:
-        return first.start()
-    head = re.match(r'(?:\s*#[^\n]*\n)*(?:\s*[rR]?("""|\'\'\').*?\1[^\n]*\n)?(?:from __future__[^\n]*\n)*',
-                    document.text, re.DOTALL)  # fmt: skip
-    return head.end() if head else 0
-
-
 def _alike(
     document: Document, diagnostic: Diagnostic, start: int, end: int, *, is_member: bool
 ) -> tuple[list[str], list[str]]:
@@ -208,6 +200,9 @@ def _alike(
         known |= {name for name in set(_WORD.findall(text)) if nearness(word, name) >= ALMOST}
     known = {name for name in known if name != word and not keyword.iskeyword(name)}
     suggested = [name for name in _QUOTED.findall(diagnostic.message) if name != word and name in known]
+    meant = _PERHAPS.split(diagnostic.message, maxsplit=1)[1:]  # what another file has, this one need not
+    if meant:
+        suggested = [name.rpartition(".")[2] for name in _QUOTED.findall(meant[0]) if name != word]
     suggested += [name for name in _HAVE.findall(diagnostic.message) if name != word]
 
     def likeness(name: str) -> float:

@@ -17,6 +17,7 @@ from coderls.repair.checkers import Checker, Fix
 from coderls.repair.checkers.parse import python_fault
 from coderls.repair.diagnostic import Diagnostic, is_superfluous, is_unknown
 from coderls.repair.doubts import (
+    ends_member_by_deletion,
     invents,
     leaves_open,
     may_be_meant,
@@ -114,6 +115,7 @@ def of_syntax(document: Document, diagnostic: Diagnostic, parse: ParseFile) -> S
         about_syntax = document.language_id == "python" or any(word in said for word in _SYNTAX)
         near = document.line_of(diagnostic.start)
         found = mend_syntax(document, parse, near=near) if about_syntax else []
+        found = [one for one in found if not ends_member_by_deletion(one)]
         doubtful = (takes_away(one) or leaves_open(one) or unbalances(document, one) for one in found)
         return Found(tuple(replace(one, guess=guess) for one, guess in zip(found, doubtful, strict=True)))
 

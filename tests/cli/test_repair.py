@@ -79,7 +79,7 @@ def test_json_tells_scripts_everything(repair: Run, file: Path) -> None:
     first, second = facts["files"][0]["complaints"]
     assert first["repair"]["edits"] == [{"line": 1, "column": 1, "end_line": 2, "end_column": 1, "new_text": ""}]
     assert first["repair"]["checked_by"] == ["parse", "ruff"]
-    assert (second["message"], second["severity"], second["why_not"]) == ("Undefined name `reslt`", "warning", None)
+    assert (second["message"], second["severity"], second["why_not"]) == ("Undefined name `reslt`", "error", None)
 
 
 def test_a_tree_is_checked(repair: Run, file: Path) -> None:
@@ -139,8 +139,51 @@ def test_a_checker_that_cannot_be_asked_is_named(repair: Run, file: Path) -> Non
     (file.parent / "pyproject.toml").unlink()
     (file.parent / "ruff.toml").write_text("no toml at all [", encoding="utf-8")
     shown = repair(file)
-    assert "not asked: ruff: ruff ended with code 2" in shown.err
+    assert "ruff: ruff cannot read its configuration: " in shown.err
+    assert "ruff.toml" in shown.err
     assert shown.code == CLEAN
+
+
+def test_what_a_configuration_names_is_not_quoted(repair: Run, file: Path) -> None:
+    secret = file.parent.parent / "elsewhere"
+    secret.write_text("hidden:password\n", encoding="utf-8")
+    (file.parent / "pyproject.toml").write_text(f"[tool.ruff]\nextend = {json.dumps(str(secret))}\n", encoding="utf-8")
+    shown = repair(file, "--json")
+    assert "cannot read its configuration" in shown.out
+    assert "password" not in shown.out + shown.err
+
+
+def test_a_linter_that_cannot_run_does_not_change_what_others_prove(repair: Run, file: Path) -> None:
+    (file.parent / "pyproject.toml").write_text("[tool.ruff]\nnothing = 1\n", encoding="utf-8")
+    file.write_text("def f(value: int) -> int:\n    return valeu\n", encoding="utf-8")
+    shown = repair(file, checkers="parse,ruff,mypy")
+    assert "fix: Change 'valeu' to 'value', verified by parse, mypy" in shown.out
+
+
+@pytest.mark.parametrize(("text", "line"), [("def f(p):\n    return json.load(p)\n", "import json"),
+    ("def f(p):\n    return defaultdict(p)\n", "from collections import defaultdict")])  # fmt: skip
+def test_the_first_import_of_a_file_is_in_form(repair: Run, file: Path, text: str, line: str) -> None:
+    (file.parent / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["F", "I"]\n', encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
+    assert repair(file, "--apply").code == CLEAN
+    assert file.read_text(encoding="utf-8") == f"{line}\n\n\n{text}"
+
+
+def test_a_misspelled_import_is_mended_where_it_is(repair: Run, file: Path) -> None:
+    file.with_name("util.py").write_text("class Account: ...\n\n\ndef area(w: int) -> int:\n    return w\n", "utf-8")
+    file.write_text("from util import Acount, area\n\nprint(Account(), area(1))\n", encoding="utf-8")
+    assert repair(file, "--apply", checkers="parse,ruff,mypy").code == CLEAN
+    assert file.read_text(encoding="utf-8") == "from util import Account, area\n\nprint(Account(), area(1))\n"
+
+
+def test_a_member_that_is_not_written_yet_is_left(repair: Run, file: Path) -> None:
+    text = "struct A { b: u8 }\nimpl A {\n    fn f(&self) {\n        self.b.\n    }\n}\n"
+    path = file.with_name("a.rs")
+    path.write_text(text, encoding="utf-8")
+    shown = repair(path, "--apply")
+    assert shown.code == NONE_FIXED
+    assert "Take away" not in shown.out
+    assert path.read_text(encoding="utf-8") == text
 
 
 def test_a_file_without_a_checker_has_no_complaints(repair: Run, tmp_path: Path) -> None:

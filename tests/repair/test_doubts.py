@@ -7,7 +7,16 @@ import pytest
 from coderls.document import Document, Edit
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic
-from coderls.repair.doubts import invents, may_be_meant, preferred, swaps_unknown, takes_away, unbalances
+from coderls.repair.doubts import (
+    brings_unknown,
+    ends_member_by_deletion,
+    invents,
+    may_be_meant,
+    preferred,
+    swaps_unknown,
+    takes_away,
+    unbalances,
+)
 
 AREA = "def area(w, h):\n    return w * h\n\n\ndef show(w, h):\n    print(compute_total(w, h))\n    return volume\n"
 
@@ -62,6 +71,7 @@ def test_what_only_completes_the_form_is_none(text: str, old: str, new: str) -> 
         ("x = foo.\n", ".", "", True),
         ("if a ==:\n", " ==", "", True),
         ("x = 1 or\n", " or", "", True),
+        ("self.items.\n", "items", "", True),
         ("return return x\n", "return return", "return", False),
         ("const x = 1\n", "const ", "", False),
         ("x = (1))\n", "))", ")", False),
@@ -142,3 +152,56 @@ def test_what_goes_away_may_be_what_another_complaint_misses(
 )
 def test_a_line_that_was_whole_is_not_where_the_fault_is(text: str, old: str, new: str, worse: bool) -> None:
     assert unbalances(Document("file:///a.ts", "typescript", 1, text), change(text, old, new)) is worse
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "ends"),
+    [
+        ("self.items.\n", "items", "", True),
+        ("self.items.\n", "items.", "items", True),
+        ("f(a.b.)\n", ".)", ")", True),
+        ("std::vector::\n", "::\n", "\n", True),
+        ("x = 1.5 or\n", " or", "", False),
+        ("self.items.\n", "items.", "items.x", False),
+    ],
+)
+def test_a_member_that_is_still_to_come_is_not_ended_by_deletion(text: str, old: str, new: str, ends: bool) -> None:
+    assert ends_member_by_deletion(change(text, old, new)) is ends
+
+
+IMPORTS = 'from util import Acount, area\n\na = Account("bob")\n'
+GONE = Diagnostic(0, 10, 'Module "util" has no attribute "Acount"; maybe "Account"?')
+MISSING = Diagnostic(35, 42, 'Name "Account" is not defined; did you mean "Acount"?')
+UNUSED = Diagnostic(17, 23, "`util.Acount` imported but unused")
+
+
+@pytest.mark.parametrize(
+    ("target", "old", "new", "brought"),
+    [
+        (GONE, "Acount,", "Account,", ""),
+        (UNUSED, "Acount,", "Account,", "Account"),
+        (MISSING, "Account(", "Acount(", "Acount"),
+        (MISSING, "\n\na", "\nfrom bank import Account\n\na", ""),
+    ],
+)
+def test_what_a_checker_says_is_missing_is_nobodys_other_name(
+    target: Diagnostic, old: str, new: str, brought: str
+) -> None:
+    document = Document("file:///a.py", "python", 1, IMPORTS)
+    assert brings_unknown(document, target, change(IMPORTS, old, new), (GONE, MISSING, UNUSED)) == brought
+
+
+def test_what_is_unused_is_not_renamed_to_what_is_missing() -> None:
+    text = "int f(void) {\n  int total = 1;\n  return totl;\n}\n"
+    unused, missing = Diagnostic(20, 25, "unused variable 'total'"), Diagnostic(40, 44, "'totl' undeclared")
+    document = Document("file:///a.c", "c", 1, text)
+    assert brings_unknown(document, unused, change(text, "total", "totl"), (unused, missing)) == "totl"
+    assert brings_unknown(document, missing, change(text, "totl", "total"), (unused, missing)) == ""
+
+
+def test_a_module_that_the_checker_cannot_see_may_be_meant() -> None:
+    text = "import numpy\n\nnunpy.zeros(3)\n"
+    unseen = Diagnostic(0, 12, 'Cannot find implementation or library stub for module named "numpy"')
+    missing = Diagnostic(14, 19, 'Name "nunpy" is not defined')
+    document = Document("file:///a.py", "python", 1, text)
+    assert brings_unknown(document, missing, change(text, "nunpy", "numpy"), (unseen, missing)) == ""

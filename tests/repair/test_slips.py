@@ -115,9 +115,9 @@ def names(marked: str, message: str = "", language_id: str = "python") -> list[s
         ("def f(self, a):\n    return self.$0min$0(a)\n", "def f(self, a):\n    return min(a)\n"),
         ("x = []\nx.$0add$0(1)\ny = []\ny.append(2)\n", "x = []\nx.append(1)\ny = []\ny.append(2)\n"),
         ("a = node.next\nb = node.$0getNext$0()\n", "a = node.next\nb = node.next\n"),
-        ("print($0math$0.pi)\n", "import math\nprint(math.pi)\n"),
+        ("print($0math$0.pi)\n", "import math\n\nprint(math.pi)\n"),
         ('"""Docs."""\nimport os\n\nx: $0Optional$0 = os\n',
-         '"""Docs."""\nfrom typing import Optional\nimport os\n\nx: Optional = os\n'),
+         '"""Docs."""\nimport os\nfrom typing import Optional\n\nx: Optional = os\n'),
     ],
 )  # fmt: skip
 def test_names(marked: str, mended: str) -> None:
@@ -134,9 +134,9 @@ def sure(marked: str, message: str = "", language_id: str = "python") -> list[st
 @pytest.mark.parametrize(
     ("marked", "only"),
     [
-        ("import jsn\n$0json$0.load(f)\n", "import json\nimport jsn\njson.load(f)\n"),
+        ("import jsn\n$0json$0.load(f)\n", "import json\n\nimport jsn\njson.load(f)\n"),
         ("def f(counter):\n    return $0Counter$0(counter)\n",
-         "from collections import Counter\ndef f(counter):\n    return Counter(counter)\n"),
+         "from collections import Counter\n\n\ndef f(counter):\n    return Counter(counter)\n"),
         ("x = [$0item$0.name for itm in a]\nclass Item: ...\n", "x = [itm.name for itm in a]\nclass Item: ...\n"),
         ("vlaue = 1\nprint($0value$0)\n", "vlaue = 1\nprint(vlaue)\n"),
         ("class A:\n    def g(self):\n        self.$0conect$0()\n    def connect(self): ...\n",
@@ -196,6 +196,13 @@ def test_guesses_are_told_apart_from_what_is_almost_the_same() -> None:
     assert [one.title for one in sure] == ["Change 'totl' to 'total'"]
     assert none == []
     assert "Change 'element' to 'count'" in [one.title for one in mend_names(document, places[1], sure=False)]
+
+
+def test_a_suggestion_need_not_be_in_the_file() -> None:
+    text = "from util import Acount, area\n"
+    said = 'Module "util" has no attribute "Acount"; maybe "Account"?'
+    found = mend_names(python(text), Diagnostic(0, len(text), said), sure=True)
+    assert [one.text for one in found] == ["from util import Account, area\n"]
 
 
 def test_this_in_javascript() -> None:

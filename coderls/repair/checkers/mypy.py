@@ -1,6 +1,8 @@
 """mypy, with the text laid over the file by `--shadow-file`.
 
 Plugins are Python code that the project's configuration names: an untrusted project's configuration is not read.
+Its cache takes a shadowed file for unchanged when the size is (it looks at the file on disk, not at the shadow): each
+text gets a size of its own, by a comment of blanks at its end.
 Format: `mypy --output json`, one object a line; lines count from 1, columns are characters from 0.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ from coderls.repair.checkers.places import Places
 from coderls.repair.checkers.process import Done, run
 from coderls.repair.diagnostic import Diagnostic, Severity
 
+#: A prime, so that texts that differ in a few letters get lengths far apart.
+_MOST_BLANKS = 32_749
 _SEVERITIES = {"error": Severity.ERROR, "warning": Severity.WARNING, "note": Severity.INFORMATION}
 
 
@@ -34,13 +39,13 @@ class Mypy(CommandChecker):
     async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         with tempfile.TemporaryDirectory(prefix="coderls-mypy-") as place:
             shadow = Path(place) / "shadow.py"
-            shadow.write_bytes(document.text.encode("utf-8", "surrogatepass"))
+            shadow.write_bytes(_of_own_size(document.text))
             path = document.path if document.path is not None and document.path.is_file() else shadow
             shadows = [] if path == shadow else [(path, shadow)]
             for number, one in enumerate(others):
                 if one.path is not None and one.path.is_file() and one.language_id in self.languages:
                     copy = Path(place) / f"other_{number}.py"
-                    copy.write_bytes(one.text.encode("utf-8", "surrogatepass"))
+                    copy.write_bytes(_of_own_size(one.text))
                     shadows.append((one.path, copy))
             done = await self._start(path, shadows, document, limit_s)
         if done.code not in (0, 1, 2) or (done.code == 2 and not done.stdout):
@@ -70,6 +75,12 @@ class Mypy(CommandChecker):
             environment=self.surroundings.environment(),
             limit_s=limit_s,
         )
+
+
+def _of_own_size(text: str) -> bytes:
+    """The text with a comment whose length tells it from most others of the same length."""
+    data = text.encode("utf-8", "surrogatepass")
+    return data + b"\n#" + b" " * (zlib.crc32(data) % _MOST_BLANKS)
 
 
 def _diagnostic(row: dict[str, Any], document: Document, places: Places) -> Diagnostic:
