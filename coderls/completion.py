@@ -17,7 +17,7 @@ from coderls.document import Document, ParseFile, Snippet
 from coderls.engine.api import Priority, Usage
 from coderls.errors import EngineError
 from coderls.fim.names import unknown_names
-from coderls.fim.postprocess import Insertion, postprocess
+from coderls.fim.postprocess import Insertion, Unfit, fitted, postprocess
 from coderls.fim.prompt import Prompt
 from coderls.fim.reuse import Again, Shown
 from coderls.fim.stopping import gap_at, opens_block, stop_at
@@ -307,18 +307,19 @@ async def _answer(question: Question, tools: Tools, heard: Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of an answer: the edit that was made of it, and the form of that which breaks nothing."""
+    """What became of an answer: the edit that was made of it, or why none was, and the form that breaks nothing."""
 
     insertion: Insertion | None = None
     checked: Insertion | None = None
+    unfit: Unfit | None = None
 
 
 def why_not(answer: Answer, judged: Judged) -> str:
     """Why an answer is not offered, in a few words."""
     if not answer.text.strip():
-        return "the model said nothing"
-    if judged.insertion is None:
-        return "what the model said adds nothing to the text around the cursor"
+        return "the model said nothing; a line of code, or a comment that says what comes, helps it"
+    if judged.unfit is not None:
+        return f"what the model said {judged.unfit.value}"
     if judged.checked is None:
         return "what the model said is withheld, as it would break the syntax of the file"
     return "the answer is too short or, as the model itself thinks, too unlikely to be shown unasked"
@@ -331,9 +332,11 @@ async def judge(
     document, gap = question.document, question.gap
     first_line = gap.line_before + answer.text.lstrip("\n").partition("\n")[0]
     echoed = question.prompt.has_heading(first_line, document.language_id)
-    insertion = None if echoed else postprocess(answer.text, document, question.offset, gap)
+    insertion = Unfit.HEADING if echoed else fitted(answer.text, document, question.offset, gap)
     watch.lap("postprocess")
-    checked = None if insertion is None else await _clean(insertion, await before)
+    if isinstance(insertion, Unfit):
+        return Judged(unfit=insertion)
+    checked = await _clean(insertion, await before)
     if checked is not None and own is not None:
         checked = await own.cleaned(checked, await before)
     watch.lap("verify")

@@ -20,6 +20,7 @@ from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
 from coderls.errors import DocumentError
+from coderls.fim.model import FimModel, budgets
 from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
@@ -41,7 +42,7 @@ class Outcome:
     """A completion, or the reason why there is none. `stages`: milliseconds of what came before the pipeline.
 
     `model` answered, "" where none was asked. `question`: what it was asked, and `said`: what it answered. `room`:
-    tokens that other files may take.
+    tokens that other files may take, and `room_why`: what decides on that.
     """
 
     completion: Completion | None = None
@@ -53,6 +54,7 @@ class Outcome:
     question: Question | None = None
     said: str = ""
     room: int = 0
+    room_why: str = ""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -181,7 +183,20 @@ async def complete_once(
     question, said, reason = heard[0] if heard else (None, "", "there is nothing to ask here")
     made = found[0] if found else None
     room = budget_at(document, offset, fim, settings.completion, settings.context).context
-    return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said, room)
+    why = _room_why(fim, settings)
+    return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said, room, why)
+
+
+def _room_why(fim: FimModel, settings: Settings) -> str:
+    """What decides on how many tokens other files may take."""
+    if settings.context.tokens:
+        return "`context.tokens`"
+    other = "`context.tokens` sets another number"
+    if budgets(fim, settings.completion, settings.context).context >= fim.template.context_tokens:
+        return other
+    speed = fim.prefill_tokens_per_s
+    reads = f"at {speed:,.0f} tokens/s the engine reads no more in time" if speed else "its context holds no more"
+    return f"{reads}; {other}"
 
 
 def _read_repository(
@@ -240,7 +255,7 @@ def explained(outcome: Outcome) -> str:
     lines = [provenance(asked.snippets, asked.prompt)]
     if outcome.room:
         taken = sum(snippet.tokens for snippet in asked.snippets)
-        lines.append(f"Of {outcome.room} tokens for other files (`context.tokens`, or what suits the engine): {taken}.")
+        lines.append(f"Of {outcome.room} tokens for other files ({outcome.room_why}): {taken}.")
     if completion is None and outcome.said.strip():
         lines.append(f"The model said: {outcome.said!r}")
     lines += [

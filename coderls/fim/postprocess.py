@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from enum import Enum
 
 from coderls.document import Document
 from coderls.fim.brackets import balance
@@ -33,25 +34,47 @@ class Insertion:
     parses: bool = field(default=False, compare=False)
 
 
+class Unfit(Enum):
+    """Why nothing of an answer can stand at the cursor: the end of a sentence that begins "what the model said"."""
+
+    EMPTY = "is blank, or only the beginning of a comment or string"
+    LESS_DEEP = "begins in a line below, less deep than the cursor"
+    BELOW = "stands below the cursor already"
+    NEIGHBOUR = "is the line above or below the cursor again"
+    AFTER = "stands after the cursor already"
+    ONE_WORD = "would become one word with the text after the cursor"
+    HEADING = "repeats a heading of the prompt"
+
+
 def postprocess(raw: str, document: Document, offset: int, gap: Gap) -> Insertion | None:
-    """`raw` (lines ended by \\n) as an insertion at `offset`; None where nothing of worth is left.
+    """As `fitted`, for those who need no reason: None where nothing of worth is left."""
+    made = fitted(raw, document, offset, gap)
+    return made if isinstance(made, Insertion) else None
+
+
+def fitted(raw: str, document: Document, offset: int, gap: Gap) -> Insertion | Unfit:
+    """`raw` (lines ended by \\n) as an insertion at `offset`, or why nothing of worth is left.
 
     `raw` has been cut by `stop_at`.
     """
     text = _without_leading_lines(raw.replace("\r\n", "\n").replace("\r", "\n"), gap)
+    if not text and raw.strip():
+        return Unfit.LESS_DEEP
     text = _without_indentation_twice(text, gap)
-    text = _without_loops(_indented_as(text, document, offset))
+    text = whole = _without_loops(_indented_as(text, document, offset))
     text = _without_lines_below(text, document, offset, gap)
     text = text.rstrip("\n") if gap.line_after.strip() else _without_promise(text.rstrip(), gap)
-    if _says_nothing(text, gap) or _repeats_neighbour(text, gap):
-        return None
+    if _says_nothing(text, gap):
+        return Unfit.EMPTY if _says_nothing(whole, gap) else Unfit.BELOW
+    if _repeats_neighbour(text, gap):
+        return Unfit.NEIGHBOUR
     text, replaced = _joined(text, gap)
     if not replaced and _runs_into_word(text, gap):
-        return None
+        return Unfit.ONE_WORD
     if gap.block and gap.line_after.strip() and not replaced and "\n" in text:
         text = text.rstrip() + "\n" + gap.head[: len(gap.head) - len(gap.head.lstrip())]  # `{}` was opened up
     if not text.strip() and not replaced:
-        return None
+        return Unfit.AFTER
     return Insertion(text.replace("\n", line_end(document, offset)), offset, offset + replaced)
 
 

@@ -31,7 +31,11 @@ def test_explain_lists_what_other_files_gave(coderls: Run, model: Path, project:
     shown = coderls("complete", target, "--model", model, "--explain")
     assert "retriever" in shown.err
     assert "sums.py:1-1 add" in shown.err
-    assert re.search(r"Of \d+ tokens for other files .*: [1-9]\d*\.\n", shown.err)
+    assert re.search(
+        r"Of \d+ tokens for other files \(.*`context.tokens` sets another number\): [1-9]\d*\.\n", shown.err
+    )
+    set_to = coderls("complete", target, "--model", model, "--explain", "--set", "context.tokens=300")
+    assert re.search(r"Of \d+ tokens for other files \(`context.tokens`\): ", set_to.err)
     context = coderls("complete", target, "--model", model, "--json").json["context"]
     assert [
         (snippet["path"], piece["name"], piece["retriever"]) for snippet in context for piece in snippet["pieces"]
@@ -93,7 +97,7 @@ def test_no_suggestion_is_no_error(coderls: Run, model: Path, project: Path) -> 
     (project / "app.py").write_text("silence")
     shown = coderls("complete", f"{project / 'app.py'}:1:8", "--model", model)
     assert (shown.code, shown.out) == (0, "")
-    assert "no suggestion here: the model said nothing." in shown.err
+    assert "no suggestion here: the model said nothing; a line of code, or a comment" in shown.err
 
 
 def test_explain_says_why_there_is_no_suggestion(coderls: Run, model: Path, project: Path) -> None:

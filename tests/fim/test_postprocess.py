@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from coderls.fim.postprocess import line_end, postprocess
+from coderls.fim.postprocess import Insertion, Unfit, fitted, line_end, postprocess
 from coderls.fim.stopping import gap_at
 from tests.marked_text import at_cursor
 
@@ -168,3 +168,26 @@ def test_a_backslash_at_the_end_takes_no_line_in() -> None:
     assert check("#if A\n$0\n#endif\n", "#define B(x) \\", "c") == "#if A\n«#define B(x)»\n#endif\n"
     macro = "#define A(x) \\\n  $0\n  c(x)\n"
     assert check(macro, "b(x); \\", "c") == macro.replace("$0", "«b(x); \\»")
+
+
+@pytest.mark.parametrize(
+    ("marked", "said", "why"),
+    [
+        ("x = $0\n", "  \n", Unfit.EMPTY),
+        ("x = $0\n", "#", Unfit.EMPTY),
+        ("def f():\n    $0\n", "\nprint(1)", Unfit.LESS_DEEP),
+        ("if x:\n    $0\n    foo(1)\n", "\n    foo(1)", Unfit.NEIGHBOUR),
+        ("x = 1$0\nfoo(1)\nbar\n", "\nfoo(1)", Unfit.BELOW),
+        ("print(1)\n$0\n", "print(1)", Unfit.NEIGHBOUR),
+        ("print(x$0)\n", ")", Unfit.AFTER),
+        ("    return $0value * 2\n", "value + 10000", Unfit.ONE_WORD),
+    ],
+)
+def test_the_reason_why_nothing_can_stand_there_is_told(marked: str, said: str, why: Unfit) -> None:
+    document, offset = at_cursor(marked)
+    assert fitted(said, document, offset, gap_at(document, offset)) is why
+
+
+def test_what_can_stand_there_has_no_reason() -> None:
+    document, offset = at_cursor("x = $0\n")
+    assert fitted("value + 10000", document, offset, gap_at(document, offset)) == Insertion("value + 10000", 4, 4)
