@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -46,6 +47,9 @@ ENGINE_OPTIONS = (
     *("device", "dtype", "weights", "kv_cache", "native", "threads", "context_length"),
     *("memory_gb", "gpu_memory_gb", "speculation", "draft_model", "battery"),
 )
+
+#: A line of the engine's log that is no complaint.
+_NEWS = re.compile(r"\S+ \S+ (INFO|DEBUG) ")
 
 Progress = Callable[[str, float], None]
 
@@ -271,12 +275,13 @@ async def _ready(client: EngineClient, settings: EngineSettings, started: _Start
 
 
 def _log_hint(log: Path, *, known: str = "") -> str:
-    """Where the log is, and its end, without the line that repeats what is `known`."""
+    """Where the log is, and its end. Where the reason is `known`: without it, and without what is no complaint."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError:
         lines = []
-    lines = [line for line in lines if not known or known.partition("\n")[0] not in line]
+    if known:
+        lines = [line for line in lines if known.partition("\n")[0] not in line and not _NEWS.match(line)]
     return f"Its log is {log}." + ("\n" + "\n".join(lines) if lines else "")
 
 

@@ -33,7 +33,7 @@ from coderls.errors import EngineStartFailed
 log = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-FAILED_LINGER_S = 5.0  # so that whoever waits for the model can read why it failed
+FAILED_LINGER_S = 5.0  # so that whoever waits for the model can read why it failed; they stay connected until then
 LEAVING_S = 15.0  # an engine that has stopped listening is given so long to be gone
 POLL_S = 0.05
 
@@ -196,8 +196,11 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._leave.set)
 
     def linger(self, seconds: float) -> None:
-        """Wait in another thread until it leaves, so long at most."""
-        self._leaving.wait(seconds)
+        """Wait in another thread until it leaves, or until all who have asked are gone; so long at most."""
+        until, state = time.monotonic() + seconds, self.server_state
+        while time.monotonic() < until and (state.connections or not state.total_requests):
+            if self._leaving.wait(POLL_S):
+                return
 
     async def main_loop(self) -> None:
         """Wait for the end; nothing has to be done in between."""

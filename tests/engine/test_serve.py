@@ -336,6 +336,30 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_process_leaves(tmp_path: 
     process.stdout.close()
 
 
+def test_an_engine_that_failed_leaves_when_all_have_read_why(
+    tmp_path: Path, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "FAILED_LINGER_S", 600.0)
+    path = runtime_folder / "e.sock"
+    asked = threading.Event()
+
+    def load(_: Report) -> Loaded:
+        asked.wait(20)
+        raise EngineStartFailed("The weights are torn.")
+
+    running = threading.Thread(target=serve.serve, args=(listen_unix(path), load), kwargs={"model": "m"}, daemon=True)
+    running.start()
+    with unix_http(path) as first, unix_http(path) as second:
+        for http in (first, second):
+            eventually(lambda http=http: answers(http, "loading"))
+        asked.set()
+        eventually(lambda: answers(first, "failed"))
+        first.close()
+        assert second.get("/health").json()["detail"] == "The weights are torn."
+    running.join(30)
+    assert not running.is_alive()
+
+
 def test_an_idle_engine_sleeps(unix_engine) -> None:
     """No polling: context switches are wake-ups, and there are next to none in a second without requests."""
     process = psutil.Process(unix_engine.process.pid)
