@@ -56,6 +56,13 @@ async def _serve_pipes(reader: int, writer: int, records: Path | None) -> int:
     server = Server(records)
     server.protocol.set_writer(PipeWriter(writer, server.client_gone.set))
     code = await _serve(server, read_frames(stream_of(reader), server.protocol))
+    if code is None and not server.protocol.is_initialized:
+        logger.warning(
+            "Standard input ended before a client had sent `initialize`. Editors start `coderls --stdio` by "
+            "themselves; on a command line, `coderls complete` completes."
+        )
+    elif code is None and not server.protocol.is_shut_down:
+        logger.warning("The client went away without `shutdown` and `exit`.")
     return _code_of_end(server) if code is None else code
 
 

@@ -202,7 +202,7 @@ def did_change_workspace_folders(ls: Server, params: lsp.DidChangeWorkspaceFolde
 
 async def inline_completion(ls: Server, params: lsp.InlineCompletionParams) -> lsp.InlineCompletionList:
     document = _snapshot(ls, params.text_document.uri)
-    offset = lsp_convert.offset_at(document, params.position, ls.encoding)
+    offset = _offset(ls, document, params.position)
     invoked = params.context.trigger_kind == lsp.InlineCompletionTriggerKind.Invoked
     found = await ls.session.complete(document, offset, invoked=invoked)
     return lsp_convert.inline_items(document, found, ls.encoding)
@@ -210,7 +210,7 @@ async def inline_completion(ls: Server, params: lsp.InlineCompletionParams) -> l
 
 async def completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     document = _snapshot(ls, params.text_document.uri)
-    offset = lsp_convert.offset_at(document, params.position, ls.encoding)
+    offset = _offset(ls, document, params.position)
     # Invoked also stands for "a letter was typed" here.
     found = await ls.session.complete(document, offset, invoked=False)
     return lsp_convert.completion_items(document, offset, found, ls.encoding)
@@ -258,6 +258,19 @@ def _snapshot(ls: Server, uri: str) -> Document:
     if document is None:
         raise JsonRpcInvalidParams(f"{uri} is not open. Send textDocument/didOpen for it first.")
     return document
+
+
+def _offset(ls: Server, document: Document, position: lsp.Position) -> int:
+    """Where a completion is wanted. A column past its line's end is that end, as LSP says; other lines are nowhere.
+
+    Not so in a text that is not the editor's any more, which nothing is offered for.
+    """
+    lines = len(document.line_starts)
+    if position.line >= lines and document.uri not in ls.session.lost:
+        raise JsonRpcInvalidParams(
+            f"{document.uri} has {lines} lines; there is no line {position.line} (from 0). Send the changes first."
+        )
+    return lsp_convert.offset_at(document, position, ls.encoding)
 
 
 def ignored(ls: Server, params: Any) -> None:

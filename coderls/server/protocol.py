@@ -4,7 +4,8 @@ What is taken from pygls: turning params into lsprotocol's types, running handle
 requests. What is not: its built-in features (its workspace would keep a second copy of each document, split into
 lines by `str.splitlines`, and so lose track of texts with form feeds or U+2028) and its reading loops (which drop
 broken messages in silence). What is mended: a request whose params are wrong gets an error reply, an error reply
-holds no traceback, and the order that LSP prescribes (initialize, ..., shutdown, exit) is watched.
+holds no traceback, a request that a handler refuses logs none, and the order that LSP prescribes (initialize, ...,
+shutdown, exit) is watched.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from lsprotocol import types as lsp
@@ -112,6 +114,16 @@ class Protocol(LanguageServerProtocol):
             return
         self.handle_message(message)
 
+    def _send_handler_result(self, future: Future[Any], *, msg_id: Any) -> None:
+        """As in pygls, but what a handler refuses is no fault of ours: no traceback, and no pop-up."""
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, JsonRpcException) and not isinstance(error, JsonRpcInternalError):
+            self._request_futures.pop(msg_id, None)
+            logger.debug("Refused the request %s: %s", msg_id, error)
+            self._send_response(msg_id, error=error.to_response_error())
+        else:
+            super()._send_handler_result(future, msg_id=msg_id)
+
     def _handle_response(self, msg_id: Any, result: Any = None, error: lsp.ResponseError | None = None) -> None:
         """As in pygls, but a reply that comes after we gave up waiting for it is passed over."""
         future = self._request_futures.get(msg_id)
@@ -138,6 +150,11 @@ class Protocol(LanguageServerProtocol):
         for number, future in list(self._request_futures.items()):
             if number != current:
                 future.cancel()
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether the client said `initialize`."""
+        return self._initialized
 
     @property
     def is_shut_down(self) -> bool:

@@ -50,10 +50,14 @@ def test_documents_stay_right_after_incremental_edits(home: Any, encoding: str) 
     assert text_of(front.wait(front.inline_request(uri, 4, 5))) != "found"
 
 
-def test_a_position_past_the_end_is_the_end(shared: Any) -> None:
+def test_a_column_past_the_end_is_the_end_and_a_line_past_it_is_named(shared: Any) -> None:
     uri, _, _ = shared.put("x = 1\nmarker = ")
     assert text_of(shared.wait(shared.inline_request(uri, 1, 10_000))) == "found"
-    assert text_of(shared.wait(shared.inline_request(uri, 10_000, 10_000))) == "found"
+    with pytest.raises(RpcError, match="has 2 lines; there is no line 2"):
+        shared.wait(shared.inline_request(uri, 2, 0))
+    position = {"textDocument": {"uri": uri}, "position": {"line": 10_000, "character": 0}}
+    with pytest.raises(RpcError, match="there is no line 10000"):
+        shared.call("textDocument/completion", position)
 
 
 @pytest.mark.parametrize("uri", ["untitled:Untitled-1", "vscode-vfs://github/o/r/a.py", "file:///elsewhere/b.py"])

@@ -177,6 +177,16 @@ def test_an_unopened_document_is_named(shared: Any) -> None:
     assert caught.value.code == INVALID_PARAMS
 
 
+def test_a_refused_request_is_no_fault_of_the_log(home: Any) -> None:
+    front = home.front()
+    front.initialize(None, initializationOptions={"engine": {"url": "http://127.0.0.1:9"}})
+    with pytest.raises(RpcError, match="is not open"):
+        front.wait(front.inline_request("file:///nowhere.py", 0, 0))
+    assert front.close() == 0
+    assert "Traceback" not in home.log()
+    assert "nowhere.py" not in home.log()
+
+
 def test_nothing_goes_before_initialize_or_twice(home: Any) -> None:
     front = home.front()
     assert code_of(front, "textDocument/inlineCompletion", {}) == NOT_INITIALIZED
@@ -224,6 +234,16 @@ def test_the_server_leaves_when_its_input_ends(home: Any, in_order: bool, code: 
         front.call("shutdown")
     front.hang_up()
     assert front.process.wait(20) == code
+    assert ("went away without" in home.log()) is not in_order
+
+
+def test_input_without_a_client_is_told(home: Any) -> None:
+    front = home.front()
+    front._writer.write(b"hello?\n")
+    front.hang_up()
+    assert front.process.wait(20) == 1
+    assert len(home.log().splitlines()) == 1
+    assert "before a client had sent `initialize`" in home.log()
 
 
 def test_a_message_that_is_cut_short_ends_it_too(home: Any) -> None:
