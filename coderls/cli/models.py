@@ -20,7 +20,7 @@ from coderls.models import catalogue, disk, quantized, store
 def add_parser(subparsers: Any) -> None:
     """`coderls models list|pull|build|recommend|quantize|remove|path`."""
     parser = subparsers.add_parser("models", help="list, fetch, build, recommend or remove models")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(dest="action", required=True)
 
     listing = actions.add_parser("list", help="the models on this machine")
     listing.add_argument("--all", action="store_true", help="also those that could be pulled")

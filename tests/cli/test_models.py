@@ -41,6 +41,12 @@ def listed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, str]:
     return {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
 
 
+def test_the_actions_are_listed_where_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["models"])
+    assert "{list,pull,build," in capsys.readouterr().err
+
+
 def test_build_list_path_and_remove(tiny: TinyModel, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys) == {"nano": "built when first needed"}
     assert main(["models", "build", "--from-wheel", str(tiny.wheel)]) == 0
