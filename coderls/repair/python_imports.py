@@ -13,13 +13,18 @@ everything else but `__future__`, and members by their kind: CONSTANTS, Classes,
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+import warnings
 
 from coderls.document import Edit
 
-#: A line of imports: what comes from `__future__` stands above all others.
-_LINE = re.compile(r"(?:import|from)[ \t]+(?P<module>[\w.]+)[^\n]*")
+#: A line of imports, with those that it goes on in: what comes from `__future__` stands above all others.
+_LINE = re.compile(
+    r"(?:import|from(?=[ \t]+[\w.]+[ \t]+import\b))[ \t]+(?P<module>[\w.]+)"
+    r"(?:[^\n(#\\]*\([^)]*\))?[^\n\\]*(?:\\\r?\n[^\n\\]*)*"
+)
 _MEMBERS = re.compile(r"from[ \t]+[\w.]+[ \t]+import[ \t]+(?P<names>\w+(?:, \w+)*)[ \t]*")
 _HEAD = re.compile(
     r'(?:[ \t]*(?:#[^\n]*)?\n)*(?:[ \t]*[rR]?("""|\'\'\').*?\1[^\n]*(?:\n|\Z))?'
@@ -56,14 +61,27 @@ def import_edit(text: str, module: str, name: str = "") -> Edit:
 
 def _first_block(text: str) -> list[re.Match[str]]:
     """The lines of imports at the left margin from the first one on, as long as blank lines alone part them."""
-    found: list[re.Match[str]] = []
+    found, lines = list[re.Match[str]](), _lines_of_imports(text)
     for match in re.compile(rf"^{_LINE.pattern}", re.MULTILINE).finditer(text):
         if match["module"] == "__future__" or text[: match.start()].endswith("\\\n"):
             continue
+        if lines is not None and text.count("\n", 0, match.start()) + 1 not in lines:
+            continue  # it stands in a string
         if found and text[found[-1].end() : match.start()].strip():
             break
         found.append(match)
     return found
+
+
+def _lines_of_imports(text: str) -> set[int] | None:
+    """The lines, from 1, in which imports begin; None where Python's own parser cannot tell."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return {node.lineno for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
 
 
 def _joined(match: re.Match[str], module: str, name: str) -> Edit | None:

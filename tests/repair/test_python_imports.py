@@ -49,6 +49,16 @@ def test_where_a_module_goes(text: str, with_json: str) -> None:
             "from collections import Counter as C\n",
             "from collections import Counter as C\nfrom collections import defaultdict\n",
         ),
+        # Imports of several lines, and what only looks like one.
+        ("from abc import (\n    ABC,\n)\n", "from abc import (\n    ABC,\n)\nfrom collections import defaultdict\n"),
+        ("import a, \\\n    b\n", "from collections import defaultdict\n\nimport a, \\\n    b\n"),
+        ("import re, \\\n    os\n", "import re, \\\n    os\nfrom collections import defaultdict\n"),
+        ("import re  # (why\nx = 1\n", "import re  # (why\nfrom collections import defaultdict\nx = 1\n"),
+        (
+            '"""Doc.\n\nimport it\nfrom the top.\n"""\n\nimport re\n',
+            '"""Doc.\n\nimport it\nfrom the top.\n"""\n\nimport re\nfrom collections import defaultdict\n',
+        ),
+        ("x = '\\d'\nfrom the top\n", "from collections import defaultdict\n\nx = '\\d'\nfrom the top\n"),
     ],
 )
 def test_where_a_member_of_a_module_goes(text: str, with_it: str) -> None:
