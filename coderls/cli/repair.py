@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from typing import Any
 
 from coderls.cli.options import add_engine_options, settings_of
 from coderls.cli.progress import Progress
-from coderls.cli.repair_report import FileReport, Finding, as_json, as_lines, written
+from coderls.cli.repair_report import FileReport, Finding, as_json, finding_lines, not_asked, summary, written
 from coderls.cli.target import language_id_of, read_document, workspace_of
 from coderls.cli.write_back import refuse_read_only, write_back
 from coderls.document import Document
@@ -27,7 +28,7 @@ from coderls.errors import CoderlsError, DocumentError, UsageError
 from coderls.question import load_fim_model
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic, Severity, is_superfluous, is_syntax, shifted
-from coderls.repair.pipeline import no_pause
+from coderls.repair.pipeline import Outcome, no_pause
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.workspace import Workspace
 from coderls.session.heavy import Engine, connect
@@ -47,13 +48,15 @@ def add_parser(subparsers: Any) -> None:
         "repair",
         help="find verified fixes for what checkers complain about, or report on a whole tree",
         description="Run the checkers that are there for FILE, and look for a fix of each complaint. A fix is shown "
-        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Exit code 0: "
-        "nothing to repair is left; 3: complaints are left, and some have a verified fix; 4: none has.",
+        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Each is printed "
+        "once it is known: first those that rules mend, then those for a model. Exit code 0: nothing to repair is left; 3: complaints are left, and some have a verified fix; 4: none has.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="with --check also folders, or several")
     parser.add_argument("--check", action="store_true", help="report on files and whole folders (default: this one)")
     parser.add_argument("--line", type=_line, metavar="N", help="only what is complained about in line N")
-    parser.add_argument("--apply", action="store_true", help="write verified fixes to the file")
+    parser.add_argument(
+        "--apply", action="store_true", help="write verified fixes to the file; with --check to all of them"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--unverified", action="store_true", help="show what could not be verified, too; it says so")
     parser.add_argument(
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     reports = [FileReport(path) for path in files]
     try:
         with Progress() as progress:
-            asyncio.run(_repair_all(reports, root, settings, args, progress))
+            asyncio.run(_repair_all(reports, root, settings, args, _Screen(args, progress)))
     except KeyboardInterrupt:
         if args.apply:
             print(f"coderls: stopped. {written(reports)}", file=sys.stderr)
@@ -92,8 +95,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_json(reports, unverified=args.unverified), indent=2, ensure_ascii=False))
     else:
-        print(*as_lines(reports, unverified=args.unverified), sep="\n")
-    for sentence in dict.fromkeys(said for report in reports for said in report.silent):
+        print(summary(reports, errors_only=args.errors_only))
+    for sentence in not_asked(reports):
         print(f"coderls: not asked: {sentence}", file=sys.stderr)
     return _exit_code(reports)
 
@@ -114,6 +117,9 @@ def _files(args: argparse.Namespace) -> tuple[list[Path], Path]:
         raise UsageError("Several files or a folder need --check.", "With --apply it writes, too.")
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
+        place = re.fullmatch(r"(.+?):(\d+)(?::\d+)?", str(missing))
+        if place and Path(place[1]).is_file():
+            raise UsageError(f"There is no file {missing}.", f"For one line: {place[1]} --line {place[2]}")
         raise DocumentError(f"There is no file {missing}.", "Check the path.")
     first = paths[0].absolute()
     root = (args.root or (first if first.is_dir() else workspace_of(first))).absolute()
@@ -132,17 +138,36 @@ def _below(folder: Path) -> list[Path]:
     return [folder / name for name in Workspace([folder.absolute()]).list_files(0)]
 
 
+@dataclass(frozen=True)
+class _Screen:
+    """What is shown while it goes on: progress, and for people each result once it is known."""
+
+    args: argparse.Namespace
+    progress: Progress
+
+    def show(self, report: FileReport, finding: Finding | None = None) -> None:
+        """Print a finding, or that the file cannot be read."""
+        if self.args.json:
+            return
+        self.progress.close()  # a bar would stand in the line
+        if finding is None:
+            print(f"{report.path}: {report.error}", flush=True)
+        else:
+            print(*finding_lines(report.path, finding, unverified=self.args.unverified), sep="\n", flush=True)
+
+
 async def _repair_all(
-    reports: Sequence[FileReport], root: Path, settings: Settings, args: argparse.Namespace, progress: Progress
+    reports: Sequence[FileReport], root: Path, settings: Settings, args: argparse.Namespace, screen: _Screen
 ) -> None:
     """Fill in the report of one file after another."""
+    progress = screen.progress
     async with AsyncExitStack() as stack:
         workshop = Workshop(settings.repair, trusted=args.trust)
         stack.push_async_callback(workshop.aclose)
         models = _Models(
             settings, root, progress, stack, wanted=not args.no_model and (args.with_model or not args.check)
         )
-        desk = _Desk(workshop, models, root, args, progress)
+        desk = _Desk(workshop, models, root, args, screen)
         for number, report in enumerate(reports):
             if len(reports) > 1:
                 progress(f"checking {report.path}", number / len(reports))
@@ -152,7 +177,12 @@ async def _repair_all(
                 if not args.check:
                     raise
                 report.error = "" if language_id_of(report.path) == "plaintext" else str(error)
+                if report.error:
+                    screen.show(report)
         progress.close()
+
+
+_Mark = tuple[str, str, str]
 
 
 @dataclass
@@ -194,8 +224,10 @@ class _Desk:
     models: _Models
     root: Path
     args: argparse.Namespace
-    progress: Progress
-    tried: set[tuple[str, str, str]] = field(default_factory=set)
+    screen: _Screen
+    #: Of the file at hand: what the rules made of a complaint, and which were told (to apply, each is tried once).
+    ruled: dict[_Mark, Outcome] = field(default_factory=dict)
+    told: set[_Mark] = field(default_factory=set)
 
     async def work_on(self, report: FileReport) -> None:
         """Fill in the report, and write what was repaired if that was asked for. Raises DocumentError."""
@@ -204,12 +236,13 @@ class _Desk:
             refuse_read_only(report.path)
         original = document.text
         anchor = self._anchor(document)
-        self.tried = set()
+        self.ruled, self.told = {}, set()
         for _ in range(_MOST_ROUNDS):
             job = self._job(document)
-            complaints = await self._complaints(job, anchor)
+            complaints = await self._complaints(job, anchor, report)
             report.silent = await self.workshop.silent(job)
             report.asked, report.not_found = await self.workshop.asked(job)
+            report.untrusted = await self.workshop.untrusted(job)
             applied = await self._next_repair(job, complaints, report)
             if applied is None:
                 break
@@ -220,44 +253,80 @@ class _Desk:
             report.written = True
 
     async def _next_repair(self, job: Job, complaints: Sequence[Diagnostic], report: FileReport) -> Candidate | None:
-        """Look for repairs of new complaints; with --apply the first that is found ends the round."""
+        """Look for repairs of new complaints, by rules for all of them and then by a model for those that are left.
+
+        With --apply the first that is found ends the round.
+        """
+        left: list[tuple[Diagnostic, Outcome]] = []
         for number, complaint in enumerate(complaints):
             mark = _mark(job.document, complaint)
-            if mark in self.tried and self.args.apply:
+            if (mark in self.told and self.args.apply) or await self._is_echo(job, complaint, report):
                 continue
-            self.tried.add(mark)
-            if is_syntax(complaint) and await self._is_echo(job, complaint, report):
+            outcome = self.ruled.get(mark) if self.args.apply else None
+            if outcome is None:
+                say = self._say(f"{report.path}: complaint {number + 1} of {len(complaints)}")
+                outcome = self.ruled[mark] = await self.workshop.repair(job, complaint, say, no_pause)
+            if not outcome.repairs and not outcome.reason:
+                left.append((complaint, outcome))
+            elif (applied := self._tell(job, complaint, outcome, report)) is not None:
+                return applied
+        for number, (complaint, outcome) in enumerate(left):
+            if await self._is_echo(job, complaint, report):
                 continue
-            say = self._say(f"{report.path}: complaint {number + 1} of {len(complaints)}")
-            outcome = await self.workshop.repair(job, complaint, say, no_pause)
-            if not outcome.repairs and not outcome.reason:  # only now is a model needed
-                engine, index = await self.models.get()
-                if engine is not None:
-                    job_with_model = replace(job, engine=engine, index=index)
-                    outcome = await self.workshop.repair(job_with_model, complaint, say, no_pause)
-            finding = Finding(job.document, complaint, outcome)
-            if self.args.apply and finding.repair is not None:
-                report.findings.append(replace(finding, applied=True))
-                return finding.repair.candidate
-            report.findings.append(finding)
+            known = await self._mended_by_known(job, complaint, report)
+            engine, index = await self.models.get() if known is None else (None, None)
+            if engine is not None:  # only now is a model needed
+                say = self._say(f"{report.path}: complaint {number + 1} of {len(left)} for the model")
+                known = await self.workshop.repair(replace(job, engine=engine, index=index), complaint, say, no_pause)
+            applied = self._tell(job, complaint, known or outcome, report)
+            if applied is not None:
+                return applied
+        return None
+
+    def _tell(self, job: Job, complaint: Diagnostic, outcome: Outcome, report: FileReport) -> Candidate | None:
+        """Put a finding into the report, and show it; the repair to apply, if it is to be."""
+        finding = Finding(job.document, complaint, outcome)
+        finding = replace(
+            finding,
+            applied=self.args.apply and finding.repair is not None,
+            like=next((one for one in report.findings if one.is_same_repair(finding)), None),
+        )
+        self.told.add(_mark(job.document, complaint))
+        report.findings.append(finding)
+        self.screen.show(report, finding)
+        return finding.repair.candidate if finding.applied and finding.repair is not None else None
+
+    async def _mended_by_known(self, job: Job, complaint: Diagnostic, report: FileReport) -> Outcome | None:
+        """A repair of another complaint that is proved to mend this one, too."""
+        for one in report.findings:
+            known = one.repair if one.document is job.document and one.like is None else None
+            if known is not None and await self.workshop.mended_by(job, known, complaint):
+                return Outcome(repairs=(known,))
         return None
 
     async def _is_echo(self, job: Job, complaint: Diagnostic, report: FileReport) -> bool:
-        """Whether a repair that was found already mends this syntax error, too: one fault is told once."""
+        """Whether this is a syntax error that a known repair of another one mends, too: one fault is told once."""
+        if not is_syntax(complaint):
+            return False
         proved = [one.repair for one in report.findings if one.document is job.document and is_syntax(one.diagnostic)]
         return any([one is not None and await self.workshop.mended_by(job, one, complaint) for one in proved])
 
-    async def _complaints(self, job: Job, anchor: int | None) -> list[Diagnostic]:
+    async def _complaints(self, job: Job, anchor: int | None, report: FileReport) -> list[Diagnostic]:
         """Errors and warnings, each place once: several checkers may have words for the same fault."""
         worst = Severity.ERROR if self.args.errors_only else Severity.WARNING
         line = None if anchor is None else job.document.line_of(anchor)
         found: dict[int, Diagnostic] = {}
+        report.warnings_left_out = 0
         for one in await self.workshop.diagnostics(job):
             lines = range(job.document.line_of(one.start), job.document.line_of(one.end) + 1)
-            if one.severity <= worst and (line is None or line in lines):
+            if one.severity > Severity.WARNING or (line is not None and line not in lines):
+                continue
+            if one.severity <= worst:
                 known = found.get(one.start)
                 if known is None or one.severity < known.severity:
                     found[one.start] = one
+            else:
+                report.warnings_left_out += 1
         # A slip can make something unused: it is mended first, or what it meant would be removed.
         last = is_superfluous if self.args.apply else (lambda _one: False)
         return sorted(found.values(), key=lambda one: (last(one), one.start))
@@ -281,9 +350,9 @@ class _Desk:
 
     def _say(self, what: str) -> Callable[[str, float], None]:
         """Progress of one complaint, under one name: where nobody watches a bar, a line is enough for it."""
-        return lambda _step, fraction: self.progress(what, fraction)
+        return lambda _step, fraction: self.screen.progress(what, fraction)
 
 
-def _mark(document: Document, complaint: Diagnostic) -> tuple[str, str, str]:
+def _mark(document: Document, complaint: Diagnostic) -> _Mark:
     start, end = document.line_span(document.line_of(complaint.start))
     return complaint.rule, complaint.key.message, document.text[start:end].strip()

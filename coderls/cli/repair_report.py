@@ -21,6 +21,14 @@ class Finding:
     diagnostic: Diagnostic
     outcome: Outcome | None
     applied: bool = False
+    #: The finding that has the same repair and was told before.
+    like: Finding | None = None
+
+    def is_same_repair(self, other: Finding) -> bool:
+        """Whether one repair mends both: the same edits of the same version."""
+        if self.repair is None or other.repair is None or self.document is not other.document:
+            return False
+        return self.repair.candidate.edits == other.repair.candidate.edits
 
     @property
     def repair(self) -> Repair | None:
@@ -32,7 +40,8 @@ class Finding:
 class FileReport:
     """What was found in one file. `silent` are sentences about checkers that could not say anything.
 
-    `asked` are the names of those that did, `not_found` of those that would be asked if they were there.
+    `asked` are the names of those that did, `not_found` of those that would be asked if they were there, `untrusted` of
+    those that are there and would be asked in a trusted folder.
     """
 
     path: Path
@@ -41,6 +50,8 @@ class FileReport:
     error: str = ""
     asked: tuple[str, ...] = ()
     not_found: tuple[str, ...] = ()
+    untrusted: tuple[str, ...] = ()
+    warnings_left_out: int = 0
     written: bool = False
 
     @property
@@ -63,6 +74,8 @@ def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any
                 "complaints": [_finding_json(finding, unverified) for finding in report.findings],
                 "asked": list(report.asked),
                 "not_found": list(report.not_found),
+                "untrusted": list(report.untrusted),
+                "warnings_left_out": report.warnings_left_out,
                 "silent": list(report.silent),
                 "error": report.error or None,
             }
@@ -75,28 +88,32 @@ def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any
     }
 
 
-def as_lines(reports: Sequence[FileReport], *, unverified: bool) -> Iterator[str]:
-    """For a terminal."""
-    for report in reports:
-        if report.error:
-            yield f"{report.path}: {report.error}"
-        for finding in report.findings:
-            yield from _finding_lines(report.path, finding, unverified)
-    yield summary(reports)
-
-
-def summary(reports: Sequence[FileReport]) -> str:
+def summary(reports: Sequence[FileReport], *, errors_only: bool = False) -> str:
     """The last line."""
     complaints = sum(len(report.findings) for report in reports)
     failed = sum(bool(report.error) for report in reports)
     broken = f" {_count(failed, 'file')} could not be read." if failed else ""
+    hidden = sum(report.warnings_left_out for report in reports)
+    left_out = f" ({_count(hidden, 'warning')} not shown)" if hidden else ""
     if not complaints:
-        return f"No complaints in {_count(len(reports) - failed, 'file')} ({_who(reports)}).{broken}"
+        nothing = "No errors" if errors_only else "No complaints"
+        return f"{nothing}{left_out} in {_count(len(reports) - failed, 'file')} ({_who(reports)}).{broken}"
     repaired, applied = sum(report.repaired for report in reports), sum(report.applied for report in reports)
     end = f"{applied} applied" if applied else "nothing was changed (--apply writes them)" if repaired else ""
-    found = f"{_count(complaints, 'complaint')} in {_count(len(reports), 'file')}, {repaired} with a verified fix"
-    weak = f" ({_who(reports)})" if all(set(report.asked) <= {"parse"} for report in reports) else ""
-    return f"{found}{weak}; {end}.{broken}" if end else f"{found}{weak}.{broken}"
+    found = f"{_count(complaints, 'complaint')}{left_out} in {_count(len(reports), 'file')}"
+    found = f"{found}, {repaired} with a verified fix ({_who(reports)})"
+    return f"{found}; {end}.{broken}" if end else f"{found}.{broken}"
+
+
+def not_asked(reports: Sequence[FileReport]) -> Iterator[str]:
+    """What kept checkers from saying anything, each sentence once, with the file or how many there are."""
+    of_files: dict[str, list[Path]] = {}
+    for report in reports:
+        for sentence in report.silent:
+            of_files.setdefault(sentence, []).append(report.path)
+    for sentence, paths in of_files.items():
+        more = f" and {_count(len(paths) - 1, 'other file')}" if len(paths) > 1 else ""
+        yield f"{sentence} ({paths[0]}{more})"
 
 
 def written(reports: Sequence[FileReport]) -> str:
@@ -109,19 +126,25 @@ def _who(reports: Sequence[FileReport]) -> str:
     """Who had a word in it, and who was not there to be asked."""
     asked = list(dict.fromkeys(name for report in reports for name in report.asked))
     missing = list(dict.fromkeys(name for report in reports for name in report.not_found))
+    untrusted = list(dict.fromkeys(name for report in reports for name in report.untrusted))
     said = f"asked: {', '.join(asked)}" if asked else "nobody could be asked"
     if asked == ["parse"]:
         said = "asked: parse only"
+    said += f"; with --trust also: {', '.join(untrusted)}" if untrusted else ""
     return f"{said}; not found: {', '.join(missing)}" if missing else said
 
 
-def _finding_lines(path: Path, finding: Finding, unverified: bool) -> Iterator[str]:
+def finding_lines(path: Path, finding: Finding, *, unverified: bool) -> Iterator[str]:
+    """One finding, for a terminal. A repair that was told before is only named."""
     line, column = _position(finding.document, finding.diagnostic.start)
     said = " ".join(finding.diagnostic.message.split())
     name = f"{finding.diagnostic.source} {finding.diagnostic.rule}".strip()
     yield f"{path}:{line}:{column}: {said} ({name})"
     repair = finding.repair
-    if repair is not None:
+    if repair is not None and finding.like is not None:
+        line, column = _position(finding.like.document, finding.like.diagnostic.start)
+        yield f"    fix: the one of {line}:{column} mends this, too"
+    elif repair is not None:
         yield f"    {'applied' if finding.applied else 'fix'}: {repair.title}, verified by {repair.proved_by}"
         yield from (f"      {line}" for line in _changes(repair.candidate.original, repair.candidate.text))
         yield from (f"      {sentence}" for sentence in repair.evidence)

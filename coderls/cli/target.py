@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coderls.document import Document
-from coderls.errors import DocumentError
+from coderls.errors import DocumentError, UsageError
 from coderls.repo_context import parse
 
 #: Longer files are not completed (bytes): their text goes through every step of a keystroke.
@@ -90,13 +90,13 @@ def language_id_of(path: Path) -> str:
 
 
 def offset_of(document: Document, target: Target) -> int:
-    """The target's offset in the document. Raises DocumentError for a place past the end."""
+    """The target's offset in the document. Raises UsageError for a place past the end."""
     lines = len(document.line_starts)
     if target.line > lines:
-        raise DocumentError(f"{target.path} has {lines} lines; there is no line {target.line}.", "Give one of those.")
+        raise UsageError(f"{target.path} has {lines} lines; there is no line {target.line}.", "Give one of those.")
     start, end = document.line_span(target.line - 1)
     if target.column > end - start + 1:
-        raise DocumentError(
+        raise UsageError(
             f"Line {target.line} of {target.path} has {end - start} characters; there is no column {target.column}.",
             f"Columns go from 1 to {end - start + 1}, which is the end of the line.",
         )

@@ -34,6 +34,10 @@ _UNKNOWN = re.compile(
 _SYNTAX_RULES = frozenset({"syntax", "syntax-error", "invalid-syntax", "E999"})
 
 
+#: A file that is executable and has no shebang, or the other way round; a folder without `__init__.py`; its name.
+_ABOUT_FILES = frozenset({"EXE001", "EXE002", "INP001", "N999"})
+
+
 class Severity(IntEnum):
     """How bad it is; the numbers are LSP's (3.18, `DiagnosticSeverity`)."""
 
@@ -84,6 +88,11 @@ def is_syntax(one: Diagnostic) -> bool:
     of_tsc = one.source == "tsc" and len(one.rule) == 4 and one.rule.startswith("1")
     of_pyright = one.source in ("pyright", "basedpyright") and not one.rule and one.severity is Severity.ERROR
     return one.rule in _SYNTAX_RULES or of_tsc or of_pyright or "syntax error" in one.message.lower()
+
+
+def is_about_file(diagnostic: Diagnostic) -> bool:
+    """Whether no text would mend it: permissions, or where the file lies and what it is called (ruff's rules)."""
+    return diagnostic.source.lower() == "ruff" and diagnostic.rule in _ABOUT_FILES
 
 
 def is_superfluous(diagnostic: Diagnostic) -> bool:

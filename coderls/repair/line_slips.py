@@ -129,12 +129,12 @@ def quotes(line: str, language_id: str) -> Iterator[Changed]:
         ends = [match.start() for match in re.finditer(r"[)\],:}\s]|$", line) if match.start() > places[-1]]
         words = [match.end() for match in re.finditer(r"\w+", line)]
         for place in dict.fromkeys([*ends, *words, *(match.start() for match in re.finditer(r"\w+", line))]):
-            yield f"{line[:place]}{quote}{line[place:]}", f"Add {quote}"
+            yield f"{line[:place]}{quote}{line[place:]}", f"Add {quote!r}"
         for place in places:
-            yield f"{line[:place]}{line[place + 1 :]}", f"Take away {quote}"
+            yield f"{line[:place]}{line[place + 1 :]}", f"Take away {quote!r}"
         other = "'" if quote == '"' else '"'
         for place in places:
-            yield f"{line[:place]}{other}{line[place + 1 :]}", f"Change {quote} to {other}"
+            yield f"{line[:place]}{other}{line[place + 1 :]}", f"Change {quote!r} to {other!r}"
 
 
 def foreign(line: str, language_id: str) -> Iterator[Changed]:

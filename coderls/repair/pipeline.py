@@ -19,7 +19,7 @@ from coderls.document import Document
 from coderls.errors import EngineError
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Step
-from coderls.repair.diagnostic import Diagnostic, clamped
+from coderls.repair.diagnostic import Diagnostic, clamped, is_about_file
 from coderls.repair.doubts import brings_unknown
 from coderls.repair.sources import Found, Source, concerns
 from coderls.repair.verify import Baseline, Rules, Verdict, newcomers, verify
@@ -160,6 +160,8 @@ def rank(candidate: Candidate) -> tuple[int, bool, float]:
 
 async def _why_not(work: _Work) -> str:
     """Why no repair could ever be proved; "" where one could."""
+    if is_about_file(work.diagnostic):
+        return "This is about the file (its name, its place or its permissions), not about its text."
     if not work.checkers:
         return f"No checker that coderls knows reads {work.baseline.document.language_id}."
     failed: list[str] = []

@@ -126,7 +126,7 @@ def _by_layout(
 
 
 def _candidate(document: Document, state: _State) -> Candidate:
-    title = state.titles[0] if len(state.titles) == 1 else f"{state.titles[0]}, and {len(state.titles) - 1} more"
+    title = "; ".join([state.titles[0], *(one[:1].lower() + one[1:] for one in state.titles[1:])])
     return Candidate.of_text(document.text, state.text, "rule", title)
 
 

@@ -18,7 +18,7 @@ from coderls.engine.client import EngineClient
 from coderls.errors import CoderlsError, EngineError
 from coderls.fim.prompt import Names
 from coderls.repair.candidate import Candidate
-from coderls.repair.checkers import Checker, Step, find_checkers, not_found, of_language
+from coderls.repair.checkers import Checker, Step, find_checkers, not_found, of_language, only_trusted
 from coderls.repair.diagnostic import Diagnostic, Severity, is_syntax
 from coderls.repair.infill import Filler
 from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
@@ -119,6 +119,13 @@ class Workshop:
         missing = await asyncio.to_thread(not_found, job.folder, trusted=trusted, language_id=job.document.language_id)
         wanted = self._settings.checkers
         return names, tuple(name for name in missing if not wanted or name in wanted)
+
+    async def untrusted(self, job: Job) -> tuple[str, ...]:
+        """The names of those that are there, and are left out because they would run code of the project."""
+        if self._trusted or job.folder is None:
+            return ()
+        names = await asyncio.to_thread(only_trusted, job.folder, job.document.language_id)
+        return tuple(name for name in names if not self._settings.checkers or name in self._settings.checkers)
 
     async def repair(self, job: Job, diagnostic: Diagnostic, progress: Progress, pause: Pause) -> Outcome:
         """Proved repairs of one complaint. Raises nothing but what cancelling raises."""

@@ -313,6 +313,7 @@ def test_who_was_asked_and_who_was_not_there(repair: Run, file: Path, monkeypatc
     [
         ([], "There is no FILE"),
         (["a.py", "b.py"], "need --check"),
+        (["a.py:7"], "For one line: a.py --line 7"),
         (["a.py", "--line", "99"], "a.py has 7 lines; there is no line 99."),
     ],
 )
@@ -340,6 +341,67 @@ def test_a_file_that_cannot_be_read_hides_nothing(repair: Run, file: Path) -> No
 def test_a_check_without_a_model_lists_guesses(repair: Run, file: Path) -> None:
     file.write_text("def f(total, count):\n    return total / element\n", encoding="utf-8")
     assert "Guess: Change 'element' to 'count'" in repair("--check", file).out
+
+
+def test_errors_only_does_not_hide_that_there_are_warnings(repair: Run, file: Path) -> None:
+    file.write_text("import os\nimport sys\n", encoding="utf-8")
+    shown = repair("--check", "--errors-only", file)
+    assert (shown.code, shown.out) == (CLEAN, "No errors (2 warnings not shown) in 1 file (asked: parse, ruff).\n")
+    file.write_text("import os\nprint(entirely_unknown_thing)\n", encoding="utf-8")
+    shown = repair("--check", "--errors-only", file)
+    assert shown.code == NONE_FIXED
+    assert shown.out.splitlines()[-1].startswith("1 complaint (1 warning not shown) in 1 file")
+    assert json.loads(repair(file, "--errors-only", "--json").out)["files"][0]["warnings_left_out"] == 1
+
+
+def test_rules_speak_of_all_complaints_before_what_is_left_for_a_model(repair: Run, file: Path) -> None:
+    file.write_text("print(entirely_unknown_thing)\nimport os\n", encoding="utf-8")
+    lines = [line for line in repair(file).out.splitlines() if line.startswith(f"{file}:")]
+    assert [line.split(":")[-3] for line in lines] == ["2", "1"]
+
+
+def test_one_repair_of_two_complaints_is_told_once(repair: Run, file: Path) -> None:
+    file.with_name("util.py").write_text("class Account: ...\n", "utf-8")
+    file.write_text("from util import Acount\n\nprint(Account())\n", encoding="utf-8")
+    out = repair(file, checkers="parse,ruff,mypy").out
+    assert out.count("+from util import Account") == 1
+    assert out.count("fix: the one of 1:1 mends this, too") == 2
+    assert "3 complaints in 1 file, 3 with a verified fix" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs are found by other names there")
+def test_who_would_be_asked_in_a_trusted_folder(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = file.parent.parent / "programs"
+    programs.mkdir()
+    (programs / "cargo").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (programs / "cargo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    path = file.with_name("a.rs")
+    path.write_text("fn main() {}\n", encoding="utf-8")
+    shown = repair(path, checkers="parse,cargo check")
+    assert "(asked: parse only; with --trust also: cargo check)" in shown.out
+
+
+def test_what_no_text_mends_is_not_tried(repair: Run, file: Path) -> None:
+    (file.parent / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["N999"]\n', encoding="utf-8")
+    path = file.with_name("A-b.py")
+    path.write_text("x = 1\n", encoding="utf-8")
+    shown = repair(path)
+    assert shown.code == NONE_FIXED
+    assert "No verified fix. This is about the file" in shown.out
+
+
+def test_what_is_known_is_printed_before_the_end(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(path: Path) -> Document:
+        if path.name == "b.py":
+            raise KeyboardInterrupt
+        return read_document(path)
+
+    monkeypatch.setattr("coderls.cli.repair.read_document", stop)
+    file.with_name("b.py").write_text(TEXT, encoding="utf-8")
+    shown = repair("--check", file, file.with_name("b.py"))
+    assert shown.code == 130
+    assert "+    return result" in shown.out
 
 
 def test_ctrl_c_says_what_was_written(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from coderls.cli import target
 from coderls.cli.target import Target, language_id_of, offset_of, read_document, workspace_of
-from coderls.errors import DocumentError
+from coderls.errors import DocumentError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_offset(tmp_path: Path) -> None:
 )
 def test_past_the_end(tmp_path: Path, line: int, column: int, says: str) -> None:
     path = document(tmp_path, b"x\nabc")
-    with pytest.raises(DocumentError, match=says):
+    with pytest.raises(UsageError, match=says):
         offset_of(read_document(path), Target(path, line, column))
 
 

@@ -53,6 +53,11 @@ def test_syntax(broken: str, mended: str) -> None:
     assert mended in [one.text for one in mend_syntax(python(broken), parse_file)]
 
 
+def test_a_title_says_all_that_was_done() -> None:
+    titles = [one.title for one in mend_syntax(python("x = (1,\n  'abc\n"), parse_file)]
+    assert "Add ')'; add \"'\"; take away \"'abc'\"" in titles
+
+
 def test_nothing_is_done_to_what_parses_and_nothing_invented_for_what_is_hopeless() -> None:
     assert mend_syntax(python("x = 1\n"), parse_file) == []
     assert mend_syntax(python("?? $$ !!\n" * 400), parse_file) == []

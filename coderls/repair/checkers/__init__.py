@@ -12,7 +12,7 @@ from coderls.repair.checkers.parse import ParseChecker
 from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repair.checkers.table import TABLE
 
-__all__ = ["Checker", "Fix", "Report", "Step", "find_checkers", "not_found", "of_language"]
+__all__ = ["Checker", "Fix", "Report", "Step", "find_checkers", "not_found", "of_language", "only_trusted"]
 
 #: LSP language ids that coderls has a grammar for.
 PARSED = frozenset(
@@ -58,6 +58,17 @@ def not_found(folder: Path | None, *, trusted: bool, language_id: str = "") -> t
         elif usable and (not language_id or language_id in row.kind.languages) and row.wanted(folder, frozenset(there)):
             missing.append(row.kind.name)
     return tuple(missing)
+
+
+def only_trusted(folder: Path, language_id: str) -> tuple[str, ...]:
+    """The names of checkers of a language that are there for a folder, and would be asked if it were trusted."""
+    surroundings = Surroundings.of(folder, trusted=False)
+    rows = (row for row in TABLE if row.needs_trust and language_id in row.kind.languages)
+    return tuple(
+        row.kind.name
+        for row in rows
+        if surroundings.find(*row.programs) is not None and row.wanted(folder, frozenset())
+    )
 
 
 def of_language(checkers: Sequence[Checker], language_id: str) -> tuple[Checker, ...]:

@@ -46,7 +46,7 @@ class ParseChecker:
             return Report(self.name)
         tree = self._parse(document.language_id, document.text)
         if tree is None and not by_itself:
-            return Report(self.name, failed=f"{document.language_id} is not parsed, or the text is too long.")
+            return Report(self.name, failed="this text is too long, or nested too deeply.")
         faults = tree.faults() if tree is not None else 0
         placed = tree.fault_places() if tree is not None and faults else ()
         found = tuple(_complaints(document, placed, self.name)) if stumbled is None else (stumbled,)
