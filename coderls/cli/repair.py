@@ -48,8 +48,9 @@ def add_parser(subparsers: Any) -> None:
         "repair",
         help="find verified fixes for what checkers complain about, or report on a whole tree",
         description="Run the checkers that are there for FILE, and look for a fix of each complaint. A fix is shown "
-        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Each is printed "
-        "once it is known: first those that rules mend, then those for a model. Exit code 0: nothing to repair is left; 3: complaints are left, and some have a verified fix; 4: none has.",
+        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Each is "
+        "printed once it is known: first those that rules mend, then those for a model. Exit code 0: nothing to repair "
+        "is left; 3: complaints are left, and some have a verified fix; 4: none has.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="with --check also folders, or several")
     parser.add_argument("--check", action="store_true", help="report on files and whole folders (default: this one)")

@@ -142,8 +142,8 @@ def test_a_reason_is_said_where_there_is_one(coderls: Run, model: Path, project:
     assert shown.json["reason"] == "the file may hold secrets"
 
 
-def refused(shown: Shown, *says: str) -> None:
-    assert shown.code == 1
+def refused(shown: Shown, *says: str, code: int = 1) -> None:
+    assert shown.code == code
     assert shown.out == ""
     assert "coderls: " in shown.err
     assert "Traceback" not in shown.err
@@ -164,7 +164,8 @@ def refused(shown: Shown, *says: str) -> None:
 )
 def test_bad_files(coderls: Run, project: Path, data: bytes, place: str, says: str) -> None:
     (project / "bad.py").write_bytes(data)
-    refused(coderls("complete", f"{project / 'bad.py'}:{place}"), says)
+    code = 2 if "there is no" in says else 1  # a place that is not there is wrong usage, as with `repair --line`
+    refused(coderls("complete", f"{project / 'bad.py'}:{place}"), says, code=code)
 
 
 def test_no_such_file(coderls: Run, project: Path) -> None:

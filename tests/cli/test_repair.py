@@ -383,8 +383,9 @@ def test_who_would_be_asked_in_a_trusted_folder(repair: Run, file: Path, monkeyp
 
 
 def test_what_no_text_mends_is_not_tried(repair: Run, file: Path) -> None:
-    (file.parent / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["N999"]\n', encoding="utf-8")
-    path = file.with_name("A-b.py")
+    (file.parent / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["INP"]\n', encoding="utf-8")
+    path = file.parent / "lacks_init" / "a.py"
+    path.parent.mkdir()
     path.write_text("x = 1\n", encoding="utf-8")
     shown = repair(path)
     assert shown.code == NONE_FIXED
