@@ -1,7 +1,8 @@
 """The command line: `coderls --stdio`, and one module for each other command.
 
 A command's module has `add_parser(subparsers)` and `run(args) -> int`. Only the module of the command that was
-asked for is imported, so that an editor that starts `coderls --stdio` waits for nothing else.
+asked for is imported, so that an editor that starts `coderls --stdio` waits for nothing else. What the commands in
+`APART` take is declared in `arguments.py`: their modules are imported once it is known that the arguments are right.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stats": ("coderls.cli.stats", "how completions fared: shown, taken, kept (it stays on this machine)"),
     "doctor": ("coderls.cli.doctor", "check this installation, and say what to do about each fault"),
 }
+
+APART = frozenset({"complete", "replay", "index", "doctor"})
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -82,7 +85,9 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (module, line) in COMMANDS.items():
-        if name in argv:
+        if name in argv and name in APART:
+            importlib.import_module("coderls.cli.arguments").PARSERS[name](subparsers)
+        elif name in argv:
             importlib.import_module(module).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=line)

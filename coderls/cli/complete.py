@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coderls.cli.options import add_engine_options, settings_of
+from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.target import Target, offset_of, read_document, workspace_of
 from coderls.completion import Completion, complete
@@ -57,44 +57,6 @@ class Outcome:
     room_why: str = ""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command `complete`."""
-    parser = subparsers.add_parser(
-        "complete",
-        help="print the completion at FILE:LINE:COLUMN",
-        description="Print what coderls would offer at a place in a file. Nothing is printed where it has nothing to "
-        "offer (exit code 0, and the reason on stderr).",
-    )
-    parser.add_argument(
-        "target", type=_target, metavar="FILE:LINE:COLUMN", help="line and column count from 1, columns in characters"
-    )
-    parser.add_argument("--json", action="store_true", help="text, range, timings, token counts, files in the prompt")
-    parser.add_argument(
-        "--explain",
-        action="store_true",
-        help="say on stderr what of other files was offered for the prompt, and whether it is in it: lines, retriever, "
-        "score, tokens; and where there is no suggestion, what the model said. A file that is not listed gave nothing "
-        "(`coderls index --why FILE` says why)",
-    )
-    parser.add_argument(
-        "--influence",
-        action="store_true",
-        help="with --explain or --json: ask the engine, too, how much likelier each piece made the completion (natural "
-        "logarithm; the prompt is read once more for each)",
-    )
-    parser.add_argument(
-        "--record",
-        dest="record_one",
-        type=Path,
-        metavar="DIR",
-        help="write what the completion was made from, code included, to a file in DIR (see `coderls replay`)",
-    )
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="longest completion, in tokens")
-    parser.add_argument("--no-context", action="store_true", help="take nothing from other files")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
-    add_engine_options(parser)
-
-
 def run(args: argparse.Namespace) -> int:
     """Complete and print; returns the exit code. Raises CoderlsError."""
     more = {"completion.max_tokens": args.max_tokens, "context.enabled": False if args.no_context else None}
@@ -125,13 +87,6 @@ def run(args: argparse.Namespace) -> int:
     if not outcome.index_whole:
         print(f"coderls: {root} was read for {INDEX_S:.0f} s, not to its end.", file=sys.stderr)
     return 0
-
-
-def _target(text: str) -> Target:
-    try:
-        return Target.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 async def complete_once(

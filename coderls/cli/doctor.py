@@ -10,12 +10,11 @@ import time
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from coderls.cli import checks
 from coderls.cli.checks import Finding
 from coderls.cli.complete import complete_once
-from coderls.cli.options import add_engine_options, settings_of
+from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.torch_probe import probe_torch
 from coderls.document import Document
@@ -36,19 +35,6 @@ _CURSOR = _SAMPLE.index("return ") + len("return ")
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 _COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add the command `doctor`."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="check this installation, and say what to do about each fault",
-        description="Check this installation. Exit code 1 if something fails; warnings alone are 0.",
-    )
-    parser.add_argument("--json", action="store_true", help="everything that was found, for a bug report")
-    parser.add_argument("--quick", action="store_true", help="start no engine, and complete nothing")
-    parser.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="index this one (default: here)")
-    add_engine_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

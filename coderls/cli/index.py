@@ -19,22 +19,6 @@ from coderls.repo_context.index import RepositoryIndex
 QUICK_S = 2.0
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command `index`."""
-    parser = subparsers.add_parser(
-        "index",
-        help="read a repository into the index, and say what is left out and why",
-        description="Read what changed of a repository into its index, as an editor's start does, and print what is "
-        "in it. With --why: whether one file is in it, and if not, why.",
-    )
-    parser.add_argument(
-        "folder", nargs="?", type=Path, metavar="FOLDER", help="default: the project around this folder"
-    )
-    parser.add_argument("--why", type=Path, metavar="FILE", help="say whether FILE is in the index, and why not")
-    parser.add_argument("--rebuild", action="store_true", help="forget what was kept, and read everything again")
-    parser.add_argument("--json", action="store_true", help="print facts as JSON")
-
-
 def run(args: argparse.Namespace) -> int:
     """Build and print; exit code 1 when --why names a file that is not in the index. Raises WorkspaceError."""
     # A file in no project is asked about where the user is: nobody wants an index of /etc.

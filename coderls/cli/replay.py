@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from coderls.cli.options import add_engine_options, settings_of
+from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.engine.launch import connect_or_start
 from coderls.errors import RecordBroken
@@ -25,27 +25,6 @@ from coderls.settings import Settings
 
 #: Exit codes: something else came of a record, and nothing can be said because something else is not the same either.
 OTHER, NO_VERDICT = 1, 3
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "replay",
-        help="make recorded completions again, and say whether the same comes of them",
-        description="Make completions again from records of `coderls --record DIR`. Without --live the engine says "
-        "again what it said then, so that only our own code is tried. Exit code 0: the same came of all; 1: not; "
-        "3: there is no saying, since version, model or machine are others.",
-    )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="records, or folders of them")
-    parser.add_argument("--live", action="store_true", help="ask the engine again, and compare byte by byte")
-    parser.add_argument(
-        "--as-test",
-        type=Path,
-        metavar="FILE",
-        help="write the record as a test: without what its outcome does not need",
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    add_engine_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

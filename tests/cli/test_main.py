@@ -104,3 +104,18 @@ def test_a_reader_that_left_is_no_traceback() -> None:
     with process.stderr:
         assert process.stderr.read() == b""
     assert process.wait(30) != 0
+
+
+@pytest.mark.parametrize("name", sorted(cli.APART))
+def test_a_slip_is_told_before_anything_heavy_is_imported(name: str) -> None:
+    code = (
+        "import sys\n"
+        "from coderls.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n    print(end.code, sorted({'tokenizers', 'httpx', 'tqdm'} & set(sys.modules)))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, name, "--no-such-option"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "2 []\n"
+    assert ended.stderr.startswith("usage: coderls")
