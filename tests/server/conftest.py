@@ -190,7 +190,8 @@ class Home:
         for front in self.fronts:
             front.close()
         for pid in engine_processes(self.path):
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # one that has failed leaves by itself
+                os.kill(pid, signal.SIGTERM)
         eventually(lambda: not engine_processes(self.path), "the end of all engines")
         shutil.rmtree(self.path, ignore_errors=True)
 
