@@ -56,6 +56,7 @@ class Baseline:
         self.others = tuple(others)
         self.limit_s = limit_s
         self._reports: dict[int, Report] = {}
+        self._kept: dict[int, Checker] = {}  # an id is a checker's own only while that lives
         self._candidates: OrderedDict[tuple[int, str], Report] = OrderedDict()
 
     @property
@@ -82,6 +83,7 @@ class Baseline:
         return known
 
     async def _ask(self, checker: Checker, document: Document) -> Report:
+        self._kept[id(checker)] = checker
         return await checker.check(document, limit_s=self.limit_s, others=self.others)
 
 
