@@ -183,7 +183,8 @@ async def _repair_all(
         progress.close()
 
 
-_Mark = tuple[str, str, str]
+#: A complaint: its rule, words, line, and place.
+_Mark = tuple[str, str, str, int]
 
 
 @dataclass
@@ -248,6 +249,8 @@ class _Desk:
             if applied is None:
                 break
             anchor = shifted(anchor, applied.edits) if anchor is not None else None
+            self.told = {_moved(mark, applied) for mark in self.told}
+            self.ruled = {_moved(mark, applied): outcome for mark, outcome in self.ruled.items()}
             document = replace(document, text=applied.text, version=document.version + 1)
         if document.text != original:
             write_back(report.path, original, document.text)
@@ -356,4 +359,9 @@ class _Desk:
 
 def _mark(document: Document, complaint: Diagnostic) -> _Mark:
     start, end = document.line_span(document.line_of(complaint.start))
-    return complaint.rule, complaint.key.message, document.text[start:end].strip()
+    return complaint.rule, complaint.key.message, document.text[start:end].strip(), complaint.start
+
+
+def _moved(mark: _Mark, applied: Candidate) -> _Mark:
+    """Where it is once a repair is in: lines that are alike have complaints that are."""
+    return (*mark[:3], shifted(mark[3], applied.edits))

@@ -56,6 +56,16 @@ def test_each_complaint_gets_its_fix_and_the_file_stays(repair: Run, file: Path)
     assert file.read_text(encoding="utf-8") == TEXT
 
 
+def test_the_same_slip_in_lines_that_are_alike_is_repaired_in_each(repair: Run, file: Path) -> None:
+    functions = "\n\n".join(f"def f{number}(a):\n    result = a\n    return reslt\n" for number in range(3))
+    file.write_text(functions, encoding="utf-8")
+    assert repair(file, "--apply").code == CLEAN
+    assert file.read_text(encoding="utf-8") == functions.replace("reslt", "result")
+    file.write_text("x = qqq\n" * 3 + "y = 1\n", encoding="utf-8")
+    shown = repair(file, "--apply")
+    assert (shown.code, shown.out.count("Undefined name `qqq`")) == (NONE_FIXED, 3)
+
+
 def test_apply_writes_what_was_verified(repair: Run, file: Path) -> None:
     shown = repair(file, "--apply")
     assert shown.code == CLEAN
