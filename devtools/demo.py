@@ -78,10 +78,10 @@ def next_steps(scripts: Path, here: Path) -> str:
     """What to do after the demo; `scripts` is where the command is, which is on no PATH."""
     place = scripts.relative_to(here) if scripts.is_relative_to(here) else scripts
     return f"""
-The command is {place / "coderls"} (it is not on your PATH). The engine
-stays for {STAYS_MINUTES} minutes, so that the next completion needs not load the model. What next:
+The command is {place / "coderls"} (it is not on your PATH). What next:
   {place / "coderls"} complete FILE:LINE:COLUMN --explain    a completion in a project of your own
   {place / "coderls"} doctor                                 is all well, and what to do if not
+  (the engine stays for {STAYS_MINUTES} minutes: until then no command has to load the model again)
   README.md: "Editors" (how an editor starts it), "Install" (for good)"""
 
 
