@@ -20,6 +20,7 @@ from coderls.fim.prompt import Names
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Step, find_checkers, not_found, of_language, only_trusted
 from coderls.repair.diagnostic import Diagnostic, Severity, is_syntax
+from coderls.repair.guards import objection
 from coderls.repair.infill import Filler
 from coderls.repair.pipeline import Outcome, Pause, Progress, Repair, no_worse, repair
 from coderls.repair.prompt import Task
@@ -145,6 +146,8 @@ class Workshop:
 
     async def mended_by(self, job: Job, repair: Repair, diagnostic: Diagnostic) -> bool:
         """Whether the repair of another complaint mends this one as well: it was an echo of that."""
+        if objection(job.document, diagnostic, repair.candidate, Rules(near=False)):
+            return False  # for this one it would be no repair: what is wrong is taken away, say
         baseline, mended = self._baseline(job), False
         for checker in await self._checkers_of(job):
             mine = same_complaints((await baseline.report(checker)).diagnostics, diagnostic, job.document)

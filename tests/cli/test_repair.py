@@ -379,6 +379,14 @@ def test_one_repair_of_two_complaints_is_told_once(repair: Run, file: Path) -> N
     assert "3 complaints in 1 file, 3 with a verified fix" in out
 
 
+def test_a_deletion_is_no_repair_of_another_complaint(repair: Run, file: Path) -> None:
+    file.with_name("util.py").write_text("x = 1\n", "utf-8")
+    file.write_text("from util import nothing_like_it\n\nprint(1)\n", encoding="utf-8")
+    out = repair(file, checkers="parse,ruff,mypy").out
+    assert "mends this, too" not in out
+    assert "2 complaints in 1 file, 1 with a verified fix" in out
+
+
 @pytest.mark.skipif(os.name == "nt", reason="programs are found by other names there")
 def test_who_would_be_asked_in_a_trusted_folder(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = file.parent.parent / "programs"
