@@ -21,7 +21,7 @@ from coderls.fim.postprocess import Insertion, Unfit, fitted, postprocess
 from coderls.fim.prompt import Prompt
 from coderls.fim.reuse import Again, Shown
 from coderls.fim.stopping import gap_at, opens_block, stop_at
-from coderls.fim.syntax import Before, allowed, clean, look_before
+from coderls.fim.syntax import Before, breaks_again, clean, look_before
 from coderls.fim.triggers import refusal
 from coderls.last_word import LastWord
 from coderls.question import CompletionRequest, ContextSource, Question, Tools, question_at
@@ -363,9 +363,8 @@ async def recall(
         watch.lap("postprocess")
         found = await _clean(found, await look(document, offset, parse)) if found else None
         watch.lap("verify")
-    elif found is not None and not again.shown.made.parses:
-        before = await look(document, offset, parse)
-        found = found if allowed(found, before) else await _clean(found, before)
+    elif found is not None and not again.shown.made.parses and breaks_again(found, document, offset):
+        found = await _clean(found, await look(document, offset, parse))
         watch.lap("verify")
     if found is None or not found.text.strip():
         return None

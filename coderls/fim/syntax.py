@@ -126,6 +126,19 @@ def allowed(insertion: Insertion, before: Before) -> bool:
     return _effect(insertion, before) is not _Effect.WORSE
 
 
+def breaks_again(insertion: Insertion, document: Document, offset: int) -> bool:
+    """Whether a file that did not parse when an insertion was judged does now, and would not with what is left of it.
+
+    Asked at each key, so of Python only, in the part around the cursor: an insertion in another language has no fault
+    of its own, whatever is broken beside it.
+    """
+    region = region_around(document.text, offset) if document.language_id == "python" else None
+    if region is None or region.fault is not None:
+        return False
+    edit = Edit(insertion.start, insertion.end, insertion.text)
+    return _python_effect(edit, document.text, region) is _Effect.WORSE
+
+
 def _closed(insertion: Insertion, before: Before) -> Insertion | None:
     """With an end for each block that it leaves open, where that breaks nothing."""
     document = before.document
