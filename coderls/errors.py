@@ -70,6 +70,10 @@ class EngineUnreachable(EngineError):
     """Nobody answers at the engine's address."""
 
 
+class EngineSilent(EngineUnreachable):
+    """The engine holds the connection and says nothing: it hangs, or is too busy for the moment."""
+
+
 class EngineLeaving(EngineUnreachable):
     """The engine is on its way out (idle, or told to), and has not done what was asked."""
 

@@ -29,7 +29,7 @@ from coderls.engine.api import (
     Usage,
 )
 from coderls.engine.openai_requests import chat_body, completion_body
-from coderls.errors import EngineError, EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
+from coderls.errors import EngineError, EngineLeaving, EngineMismatch, EngineSilent, EngineUnreachable, RequestRefused
 
 if TYPE_CHECKING:
     import httpx
@@ -224,7 +224,7 @@ class EngineClient:
         try:
             yield
         except (self._httpx.ReadTimeout, asyncio.TimeoutError) as error:
-            raise EngineUnreachable(
+            raise EngineSilent(
                 f"The engine at {self.endpoint} is connected but says nothing.", "Stop it; it is started anew."
             ) from error
         except self._httpx.RemoteProtocolError as error:

@@ -27,6 +27,7 @@ from coderls.engine.unix_socket import is_too_long
 from coderls.errors import (
     EngineError,
     EngineMismatch,
+    EngineSilent,
     EngineStartFailed,
     EngineUnreachable,
     ModelBroken,
@@ -256,10 +257,14 @@ async def _answering(endpoint: Endpoint, started: _Started) -> EngineClient:
 
 async def _ready(client: EngineClient, settings: EngineSettings, started: _Started | None, say: Progress) -> Health:
     """Wait until the model is loaded, and say how far it is."""
+    heard = time.monotonic()
     while True:
         try:
             health = await client.health()
+            heard = time.monotonic()
         except EngineError as error:
+            if isinstance(error, EngineSilent) and time.monotonic() - heard < ANSWER_S:
+                continue  # while it reads PyTorch's libraries from a slow disk it answers nobody
             code = started.process.poll() if started else None
             what = "The engine left while it loaded the model" + (f" (code {code})." if code is not None else ".")
             raise EngineStartFailed(what, _log_hint(log_file(settings))) from error

@@ -19,10 +19,17 @@ import pytest
 
 from coderls import paths
 from coderls.engine import launch
-from coderls.engine.api import GenerationRequest
+from coderls.engine.api import GenerationRequest, Health
 from coderls.engine.client import EngineClient
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
-from coderls.errors import EngineMismatch, EngineStartFailed, EngineUnreachable, ModelNotFound, RequestRefused
+from coderls.errors import (
+    EngineMismatch,
+    EngineSilent,
+    EngineStartFailed,
+    EngineUnreachable,
+    ModelNotFound,
+    RequestRefused,
+)
 from coderls.settings import EngineSettings
 from tests.engine.engines import TOKEN, eventually
 
@@ -212,6 +219,30 @@ async def test_an_engine_that_dies_while_it_loads(tmp_path: Path) -> None:
 
     with pytest.raises(EngineStartFailed, match="left while it loaded"):
         await launch.connect_or_start(EngineSettings(model=str(model)), kill)
+
+
+async def test_an_engine_that_is_too_busy_to_answer_while_it_loads_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_fake_model(tmp_path / "m", FakeScript(load_ms=300))
+    ask, silences = EngineClient.health, [0]
+
+    async def busy(self: EngineClient) -> Health:
+        if silences[0]:
+            silences[0] -= 1
+            raise EngineSilent("It says nothing.")
+        return await ask(self)
+
+    def loading(detail: str, _: float) -> None:
+        if detail.startswith("loading") and EngineClient.health is ask:
+            silences[0] = 2
+            monkeypatch.setattr(EngineClient, "health", busy)
+
+    client = await launch.connect_or_start(EngineSettings(model=str(model)), loading)
+    assert (await client.health()).state == "ready"
+    assert EngineClient.health is busy
+    assert silences == [0]
+    await client.aclose()
 
 
 async def test_an_engine_that_died_of_a_request_is_found_dead_and_started_again(tmp_path: Path) -> None:
