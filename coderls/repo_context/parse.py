@@ -38,6 +38,8 @@ _WINDOW = 20_000
 _CHUNK = 65_536
 #: Nodes looked at when faults are counted; a text with more is hopeless anyway.
 _MAX_FAULT_NODES = 100_000
+#: Places of faults that are told, from the top: each is counted from the beginning of the text.
+_MOST_PLACES = 1_000
 #: What `faults()` says of a text whose parse was given up: more than any text that was parsed.
 UNKNOWN_FAULTS = 1_000_000_000
 #: A query takes time in the square of the children of an ERROR node: 10 ms for so many.
@@ -195,10 +197,10 @@ class ParsedText:
         if self._tree is None:
             return ()
         root = self._tree.root_node
-        found = {_place_of(node) for node in _faulty_nodes(root) if _is_innermost(node)}
+        found = {_place_of(node, self._data) for node in _faulty_nodes(root) if _is_innermost(node)}
         return tuple(
             Fault(self._characters_before(start), self._characters_before(end), missing)
-            for start, end, missing in sorted(found)
+            for start, end, missing in sorted(found)[:_MOST_PLACES]
         )
 
     def occurrences(self, name: str) -> tuple[Occurrence, ...]:
@@ -348,14 +350,14 @@ def _is_innermost(node: tree_sitter.Node) -> bool:
     return node.is_missing or (node.is_error and not any(child.has_error for child in node.children))
 
 
-def _place_of(node: tree_sitter.Node) -> tuple[int, int, str]:
+def _place_of(node: tree_sitter.Node, data: bytes) -> tuple[int, int, str]:
     """Where the fault is (bytes), and what is missing there.
 
     An ERROR begins with what was read well before the fault: that is the bracket that nothing closes, if it is longer
     than a line, else its last sign or keyword.
     """
     if node.is_missing:
-        before = _end_before(node)
+        before = _end_before(node.start_byte, data)
         return before, before, node.type
     children: Sequence[tree_sitter.Node] = node.children
     place = _unclosed(children) if node.end_point[0] > node.start_point[0] else None
@@ -366,12 +368,15 @@ def _place_of(node: tree_sitter.Node) -> tuple[int, int, str]:
     return place.start_byte, place.end_byte, ""
 
 
-def _end_before(node: tree_sitter.Node) -> int:
-    """The end of what stands before a missing token: some grammars expect it only after the line break."""
-    while node.parent is not None and node.prev_sibling is None:
-        node = node.parent
-    before = node.prev_sibling
-    return int(node.start_byte if before is None else before.end_byte)
+def _end_before(start: int, data: bytes) -> int:
+    """The end of what stands before a missing token: some grammars expect it only after the line break.
+
+    Looked up in the text: to ask a tree for the parents of a node takes a walk down from its root for each of them.
+    """
+    end = start
+    while end > 0 and data[end - 1] in b" \t\r\n\f\v":
+        end -= 1
+    return end or start
 
 
 def _unclosed(children: Sequence[tree_sitter.Node]) -> tree_sitter.Node | None:
