@@ -49,8 +49,8 @@ LONGEST = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are processors, as many tests wait for editors and servers; four at most, for the memory."""
-    return min(4, (os.cpu_count() or 1) + 2)
+    """One more than there are processors, as many tests wait for editors and servers; four at most, for the memory."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
