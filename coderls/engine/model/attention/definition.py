@@ -15,6 +15,9 @@ from torch import Tensor
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
 
+#: Two units in the last place of float32: twice that, which a backend may have, is the noise of another order of sums.
+_ROUNDING = 2 * torch.finfo(torch.float32).eps
+
 
 def by_definition(queries: Tensor, cache: KvCache, layer: int, spans: Sequence[Span], dtype: torch.dtype) -> Tensor:
     """What `Attention.plan(spans)` gives for `queries` [total, heads, head_dim] and `layer`, computed in `dtype`.
@@ -50,7 +53,7 @@ def excess(found: Tensor, plain: Tensor, exact: Tensor) -> float:
     An error of a few units in the last place of float32 counts as none.
     """
     ours, theirs = (_row_errors(rows, exact) for rows in (found, plain))
-    floor = 1e-7 * float(exact.square().mean().sqrt())
+    floor = _ROUNDING * float(exact.square().mean().sqrt())
     worst = float(ours.max()) / max(float(theirs.max()), floor)
     together = float(ours.square().mean().sqrt()) / max(float(theirs.square().mean().sqrt()), floor)
     return max(worst, together) if math.isfinite(worst) and math.isfinite(together) else math.nan
