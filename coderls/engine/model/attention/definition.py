@@ -15,8 +15,8 @@ from torch import Tensor
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
 
-#: Two units in the last place of float32: twice that, which a backend may have, is the noise of another order of sums.
-_ROUNDING = 2 * torch.finfo(torch.float32).eps
+#: Four units in the last place of float32: sums in another order were seen to be off by six.
+_ROUNDING = 4 * torch.finfo(torch.float32).eps
 
 
 def by_definition(queries: Tensor, cache: KvCache, layer: int, spans: Sequence[Span], dtype: torch.dtype) -> Tensor:
