@@ -356,14 +356,14 @@ async def recall(
     if refusal(document, offset, invoked=True, settings=settings.completion):
         return None
     watch = Watch()
-    found: Insertion | None = Insertion(again.text, offset, offset + again.replaced)
+    found: Insertion | None = Insertion(again.text, offset, offset + again.replaced, again.shown.made.parses)
     if not again.same:
         gap = gap_at(document, offset, settings.completion.multiline)
         found = postprocess(again.text, document, offset, gap)
         watch.lap("postprocess")
         found = await _clean(found, await look(document, offset, parse)) if found else None
         watch.lap("verify")
-    elif found is not None and not again.shown.made.parses and breaks_again(found, document, offset):
+    elif found is not None and not found.parses and breaks_again(found, document, offset):
         found = await _clean(found, await look(document, offset, parse))
         watch.lap("verify")
     if found is None or not found.text.strip():
@@ -374,7 +374,7 @@ async def recall(
         start=found.start,
         end=found.end,
         document=document,
-        parses=again.shown.made.parses if again.same else found.parses,
+        parses=found.parses,
         reused="shown",
         timings=watch.timings(),
     )
