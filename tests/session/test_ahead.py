@@ -7,36 +7,15 @@ from typing import Any
 import pytest
 
 from coderls.document import Document
-from coderls.errors import EngineUnreachable
 from coderls.fim.reuse import Place, Shown
 from coderls.session import ahead as module
 from coderls.session.ahead import Ahead, accepted
 from coderls.session.power import linux
+from tests.session.told import Told
 
 BEFORE = Document("file:///a.py", "python", 1, "x = \ny = 2\n")
 SHOWN: Shown[Any] = Shown(BEFORE, 4, 4, "foo(1)", "made")
 AFTER = Place(Document("file:///a.py", "python", 2, "x = foo(1)\ny = 2\n"), 10)
-
-
-class Model:
-    """Answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.asked: list[Place] = []
-        self.stopped = 0
-        self.go = asyncio.Event()
-        self.fails = False
-
-    async def __call__(self, place: Place) -> list[Any]:
-        self.asked.append(place)
-        try:
-            await self.go.wait()
-        except asyncio.CancelledError:
-            self.stopped += 1
-            raise
-        if self.fails:
-            raise EngineUnreachable("gone")
-        return ["next"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_S", 0.0)
 
 
-async def begun(model: Model, *, may: bool = True) -> Ahead:
+async def begun(model: Told, *, may: bool = True) -> Ahead:
     ahead = Ahead(model, lambda: may)
     ahead.shown(SHOWN)
     for _ in range(3):
@@ -59,7 +38,7 @@ def test_where_the_cursor_is_after_an_accept() -> None:
 
 
 async def test_after_an_accept_it_is_there() -> None:
-    model = Model()
+    model = Told(["next"])
     ahead = await begun(model)
     assert model.asked == [AFTER]
     model.go.set()
@@ -69,7 +48,7 @@ async def test_after_an_accept_it_is_there() -> None:
 
 
 async def test_an_accept_joins_what_is_still_being_made() -> None:
-    model = Model()
+    model = Told(["next"])
     ahead = await begun(model)
     waiting = asyncio.ensure_future(ahead.at(AFTER))
     await asyncio.sleep(0)
@@ -80,7 +59,7 @@ async def test_an_accept_joins_what_is_still_being_made() -> None:
 
 
 async def test_typing_through_goes_on_with_it_and_anything_else_ends_it() -> None:
-    model = Model()
+    model = Told(["next"])
     ahead = await begun(model)
     through = Document("file:///a.py", "python", 2, "x = fo\ny = 2\n")
     ahead.changed(through)
@@ -95,7 +74,7 @@ async def test_typing_through_goes_on_with_it_and_anything_else_ends_it() -> Non
 
 
 async def test_another_answer_is_another_step() -> None:
-    model = Model()
+    model = Told(["next"])
     ahead = await begun(model)
     ahead.shown(Shown(BEFORE, 4, 4, "bar(2)", "made"))
     for _ in range(3):
@@ -105,7 +84,7 @@ async def test_another_answer_is_another_step() -> None:
 
 
 async def test_who_does_not_want_it_any_more_ends_it() -> None:
-    model = Model()
+    model = Told(["next"])
     ahead = await begun(model)
     waiting = asyncio.ensure_future(ahead.at(AFTER))
     await asyncio.sleep(0)
@@ -117,7 +96,7 @@ async def test_who_does_not_want_it_any_more_ends_it() -> None:
 
 
 async def test_a_failure_is_no_answer_and_no_noise() -> None:
-    model = Model()
+    model = Told(["next"])
     model.fails = True
     model.go.set()
     ahead = await begun(model)
@@ -125,7 +104,7 @@ async def test_a_failure_is_no_answer_and_no_noise() -> None:
 
 
 async def test_nothing_is_made_where_it_may_not() -> None:
-    model = Model()
+    model = Told(["next"])
     await begun(model, may=False)
     assert model.asked == []
 

@@ -8,33 +8,13 @@ import logging
 import pytest
 
 from coderls.document import Document
-from coderls.errors import EngineUnreachable
 from coderls.fim.reuse import Place
 from coderls.session import resting as module
 from coderls.session.resting import Resting
+from tests.session.told import Told
 
 HERE = Place(Document("file:///a.py", "python", 1, "x = \ny = 2\n"), 4)
 THERE = Place(HERE.document, 10)
-
-
-class Engine:
-    """Reads until it is told that it has."""
-
-    def __init__(self) -> None:
-        self.asked: list[Place] = []
-        self.stopped = 0
-        self.go = asyncio.Event()
-        self.fails = False
-
-    async def __call__(self, place: Place) -> None:
-        self.asked.append(place)
-        try:
-            await self.go.wait()
-        except asyncio.CancelledError:
-            self.stopped += 1
-            raise
-        if self.fails:
-            raise EngineUnreachable("gone")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +28,7 @@ async def moments() -> None:
 
 
 async def test_each_place_is_read_once() -> None:
-    engine = Engine()
+    engine = Told()
     resting = Resting(engine, lambda: True)
     for _ in range(3):
         resting.at(HERE)
@@ -62,7 +42,7 @@ async def test_each_place_is_read_once() -> None:
 
 
 async def test_another_place_a_key_and_a_question_end_it() -> None:
-    engine = Engine()
+    engine = Told()
     resting = Resting(engine, lambda: True)
     resting.at(HERE)
     await moments()
@@ -84,7 +64,7 @@ async def test_another_place_a_key_and_a_question_end_it() -> None:
 
 async def test_nothing_is_read_before_the_cursor_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REST_S", 3600.0)
-    engine = Engine()
+    engine = Told()
     resting = Resting(engine, lambda: True)
     resting.at(HERE)
     await moments()
@@ -93,7 +73,7 @@ async def test_nothing_is_read_before_the_cursor_rests(monkeypatch: pytest.Monke
 
 
 async def test_nothing_is_read_where_nothing_may_be() -> None:
-    engine = Engine()
+    engine = Told()
     resting = Resting(engine, lambda: False)
     resting.at(HERE)
     await moments()
@@ -102,7 +82,7 @@ async def test_nothing_is_read_where_nothing_may_be() -> None:
 
 async def test_a_failure_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    engine = Engine()
+    engine = Told()
     engine.fails = True
     engine.go.set()
     resting = Resting(engine, lambda: True)
