@@ -19,6 +19,9 @@ from coderls.paths import cache_dir
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Some hundred processes of ours are started: where no bytecode may be kept, each compiles all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Triton decides at its first import whether kernels run in its interpreter, on the CPU: where there is no card.
 if not has_nvidia_driver():
     os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from coderls.server import late_types  # noqa: F401  (before anything else that imports lsprotocol)
 from coderls.server.methods import Server
 from coderls.server.transport import PipeWriter, read_frames, stream_of, take_standard_streams
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.attention.bias import causal_lower_right
 
 from coderls.engine.model.attention import Attend
 from coderls.engine.model.attention.merge import after_cache, pays
@@ -31,6 +30,8 @@ class SdpaAttention:
             self.name = f"sdpa ({kernel})"
         self._kernel = KERNELS[kernel] if kernel else None
         self._device = cache.device
+        if self._device.type != "cpu":
+            _lower_right()  # imported now, not when the first prompt waits
         self._cache = cache
         # Views [1, kv_heads, positions, head_dim] of each slot of each layer: made once, they cost nothing in a step.
         # Quantized numbers are made wide at each call, as many as it reads.
@@ -78,9 +79,17 @@ def causal_mask(count: int, end: int, device: torch.device) -> Tensor | None:
         return None
     if device.type != "cpu":
         # Tells flash attention to align there by itself, instead of reading a mask of count x end.
-        bias: Tensor = causal_lower_right(count, end)
+        bias: Tensor = _lower_right()(count, end)
         return bias
     return torch.ones(count, end, dtype=torch.bool, device=device).tril_(end - count)
+
+
+def _lower_right() -> Callable[[int, int], Tensor]:
+    """torch's mask by name. Its module brings torch's compiler, two seconds: no engine on a CPU waits for that."""
+    from torch.nn.attention.bias import causal_lower_right  # noqa: PLC0415
+
+    made: Callable[[int, int], Tensor] = causal_lower_right
+    return made
 
 
 def _views(rows: Tensor) -> tuple[Tensor, Tensor]:
