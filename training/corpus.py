@@ -1,13 +1,13 @@
 """Gathers permissive source from this machine into a folder, split by project, with a line for each file.
 
-    python -m training.corpus OUT [--site-packages DIR ...] [--node-modules DIR ...] [--headers DIR NAME LICENCE ...]
+    python -m training.corpus OUT [--site-packages DIR ...] [--node-modules DIR ...] [--folder DIR NAME LICENCE ...]
         [--keep-out FILE ...] [--most-mb 4] [--no-downloads]
 
 OUT gets `projects/NAME/...` (copies), `manifest.jsonl` (path, project, version, licence, origin, language, split,
 sha256 of each file) and `CARD.md` with counts. `--keep-out` names files whose text must not be trained on (HumanEval,
-benchmarks), as .jsonl, .json (each with .gz or not) or source. `sources.json` names the source distributions that are
-fetched, the projects that are held out, and those that benchmarks use. Held-out projects come first, so that a copy of
-theirs in another project is the one that is left out.
+benchmarks), as .jsonl, .json (each with .gz or not) or source. `sources.json` names the source distributions and
+Node packages that are fetched, the projects that are held out, and those that benchmarks use. Held-out projects come
+first, so that a copy of theirs in another project is the one that is left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.context_sources import Source, SourceError
+from benchmarks.context_sources import SourceError, find_source
 from coderls.errors import CoderlsError
 from coderls.repo_context.filters import decoded, is_binary, name_reason, text_reason
 from training import card, licences, origins
@@ -69,7 +69,16 @@ class Named:
     @property
     def held_out_names(self) -> frozenset[str]:
         """Names of projects without their versions."""
-        return frozenset(spec.partition("==")[0].lower() for spec in self.held_out)
+        return frozenset(name_and_version(spec)[0] for spec in self.held_out)
+
+
+def name_and_version(spec: str) -> tuple[str, str]:
+    """Of `NAME==VERSION` (Python's index), or of `NAME@VERSION` (npm's; the project is then called `npm-NAME`)."""
+    if "==" in spec:
+        name, _, version = spec.partition("==")
+        return name.lower(), version
+    name, _, version = spec.rpartition("@")
+    return f"npm-{name}", version
 
 
 def read_named(path: Path) -> Named:
@@ -103,15 +112,16 @@ class Builder:
         self.left_out: Counter[str] = Counter()
 
     def add(self, project: Project) -> None:
-        """Copy the project's files that pass every check, up to the limit of characters for one project."""
+        """Copy the project's files that pass every check, up to the limit of characters in each language."""
         split = split_of(project.name, self._named)
         if split is None:
             self.left_out["project of a benchmark"] += len(project.files)
             return
-        taken = 0
+        taken: Counter[str] = Counter()
         files = random.Random(_SEED).sample(project.files, len(project.files))
         for path in files:
-            if taken >= self._most:
+            language = LANGUAGES[Path(path).suffix]
+            if taken[language] >= self._most:
                 self.left_out["project has enough"] += 1
                 continue
             text = self._read(project, path)
@@ -121,7 +131,7 @@ class Builder:
             if reason:
                 self.left_out[reason] += 1
                 continue
-            taken += len(text)
+            taken[language] += len(text)
             self._keep(project, path, text, split)
 
     def _read(self, project: Project, path: str) -> str | None:
@@ -232,15 +242,16 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def fetched(specs: Iterable[str]) -> Iterator[Project]:
-    """Source distributions from the package index, kept in the cache. One that cannot be had is named and left out."""
+    """Source distributions of Python's index and packages of npm's, kept in the cache; what cannot be had is named."""
     for spec in specs:
-        name, _, version = spec.partition("==")
+        name, version = name_and_version(spec)
         try:
-            root = Source("sdist", spec).folder()
+            root = find_source(spec).folder()
         except SourceError as error:
             print(f"{spec}: {error}", file=sys.stderr)
             continue
-        project = origins.folder(root, name.lower(), version, "source distribution")
+        origin = "Node package, fetched" if name.startswith("npm-") else "source distribution"
+        project = origins.folder(root, name, version, origin)
         if project is None:
             print(f"{spec}: no permissive LICENSE file; left out", file=sys.stderr)
         else:
@@ -264,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     projects += [] if args.no_standard_library else [origins.standard_library()]
     projects += [project for site in args.site_packages for project in origins.installed(site)]
     projects += [project for place in args.node_modules for project in origins.node_packages(place)]
-    projects += [found for where in args.headers if (found := origins.headers(Path(where[0]), where[1], where[2]))]
+    projects += [found for where in args.folder if (found := origins.named(Path(where[0]), where[1], where[2]))]
     known: set[str] = set()
     for project in tqdm(sorted(projects, key=lambda item: item.name not in held_out), unit="project", mininterval=5.0):
         if project.name not in known:
@@ -280,10 +291,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path)
     parser.add_argument("--site-packages", type=Path, nargs="*", default=[], metavar="DIR")
     parser.add_argument("--node-modules", type=Path, nargs="*", default=[], metavar="DIR")
-    parser.add_argument("--headers", nargs=3, action="append", default=[], metavar=("DIR", "NAME", "LICENCE"))
+    parser.add_argument("--folder", nargs=3, action="append", default=[], metavar=("DIR", "NAME", "LICENCE"))
     parser.add_argument("--keep-out", type=Path, nargs="*", default=[], metavar="FILE")
     parser.add_argument("--sources", type=Path, default=Path(__file__).with_name("sources.json"), metavar="FILE")
-    parser.add_argument("--most-mb", type=float, default=4.0, help="of one project, in millions of characters")
+    parser.add_argument("--most-mb", type=float, default=4.0, help="millions of characters of a project's language")
     parser.add_argument("--no-downloads", action="store_true")
     parser.add_argument("--no-standard-library", action="store_true")
     return parser

@@ -41,7 +41,9 @@ MIDDLE = "<issue_comment>"
 #: Draws of a place for which the context holds a name that the file does not show.
 _TRIES = 3
 #: How often examples are taken from each language that there is: Python first.
-_WEIGHTS = {"python": 1.0, "typescript": 0.5, "javascript": 0.15, "c": 0.1}
+_WEIGHTS = {
+    "python": 1.0, "typescript": 0.6, "javascript": 0.15, "rust": 0.3, "java": 0.3, "go": 0.3, "c": 0.15,
+}  # fmt: skip
 _NAME = re.compile(r"[^\W\d]\w{3,}")
 
 

@@ -1,4 +1,4 @@
-"""Where source lies: installed Python packages, the standard library, Node packages, headers, source distributions."""
+"""Where source lies: installed Python packages, the standard library, Node packages, folders, source distributions."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def folder(root: Path, name: str, version: str = "", origin: str = "folder") -> 
     return None
 
 
-def headers(root: Path, name: str, licence: str) -> Project | None:
-    """Headers under `root` whose licence is known from whom they come."""
+def named(root: Path, name: str, licence: str) -> Project | None:
+    """Source under `root` whose licence is known from whom it comes: a toolchain's library, headers of a system."""
     if not root.is_dir() or not licences.is_permissive(licence):
         return None
-    return Project(name, "", licence, "headers", root, _sources(_walk(root)))
+    return Project(name, "", licence, "named folder", root, _sources(_walk(root)))
 
 
 def _walk(root: Path) -> Iterator[str]:

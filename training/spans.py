@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from coderls.fim.stopping import indentation
 
 #: Kinds and how often each is drawn. A user who types is mostly within a line or at the start of one.
-SHARES = {"line-end": 0.34, "line": 0.28, "block": 0.2, "characters": 0.18}
+SHARES = {"line-end": 0.3, "line": 0.34, "block": 0.24, "characters": 0.12}
 _LONGEST_SPAN = 160
 _MOST_LINES = 8
 #: Lines of comments and docstrings: nothing is offered in them unasked.
@@ -44,7 +44,7 @@ def draw(text: str, chooser: random.Random, kind: str = "") -> Span | None:
     if kind == "line":
         return Span(start + indent, end, kind)
     if kind == "line-end":
-        return Span(start + chooser.randint(indent, max(indent, len(line.rstrip()) - 2)), end, kind)
+        return Span(start + chooser.randint(indent, max(indent, len(line.rstrip()) - 1)), end, kind)
     last = block_end(lines, number)
     if last == number:
         last = min(len(lines) - 1, number + chooser.randint(1, 3))

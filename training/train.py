@@ -22,8 +22,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from coderls.errors import CoderlsError
 from training import checkpoint, delta, network, weights
@@ -141,18 +145,17 @@ class Trainer:
 
 
 def losses(
-    net: Network, group: Sequence[tuple[object, int]], text_share: float, turn: int
+    net: Network, group: Sequence[tuple[npt.NDArray[np.int64], int]], text_share: float, turn: int
 ) -> tuple[Tensor, Tensor, Losses]:
     """Summed losses on middles and on text of examples (ids, place of the middle), padded to one length."""
     device = net.embedding.device
-    parts = [torch.as_tensor(ids) for ids, _ in group]
-    length = max(len(part) for part in parts)
-    ids = torch.zeros(len(parts), length, dtype=torch.int64)
+    parts = [part for part, _ in group]
+    ids = padded(parts)
+    length = ids.shape[1]
     middle_places: list[int] = []
     text_places: list[int] = []
     every = max(1, round(1 / text_share)) if text_share else 0
     for row, (part, (_, first)) in enumerate(zip(parts, group, strict=True)):
-        ids[row, : len(part)] = part
         middle_places += range(row * length + first - 1, row * length + len(part) - 1)
         if every:
             text_places += range(row * length + turn % every, row * length + first - 1, every)
@@ -172,14 +175,39 @@ def losses(
     return middle, text, counts
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a network makes of held-out examples: nats a token of their middles, and how many middles of `count`.
+
+    `exact`: each token of the middle, its end too, is the likeliest where those before it stand. That is what greedy
+    generation would give, but for the tokens that healing leaves to choose from.
+    """
+
+    loss: float
+    exact: int
+    count: int
+
+
 @torch.no_grad()
-def validate(net: Network, shards: Shards, count: int, rows: int) -> float:
-    """Mean negative log-likelihood (nats a token) of the middles of the first `count` examples."""
-    done = Losses()
-    for start in range(0, min(count, len(shards)), rows):
-        group = [shards.example(number) for number in range(start, min(count, len(shards), start + rows))]
-        done = done + losses(net, group, 0.0, 0)[2]
-    return done.middle / max(1, done.middle_tokens)
+def validate(net: Network, shards: Shards, count: int, rows: int) -> Held:
+    """Loss and exact middles of the first `count` examples."""
+    loss, tokens, exact, count = 0.0, 0, 0, min(count, len(shards))
+    for start in range(0, count, rows):
+        group = [shards.example(number) for number in range(start, min(count, start + rows))]
+        ids = padded([ids for ids, _ in group])
+        hidden = net.hidden(ids.to(net.embedding.device))
+        for row, (part, first) in enumerate(group):
+            targets = ids[row, first : len(part)].to(hidden.device)
+            scores = net.logits(hidden[row, first - 1 : len(part) - 1])
+            loss += F.cross_entropy(scores, targets, reduction="sum").item()
+            tokens += len(targets)
+            exact += bool((scores.argmax(-1) == targets).all())
+    return Held(loss / max(1, tokens), exact, count)
+
+
+def padded(parts: Sequence[npt.NDArray[np.int64]]) -> Tensor:
+    """Token ids as rows of one length, zeros behind the shorter ones."""
+    return pad_sequence([torch.from_numpy(part) for part in parts], batch_first=True)
 
 
 def run(trainer: Trainer, out: Path, args: argparse.Namespace, held: Shards | None) -> None:
@@ -210,8 +238,9 @@ def run(trainer: Trainer, out: Path, args: argparse.Namespace, held: Shards | No
                     keep(trainer, out, args)
                     kept_step = trainer.step
                 if held is not None:
-                    loss = validate(trainer.net, held, args.validate, args.rows)
-                    log.write(json.dumps({"step": trainer.step, "validation": round(loss, 4)}) + "\n")
+                    found = validate(trainer.net, held, args.validate, args.rows)
+                    facts = {"validation": round(found.loss, 4), "exact": found.exact, "of": found.count}
+                    log.write(json.dumps({"step": trainer.step, **facts}) + "\n")
                     log.flush()
                 saved = time.monotonic()
 

@@ -92,6 +92,27 @@ def test_no_project_is_all_there_is(tmp_path: Path) -> None:
     assert builder.left_out["project has enough"] > 0
 
 
+def test_one_language_of_a_project_leaves_room_for_another(tmp_path: Path) -> None:
+    files = {f"pkg/{number}.py": source(f"name{number}") for number in range(6)}
+    files |= {f"src/{number}.rs": source(f"rust{number}").replace("def", "fn") for number in range(2)}
+    builder = Builder(tmp_path / "out", NAMED, [], most_characters=len(files["pkg/0.py"]))
+    builder.add(project(tmp_path, "mine", files))
+    assert {row.language for row in builder.rows} == {"python", "rust"}
+
+
+def test_what_is_fetched_is_named_by_where_it_comes_from(tmp_path: Path) -> None:
+    assert corpus.name_and_version("Black==26.1") == ("black", "26.1")
+    assert corpus.name_and_version("@scope/thing@1.2.3") == ("npm-@scope/thing", "1.2.3")
+    named = Named(train=(), held_out=("falcon==4.0.2", "immer@11.0.0"), benchmarks=frozenset())
+    assert split_of("npm-immer", named) == "held-out"
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.go").write_text("package a\n", encoding="utf-8")
+    found = origins.named(tmp_path / "src", "golang", "BSD-3-Clause")
+    assert found is not None
+    assert found.files == ("a.go",)
+    assert origins.named(tmp_path / "src", "golang", "GPL-2.0-only") is None
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

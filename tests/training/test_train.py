@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -121,6 +122,16 @@ def test_a_loss_in_parts_is_the_whole(model: Path, monkeypatch: pytest.MonkeyPat
     assert torch.allclose(one, other)
 
 
+@torch.no_grad()
+def likeliest(net: Network, ids: npt.NDArray[np.int64], middle: int) -> bool:
+    """Whether greedy generation behind the prompt gives the middle, token by token."""
+    for place in range(middle, len(ids)):
+        hidden = net.hidden(torch.from_numpy(ids[None, :place]))
+        if net.logits(hidden[0, -1:]).argmax() != ids[place]:
+            return False
+    return True
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_it_learns(model: Path, examples: Path, full: bool) -> None:
     net = small(model, None if full else LOW)
@@ -129,7 +140,11 @@ def test_it_learns(model: Path, examples: Path, full: bool) -> None:
     trainer = Trainer(net, held, Plan(steps=30, batch=8, rows=8, rate=2e-2, warmup=2, full=full))
     while trainer.step < 30:
         trainer.advance()
-    assert train.validate(net, held, 24, 4) < 0.5 * before
+    after = train.validate(net, held, 24, 4)
+    assert after.loss < 0.5 * before.loss
+    assert (before.count, after.count) == (24, 24)
+    assert after.exact > before.exact
+    assert after.exact == sum(likeliest(net, *held.example(number)) for number in range(24))
 
 
 @pytest.mark.parametrize("full", [False, True])
