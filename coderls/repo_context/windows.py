@@ -11,6 +11,7 @@ import re
 import threading
 import zlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -36,6 +37,8 @@ _FEW = 200
 _LENGTH = 0.5
 #: How much the windows of favoured files count.
 _FAVOUR = 1.3
+#: Files that were taken in again and whose names are kept, so that they can be taken out.
+_MAX_EDITED = 64
 #: More is no record of a file of 1 MB (bytes).
 _MAX_RECORD = 16_000_000
 _NAME = re.compile(r"[^\W\d]\w+")
@@ -123,6 +126,7 @@ class Windows:
         self._start = array("I")
         self._length = array("I")
         self._dead = 0
+        self._edited: dict[str, FileWindows] = {}
 
     def __len__(self) -> int:
         return len(self._path_of) - self._dead
@@ -130,6 +134,7 @@ class Windows:
     def put(self, path: str, found: FileWindows) -> bool:
         """Take a file in, or again; false when there is no room any more."""
         with self._lock:
+            again = path in self._paths
             self._drop(path)
             if self._size + sum(map(len, found.names)) > self._max_postings:
                 return False
@@ -145,6 +150,10 @@ class Windows:
                     if posting is None:
                         posting = self._postings[name] = array("I")
                     posting.append(number)
+            if again:  # what is edited is edited more often
+                self._edited[path] = found
+                if len(self._edited) > _MAX_EDITED:
+                    del self._edited[next(iter(self._edited))]
         return True
 
     def drop(self, path: str) -> None:
@@ -179,7 +188,7 @@ class Windows:
                 scores[np.frombuffer(posting, dtype=np.uint32)] += weight * rarity
             # A copy: while a view of an array is alive, the array cannot grow, and this name outlives the lock.
             lengths = np.array(self._length, dtype=np.float32)
-            scores /= 1 - _LENGTH + _LENGTH * lengths / max(1.0, float(lengths.mean()))
+            scores /= 1 - _LENGTH + _LENGTH * lengths / max(1.0, self._size / max(1, alive))
             for path in favoured:
                 scores[self._paths.get(path, [])] *= _FAVOUR
             for path in without:
@@ -193,7 +202,16 @@ class Windows:
         return sorted(hits, key=lambda hit: (-hit.score, hit.path, hit.start_line))[:limit]
 
     def _drop(self, path: str) -> None:
-        for number in self._paths.pop(path, ()):
+        """Take a file out. Its names still count as ones of windows, but for a file that is edited again and again."""
+        numbers = self._paths.pop(path, ())
+        known = self._edited.pop(path, None)
+        for number, names in zip(numbers, known.names if known else (), strict=False):
+            for name in names:
+                posting = self._postings[name]
+                del posting[bisect_left(posting, number)]
+                if not posting:
+                    del self._postings[name]
+        for number in numbers:
             self._path_of[number] = None
             self._size -= self._length[number]
             self._dead += 1

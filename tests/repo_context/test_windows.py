@@ -42,6 +42,21 @@ def test_a_file_may_come_as_soon_as_a_search_lets_go_of_the_lock() -> None:
     assert {hit.path for hit in windows.search({"make_row": 1.0})} == {"a.py", "b.py"}
 
 
+def test_a_file_that_is_edited_again_and_again_does_not_make_its_names_common() -> None:
+    windows = Windows()
+    for name in "abcd":
+        windows.put(f"{name}.py", FileWindows.of(TEXT.replace("make", name)))
+    windows.put("mine.py", FileWindows.of(TEXT.replace("make", "b")))
+    windows.put("mine.py", FileWindows.of(TEXT.replace("make", "b")))
+    names = {"b_row": 1.0, "row_7": 1.0}
+    before = windows.search(names, without=("mine.py",))
+    for _ in range(50):
+        windows.put("mine.py", FileWindows.of(TEXT.replace("make", "b")))
+    assert windows.search(names, without=("mine.py",)) == before
+    windows.drop("mine.py")
+    assert {hit.path for hit in windows.search({"b_row": 1.0})} == {"b.py"}
+
+
 @given(st.text(st.sampled_from("ab_\n 漢"), max_size=600))
 def test_a_record_gives_back_the_windows(text: str) -> None:
     found = FileWindows.of(text)
