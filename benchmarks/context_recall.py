@@ -150,6 +150,7 @@ def _measure(
         harder = without_imports(root, hidden.point)
         if harder is not None:
             index.update(harder.document)
+            index.settle(10)
             snippets = index.snippets(harder.document, harder.offset, budget_tokens=MAIN, count=count)
             result.no_import.add(harder, snippets, root)
         result.no_import_all.add(harder or hidden, snippets, root)
@@ -169,6 +170,7 @@ def _in_turn(root: Path, index: RepositoryIndex, points: Sequence[Point]) -> Ite
         for point in by_path[path]:
             hidden = hide(root, point)
             index.update(hidden.document)
+            index.settle(10)  # nothing that was found in the document with this line in it counts any more
             yield hidden
         index.forget(first.document.uri)
 

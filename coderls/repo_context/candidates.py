@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 
 from coderls.repo_context.customs import customs
 from coderls.repo_context.files import Shelf, telling_signatures
+from coderls.repo_context.kin import shares
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import
 from coderls.repo_context.outline import Binding, Definition
 from coderls.repo_context.receivers import Receiver, classes_behind, find_receivers, own_classes
 from coderls.repo_context.recent import REACH, Region
 from coderls.repo_context.scope import Ref, Scope
+from coderls.repo_context.slot import Slot
 from coderls.repo_context.surroundings import Surroundings
+from coderls.repo_context.wanted import wanted
 
 _MAX_CANDIDATES = 1_000
 _MAX_IMPORTS = 400
@@ -34,7 +37,8 @@ _MAX_WHOLE_FILE = 400
 class Asker:
     """Who asks: a scope of the open file, what is around its cursor at `line`, and the types of variables there.
 
-    `idle` are the names that the file imports and does not use yet: one of them is likely wanted now.
+    `idle` are the names that the file imports and does not use yet: one of them is likely wanted now. `set_here` are
+    the members that the class around the cursor has itself.
     """
 
     scope: Scope
@@ -46,6 +50,8 @@ class Asker:
     expected: Mapping[str, float] = field(default_factory=dict)
     recent: Sequence[Region] = ()
     twins: Sequence[str] = ()
+    slot: Slot | None = None
+    set_here: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -68,6 +74,7 @@ def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
     for retrieve in (
         finder.imports,
         finder.own_lineage,
+        finder.wanted,
         finder.receivers,
         finder.behind,
         finder.customs,
@@ -200,11 +207,23 @@ class _Finder:
 
     def own_lineage(self) -> None:
         """Members of the bases of the class around the cursor: what `self` has, and what may be overridden."""
-        for depth, ref in enumerate(own_classes(self.scope, self.asker.around)[:2]):
+        around = self.asker.around
+        for depth, ref in enumerate(own_classes(self.scope, around)[:2]):
+            again = shares(self.scope, ref) if around.in_class_body and not depth else {}
             for base, distance in self.scope.lineage(ref)[1:]:
                 self.add(base, "own base", 0.7**distance)
                 for number in self.scope.members(base):
                     self.add((base[0], number), "own", 0.8 ** (distance - 1) * 0.5**depth)
+                    name = self.scope.definitions(base[0])[number].name
+                    if name in again and name not in self.asker.set_here:
+                        self.add((base[0], number), "kin", again[name])
+
+    def wanted(self) -> None:
+        """What is called around the cursor, and the properties of the object that is written there."""
+        if self.asker.slot is not None:
+            own = own_classes(self.scope, self.asker.around)
+            for item in wanted(self.scope, self.asker.slot, own, self.asker.bindings):
+                self.add(item.ref, item.way, item.strength)
 
     def held(self) -> None:
         """Members of the objects that the class around the cursor holds."""

@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 
 from coderls.repo_context.languages.language import Language
+from coderls.repo_context.parameters import inside, split_at_commas
 
 #: Signatures of so many characters stay as they are.
 SHORT = 70
@@ -23,7 +24,6 @@ _HEAD = re.compile(r"^(?P<head>[^(\n]*)\(", re.MULTILINE)
 _PARAMETER = re.compile(
     r"^(?:@\w+(?:\([^)]*\))?\s*)*(?:(?:public|private|protected|readonly)\s+)*(?P<name>(?:\*{1,2}|\.\.\.)?[\w$]+\??|[*/])"
 )
-_OPEN, _CLOSE = "([{<", ")]}>"
 
 
 @lru_cache(maxsize=20_000)
@@ -44,10 +44,10 @@ def compact(text: str, language: Language) -> str:
     match = _HEAD.search(rest)
     if match is None or rest[: match.start()].strip():
         return text
-    inner, end = _inside(rest, match.end())
+    inner, end = inside(rest, match.end())
     if end < 0:
         return text
-    names = [found.group("name") for part in _split(inner) if (found := _PARAMETER.match(part.strip()))]
+    names = [found.group("name") for part in split_at_commas(inner) if (found := _PARAMETER.match(part.strip()))]
     shown = names[:_MAX_PARAMETERS] + (["..."] if len(names) > _MAX_PARAMETERS else [])
     tail = rest[end:].rstrip()
     result = re.match(r"\)\s*(?:->|:)\s*[A-Za-z_\"'\[{][\w.$\[\]|, <>\"']{0,40}(?=\s*(?::|\{|$|;|=>))", tail)
@@ -61,39 +61,3 @@ def _ending(tail: str, function_end: str) -> str:
         if tail.endswith(sign):
             return sign if sign[0] in ":;" else " " + sign.strip()
     return function_end
-
-
-def _inside(text: str, start: int) -> tuple[str, int]:
-    """What is in the bracket that was opened before `start`, and where it closes; -1 when it never does."""
-    depth, quote = 1, ""
-    for place in range(start, len(text)):
-        sign = text[place]
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "\"'`":
-            quote = sign
-        elif sign in "([{":
-            depth += 1
-        elif sign in ")]}":
-            depth -= 1
-            if not depth:
-                return text[start:place], place
-    return "", -1
-
-
-def _split(text: str) -> list[str]:
-    """At the commas outside of brackets."""
-    parts, depth, start, quote = [], 0, 0, ""
-    for place, sign in enumerate(text):
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "\"'`":
-            quote = sign
-        elif sign in _OPEN:
-            depth += 1
-        elif sign in _CLOSE and text[place - 1 : place + 1] not in ("=>", "->"):
-            depth -= 1
-        elif sign == "," and depth <= 0:
-            parts.append(text[start:place])
-            start = place + 1
-    return [*parts, text[start:]]

@@ -69,6 +69,10 @@ WEIGHTS: dict[str, float] = {
     "taken": -0.61,
     "overridable": 0.59,
     "custom": 2.82,
+    "called": 3.0,
+    "field": 4.5,
+    "argument": 1.5,
+    "kin": 3.0,
 }
 
 
@@ -130,7 +134,7 @@ def _placed(candidate: Candidate, asker: Asker, beside: float) -> list[tuple[str
         if name == around.function:
             found.append(("same method", 1.0))
         elif around.in_class_body:
-            found.append(("taken" if asker.scope.defines(name) else "overridable", own))
+            found.append(("taken" if name in asker.set_here else "overridable", own))
     return found
 
 

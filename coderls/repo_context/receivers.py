@@ -11,13 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coderls.repo_context.languages import by_path
+from coderls.repo_context.languages.language import Language
 from coderls.repo_context.outline import Binding
+from coderls.repo_context.parameters import parameters
 from coderls.repo_context.scope import Ref, Scope
-from coderls.repo_context.surroundings import Surroundings, closeness
+from coderls.repo_context.surroundings import Surroundings, closeness, function_in
+from coderls.repo_context.written_types import annotation
 
 #: Classes that one name may stand for by chance.
 _MAX_NAMESAKES = 3
 _MAX_BOUND = 30
+#: A line that no file has.
+_ALL = 1 << 30
 #: How sure a type is that was guessed from the name of a variable.
 _GUESSED = 0.5
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
@@ -56,6 +61,16 @@ def classes_behind(
     """The classes of what stands before the dot at the cursor, and how sure they are (up to 1)."""
     valid = [item for item in bindings if item.line <= line < item.end_line]
     return _classes(scope, around.behind, valid) if around.behind else []
+
+
+def header_bindings(around: Surroundings, language: Language, line: int) -> list[Binding]:
+    """Parameters of the functions around the cursor, and what a method works on, as good from `line` on."""
+    found = [Binding(language.self_name, name, line, _ALL) for name in around.classes[:1] if language.self_name]
+    for header in reversed(around.headers):
+        name = function_in(header)
+        typed = ((item.name, annotation(item.type)) for item in (parameters(header, name, language) if name else ()))
+        found += [Binding(each, type_, line, _ALL) for each, type_ in typed if each and type_]
+    return found
 
 
 def own_classes(scope: Scope, around: Surroundings) -> list[Ref]:

@@ -14,9 +14,11 @@ from coderls.repo_context.outline import Binding, Outline
 from coderls.repo_context.pack import pack
 from coderls.repo_context.parse import bindings
 from coderls.repo_context.rank import rank
+from coderls.repo_context.receivers import header_bindings, own_classes
 from coderls.repo_context.recent import Region
 from coderls.repo_context.scope import Scope
-from coderls.repo_context.surroundings import look_around, near_text
+from coderls.repo_context.slot import slot_at
+from coderls.repo_context.surroundings import Surroundings, look_around, near_text
 from coderls.repo_context.twins import is_test, twins_of
 from coderls.repo_context.usages import Usage, Usages, expected_names, shorten
 from coderls.repo_context.view import View
@@ -25,6 +27,8 @@ from coderls.repo_context.whole_text import WholeText
 #: Types of variables are looked for in so many lines before and after the cursor.
 _LINES_BEFORE, _LINES_AFTER = 150, 30
 _BINDINGS_S = 0.02
+#: Languages with elements in them, as JSX has them.
+_HAVE_ELEMENTS = ("tsx", "javascript")
 _NOTHING = Outline((), ())
 
 
@@ -86,25 +90,33 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
 
     twins = twins_of(query.path, shelf)
     similar = usages.find(around, query.path, is_copied_code, favoured=twins)
+    scope = Scope(shelf, query.path, query.language, own, whole.places(own))
+    classes = own_classes(scope, around)[:1]
     asker = Asker(
-        scope=Scope(shelf, query.path, query.language, own, whole.places(own)),
+        scope=scope,
         around=around,
         line=line,
         is_copy=by_signature,
-        bindings=_bindings(query, line),
+        bindings=_bindings(query, line, around),
         idle=whole.idle(document.text, own),
         recent=sources.recent,
         twins=twins if is_test(query.path) else (),
         expected=expected_names(similar, lambda name: bool(shelf.defining(name))),
+        set_here=frozenset(own.definitions[number].name for ref in classes for number in scope.members(ref)),
+        slot=slot_at(document.text, offset, has_elements=query.language.name in _HAVE_ELEMENTS),
     )
     edited = next((region for region in sources.recent if region.edited and not is_copied_code(region.path)), None)
     latest = usages.edited(edited.path, edited.line, around.names) if edited else None
     return asker, [latest, *similar] if latest else similar
 
 
-def _bindings(query: Query, line: int) -> Sequence[Binding]:
-    """Typed variables at the cursor, from the lines around it: a long file is not parsed for each key."""
+def _bindings(query: Query, line: int, around: Surroundings) -> Sequence[Binding]:
+    """Typed variables at the cursor, from the lines around it: a long file is not parsed for each key.
+
+    Those of functions and classes that begin further up are in their headers.
+    """
     starts, text = query.document.line_starts, query.document.text
     first, last = max(0, line - _LINES_BEFORE), line + _LINES_AFTER
     end = starts[last] if last < len(starts) else len(text)
-    return bindings(query.language, text[starts[first] : end], first_line=first, limit_s=_BINDINGS_S)
+    near = bindings(query.language, text[starts[first] : end], first_line=first, limit_s=_BINDINGS_S)
+    return (*header_bindings(around, query.language, first), *near) if first else near

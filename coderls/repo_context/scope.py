@@ -72,10 +72,6 @@ class Scope:
             known = self._definitions[path] = self.shelf.definitions(path)
         return known
 
-    def defines(self, name: str) -> bool:
-        """Whether the open file defines `name`."""
-        return name in self.own_places
-
     def top_level(self, path: str, name: str, alias: str = "") -> list[int]:
         """Indices of what `name` of `path` can mean from outside. A default export is what its importer calls it."""
         definitions = self.definitions(path)
@@ -154,11 +150,18 @@ class Scope:
             seen = {ref}
             for current, distance in found:  # grows while it is read
                 for base in self.definition(current).bases:
-                    for above in self.visible(current[0], base):
+                    for above in self._base(current, base):
                         if above not in seen and len(found) < _MAX_LINEAGE and self._is_class(above):
                             seen.add(above)
                             found.append((above, distance + 1))
         return found
+
+    def _base(self, ref: Ref, name: str) -> list[Ref]:
+        """What the base `name` of a class is: `class Model(models.Model)` is not its own."""
+        text = self.definition(ref).text
+        if f".{name}" in text and (dotted := re.search(rf"[\w.]+\.{re.escape(name)}\b", text)):
+            return self._named(dotted.group(), ref[0]) or self.visible(ref[0], name)
+        return self.visible(ref[0], name)
 
     def classes_of(self, type_: str, path: str, bindings: Sequence[Binding] = (), steps: int = _MAX_STEPS) -> list[Ref]:
         """The classes that a type of `written_types` means in `path`; `bindings` are those at the cursor."""
@@ -175,6 +178,15 @@ class Scope:
                 elif kind in ("type", "constant") and self.definition(ref).type != type_:
                     found += self.classes_of(self.definition(ref).type, ref[0], (), steps - 2)
         return list(dict.fromkeys(found))[:_MAX_REFS]
+
+    def targets(self, way: str, path: str, bindings: Sequence[Binding] = ()) -> list[Ref]:
+        """The definitions that `a.b().c` names in `path`, whatever they are: functions, methods, classes."""
+        before, _, name = way.rpartition(".")
+        if not before:
+            return self.visible(path, name)
+        classes = self.classes_of(f"={before}", path, bindings)
+        found = [member for ref in classes if (member := self.member(ref, name))]
+        return found or self.exported(self.modules(path, before), name)
 
     def _named(self, word: str, path: str) -> list[Ref]:
         """What `a.b.C` means: of a module, or just C."""

@@ -43,7 +43,9 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _COMMON = frozenset(
     ("get", "set", "Get", "Set", "self", "this", "def", "return", "from", "import", "None", "the", "and")
 )
-_CLASS = re.compile(r"\b(?:class|interface|struct|enum|trait|impl|module|object)\s+(?:<[^>]*>\s*)?([^\W\d][\w:]*)")
+_CLASS = re.compile(
+    r"\b(?:class|interface|struct|enum|trait|impl|module|object)\s+(?:<[^>]*>\s*)?([^\W\d]\w*(?:::\w+)*)"
+)
 
 Near = Mapping[str, float]
 
@@ -80,7 +82,7 @@ def look_around(text: str, offset: int) -> Surroundings:
     before = text[max(0, start - BEFORE) : start].split("\n")
     after = text[end : end + AFTER].split("\n")
     headers = _headers(text, start)
-    function = next((match.group(1) or match.group(2) for header in headers if (match := _FUNCTION.search(header))), "")
+    function = next(filter(None, map(function_in, headers)), "")
     classes = tuple(match.group(1).rpartition("::")[2] for header in headers if (match := _CLASS.search(header)))
     return Surroundings(
         names=_names(before, after, headers),
@@ -102,6 +104,12 @@ def word_at(text: str, offset: int) -> tuple[int, int]:
     while end < len(text) and (text[end].isalnum() or text[end] == "_"):
         end += 1
     return start, end
+
+
+def function_in(header: str) -> str:
+    """The name of the function whose header this is; "" for other headers."""
+    match = _FUNCTION.search(header)
+    return (match.group(1) or match.group(2) or "") if match else ""
 
 
 def near_text(text: str, offset: int) -> str:
