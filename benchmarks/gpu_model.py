@@ -9,6 +9,7 @@ from torch import Tensor
 
 from coderls.engine.model.config import ModelConfig, parse_config
 from coderls.engine.model.linear import Linear, PlainLinear, make_linear, make_quantized
+from coderls.engine.model.norm import RmsNorm
 from coderls.engine.model.quantize import DEFAULT_GROUP, Int4Weight, Int8Weight, QuantizedWeight
 from coderls.engine.model.qwen2 import Layer, Qwen2
 from coderls.engine.model.rope import rope_tables
@@ -40,13 +41,16 @@ def random_qwen2(
             return make_linear(normal(outs, ins), added)
         return make_quantized(_quantized(outs, ins, narrow, device), added)
 
+    def norm() -> RmsNorm:
+        return RmsNorm(torch.ones(config.hidden_size, dtype=dtype, device=device), config.rms_norm_eps)
+
     def layer() -> Layer:
         mixed = (config.heads + 2 * config.kv_heads) * config.head_dim
         return Layer(
-            attention_norm=torch.ones(config.hidden_size, dtype=dtype, device=device),
+            attention_norm=norm(),
             qkv=product(mixed, config.hidden_size, bias=True),
             attention_out=product(config.hidden_size, config.heads * config.head_dim),
-            mlp_norm=torch.ones(config.hidden_size, dtype=dtype, device=device),
+            mlp_norm=norm(),
             gate_up=product(2 * config.intermediate_size, config.hidden_size),
             mlp_out=product(config.hidden_size, config.intermediate_size),
         )
@@ -59,7 +63,7 @@ def random_qwen2(
             config=config,
             embedding=embedding,
             layers=tuple(layer() for _ in range(config.layers)),
-            norm=torch.ones(config.hidden_size, dtype=dtype, device=device),
+            norm=norm(),
             head=head,
             rope=rope_tables(config, context_length, device),
         )

@@ -14,6 +14,7 @@ import torch
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.linear import quantized_products_work
 from coderls.engine.model.quantize import DEFAULT_GROUP, GROUPS
+from coderls.engine.model.shortlist import takes
 from coderls.models.quantized import file_for
 
 #: Of the free memory, what the weights in all their forms may take before the wide ones are left out.
@@ -46,7 +47,7 @@ PLAIN = WeightForm()
 
 def form_bytes(config: ModelConfig, form: WeightForm, itemsize: int, *, packs: bool) -> int:
     """Memory of the weights, in bytes. `packs`: products are held in a layout of their own (a CPU's), so that a tied
-    head is a copy, and an int4 weight is held twice.
+    head is a copy, an int4 weight is held twice, and so is the head beside (`shortlist.py`).
     """
     table = config.vocab_size * config.hidden_size
     heads = table if packs or not config.tied_head else 0
@@ -56,13 +57,21 @@ def form_bytes(config: ModelConfig, form: WeightForm, itemsize: int, *, packs: b
     copies = 2 if packs and form.bits == 4 else 1
     narrow = products * copies * (1 if form.bits == 8 else 0.5 + 4 / form.group)
     wide = (products + heads) * itemsize if form.wide else 0
-    return int(table * itemsize + narrow + table + wide)
+    return int(table * itemsize + narrow + table + _rough_head_bytes(config, form, packs=packs) + wide)
+
+
+def _rough_head_bytes(config: ModelConfig, form: WeightForm, *, packs: bool) -> float:
+    """Of the head's copy in 4 bits."""
+    if form.bits != 4 or not packs or not takes(config.vocab_size, config.hidden_size):
+        return 0.0
+    return config.vocab_size * config.hidden_size * (0.5 + 4 / DEFAULT_GROUP)
 
 
 def native_bytes(config: ModelConfig, form: WeightForm, itemsize: int, *, packs: bool) -> int:
     """Memory of the copy of the weights that a processor's native step reads (`native/pack.py`), in bytes.
 
-    It takes the place of the second int4 copy that `form_bytes` counts. 0 for float32 weights, which it does not read.
+    It takes the place of the second copies in int4 that `form_bytes` counts. 0 for float32 weights, which it does not
+    read.
     """
     table = config.vocab_size * config.hidden_size
     products = config.parameters - table * (1 if config.tied_head else 2)
@@ -71,7 +80,8 @@ def native_bytes(config: ModelConfig, form: WeightForm, itemsize: int, *, packs:
     if form.bits == 8:
         return products + table
     counted = 0.5 + 4 / form.group if packs else 0.0
-    return int(products * (0.5 + 4 / GROUPS[0] - counted)) + table
+    rough = _rough_head_bytes(config, form, packs=packs)
+    return int(products * (0.5 + 4 / GROUPS[0] - counted) + table - rough)
 
 
 def choose_form(

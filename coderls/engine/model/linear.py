@@ -36,7 +36,7 @@ Product = Callable[[Tensor], Tensor]
 #: On a CPU. Beyond, products in bfloat16 take less time than the reading of the quantized weight saves.
 FEW_ROWS = 4
 #: torch's int4 product takes multiples of so many outputs.
-_INT4_ROWS = 16
+INT4_ROWS = 16
 
 
 class Linear(Protocol):
@@ -116,10 +116,6 @@ class QuantizedLinear:
             y = F.linear(x, self.weight.dequantize(x.dtype), self.bias)
         return y if add is None else y.add_(add)
 
-    def beside(self, wide: Linear) -> QuantizedLinear:
-        """The same with another form at full width."""
-        return type(self)(self.weight, self.bias, wide=wide, product=self._product, few_rows=self.few_rows)
-
     @property
     def nbytes(self) -> int:
         """Memory of the weight in all its forms."""
@@ -150,25 +146,28 @@ class CpuInt4Product:
     """
 
     def __init__(self, weight: Int4Weight) -> None:
-        self._weight = weight
+        self._weight: Int4Weight | None = weight
         self._group = weight.group
-        self._packed: Tensor | None = None
-        self._scales_and_zeros: Tensor | None = None
+        self._packed: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._packed is None or self._scales_and_zeros is None:
-            numbers = self._weight.numbers().to(torch.int32)
-            self._packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
-            self._scales_and_zeros = torch.stack((self._weight.scale, self._weight.zero), -1)
+        packed, scales_and_zeros = self._packed or self._pack()
         rows = x if x.dtype == torch.bfloat16 else x.bfloat16()
-        y: Tensor = _INT4_PRODUCT(rows, self._packed, self._group, self._scales_and_zeros)
+        y: Tensor = torch._weight_int4pack_mm_for_cpu(rows, packed, self._group, scales_and_zeros)
         return y if rows is x else y.to(x.dtype)
+
+    def _pack(self) -> tuple[Tensor, Tensor]:
+        assert self._weight is not None
+        numbers = self._weight.numbers().to(torch.int32)
+        packed = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
+        self._packed = packed, torch.stack((self._weight.scale, self._weight.zero), -1)
+        self._weight = None
+        return self._packed
 
     @property
     def nbytes(self) -> int:
         """Memory of the copy."""
-        parts = (self._packed, self._scales_and_zeros)
-        return sum(part.nbytes for part in parts if part is not None)
+        return sum(part.nbytes for part in self._packed or ())
 
 
 def make_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
@@ -194,7 +193,7 @@ def make_quantized(
     device = weight.scale.device
     if kernels and device.type == "cuda" and (make := card_kernels(group, dtype, device)) is not None:
         return make(weight, bias, wide=wide)
-    fits = group == 0 or weight.shape[0] % _INT4_ROWS == 0
+    fits = group == 0 or weight.shape[0] % INT4_ROWS == 0
     if device.type == "cpu" and fits and quantized_products_work(group):
         return QuantizedLinear(weight, bias, wide=wide, product=_cpu_product(weight), few_rows=FEW_ROWS)
     return QuantizedLinear(weight, bias, wide=wide)
@@ -270,8 +269,6 @@ def packing_works(dtype: torch.dtype) -> bool:
         return False
     return True
 
-
-_INT4_PRODUCT = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
 if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
     _LINEAR = torch.ops.mkldnn._linear_pointwise.default

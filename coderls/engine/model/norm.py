@@ -10,15 +10,24 @@ from torch.nn import functional as F
 FEW_ROWS = 4
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """`x` [rows, size] by `weight` [size]; narrower dtypes are computed in float32, and rounded once at the end.
+class RmsNorm:
+    """Rows of [rows, size] by `weight` [size]; narrower dtypes are computed in float32, and rounded once at the end.
 
     On a CPU torch's `rms_norm` is half a dozen operations in a row (13 microseconds for one row of 576), and its
     `layer_norm` is one. Numbers and their opposites side by side have a mean of zero, and their variance is the mean
-    square of the numbers: `layer_norm` of that gives the same in 8 microseconds.
+    square of the numbers: `layer_norm` of that gives the same in 6 microseconds.
     """
-    size = weight.shape[0]
-    if x.device.type != "cpu" or x.shape[0] > FEW_ROWS:
-        return F.rms_norm(x, (size,), weight, eps)
-    both, weights = torch.cat((x, -x), -1), torch.cat((weight, weight))
-    return F.layer_norm(both, (2 * size,), weights, None, eps)[:, :size].contiguous()
+
+    def __init__(self, weight: Tensor, eps: float) -> None:
+        self.weight = weight
+        self.eps = eps
+        self._size = weight.shape[0]
+        self._twice = torch.cat((weight, weight)) if weight.device.type == "cpu" else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The normed rows, contiguous."""
+        if self._twice is None or x.shape[0] > FEW_ROWS:
+            return F.rms_norm(x, (self._size,), self.weight, self.eps)
+        both = torch.cat((x, -x), -1)
+        normed: Tensor = torch.native_layer_norm(both, (2 * self._size,), self._twice, None, self.eps)[0]
+        return normed.narrow(-1, 0, self._size).contiguous()

@@ -17,22 +17,22 @@ from coderls.engine.model.batch import Batch
 from coderls.engine.model.config import ModelConfig
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
-from coderls.engine.model.norm import rms_norm
+from coderls.engine.model.norm import RmsNorm
 from coderls.engine.model.quantize import Int4Weight
 from coderls.engine.model.rope import RopeTables, rotate
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Weights of one layer. Norms [hidden]; the products map as their names say.
+    """Weights of one layer. The products map as their names say.
 
     `qkv`: hidden to (heads + 2 * kv_heads) * head_dim; `gate_up`: hidden to 2 * intermediate.
     """
 
-    attention_norm: Tensor
+    attention_norm: RmsNorm
     qkv: Linear
     attention_out: Linear
-    mlp_norm: Tensor
+    mlp_norm: RmsNorm
     gate_up: Linear
     mlp_out: Linear
 
@@ -44,7 +44,7 @@ class Qwen2:
     config: ModelConfig
     embedding: Tensor
     layers: tuple[Layer, ...]
-    norm: Tensor
+    norm: RmsNorm
     head: Linear
     rope: RopeTables
 
@@ -81,7 +81,7 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
     for number, layer in enumerate(model.layers):
         if between is not None:
             between()
-        normed = rms_norm(x, layer.attention_norm, config.rms_norm_eps)
+        normed = layer.attention_norm(x)
         heads = layer.qkv(normed).view(count, config.heads + 2 * config.kv_heads, config.head_dim)
         rotate(heads[:, : config.heads + config.kv_heads], cos, sin)
         cache.write(number, kv_rows, heads[:, config.heads :])
@@ -92,8 +92,8 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
                 return None
             queries, x, attend = queries[rows], x[rows], attention.plan(batch.ends)
         x = layer.attention_out(attend(queries, number), add=x)
-        normed = rms_norm(x, layer.mlp_norm, config.rms_norm_eps)
+        normed = layer.mlp_norm(x)
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
         x = layer.mlp_out(F.silu(gate).mul_(up), add=x)
-    x = rms_norm(x, model.norm, config.rms_norm_eps)
+    x = model.norm(x)
     return model.head(x).float()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
+from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear, make_quantized
 from coderls.engine.model.qwen2 import Layer, Qwen2
 
 
@@ -35,8 +35,7 @@ def _wide(linear: Linear) -> Linear:
 def _head(model: Qwen2) -> Linear:
     """One row at the end of each prompt goes through it: by the quantized weight, where there is one."""
     head = model.head
-    if not isinstance(head, QuantizedLinear) or head.wide is None:
-        return head
-    if not model.config.tied_head:
-        return head.wide
-    return head.beside(PlainLinear(model.embedding, head.bias))
+    if not isinstance(head, QuantizedLinear) or (head.wide is not None and not model.config.tied_head):
+        return _wide(head)
+    wide = None if head.wide is None else PlainLinear(model.embedding, head.bias)
+    return make_quantized(head.weight, head.bias, wide)

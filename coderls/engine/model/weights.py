@@ -16,10 +16,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from coderls.engine.model.config import ModelConfig
-from coderls.engine.model.linear import Linear, PlainLinear, make_linear, make_quantized
-from coderls.engine.model.quantize import QuantizedWeight
+from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear, make_linear, make_quantized
+from coderls.engine.model.norm import RmsNorm
+from coderls.engine.model.quantize import Int4Weight, QuantizedWeight
 from coderls.engine.model.qwen2 import Layer, Qwen2
 from coderls.engine.model.rope import rope_tables
+from coderls.engine.model.shortlist import in_two_looks
 from coderls.errors import ModelBroken
 
 Progress = Callable[[str, float], None]
@@ -85,6 +87,9 @@ def load_qwen2(
     def read(*names: str) -> Tensor:
         return checkpoint.fused(names, device, dtype)
 
+    def norm(name: str) -> RmsNorm:
+        return RmsNorm(read(name), config.rms_norm_eps)
+
     def product(name: str, bias: Tensor | None = None, known: Tensor | None = None) -> Linear:
         """`known`: the weight, where it is in memory already."""
         if narrow is None:
@@ -101,10 +106,10 @@ def load_qwen2(
         at, here = f"model.layers.{index}.", f"layers.{index}."
         bias = read(*(f"{at}self_attn.{part}_proj.bias" for part in "qkv"))  # all zero in what was converted from Llama
         return Layer(
-            attention_norm=read(at + "input_layernorm.weight"),
+            attention_norm=norm(at + "input_layernorm.weight"),
             qkv=product(here + "qkv", bias if bias.any() else None),
             attention_out=product(here + "attention_out"),
-            mlp_norm=read(at + "post_attention_layernorm.weight"),
+            mlp_norm=norm(at + "post_attention_layernorm.weight"),
             gate_up=product(here + "gate_up"),
             mlp_out=product(here + "mlp_out"),
         )
@@ -112,16 +117,23 @@ def load_qwen2(
     report("loading weights", 0.0)
     with torch.inference_mode():
         embedding = read(_EMBEDDING)
+        layers = tuple(read_layer(index) for index in range(config.layers))
+        head = product("head", known=embedding if config.tied_head else None)
         model = Qwen2(
             config=config,
             embedding=embedding,
-            layers=tuple(read_layer(index) for index in range(config.layers)),
-            norm=read(_NORM),
-            head=product("head", known=embedding if config.tied_head else None),
+            layers=layers,
+            norm=norm(_NORM),
+            # In the company of layers in 4 bits.
+            head=in_two_looks(head) if _in_4_bits(layers[0].gate_up) else head,
             rope=rope_tables(config, context_length, device),
         )
     report("loading weights", 1.0)
     return model
+
+
+def _in_4_bits(linear: Linear) -> bool:
+    return isinstance(linear, QuantizedLinear) and isinstance(linear.weight, Int4Weight)
 
 
 def product_parts(config: ModelConfig) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from coderls.engine.model.attention import sdpa
 from coderls.engine.model.attention.sdpa import SdpaAttention, causal_mask
 from coderls.engine.model.batch import Span
 from coderls.engine.model.kv import KvCache
@@ -70,3 +71,18 @@ def test_the_masks_of_card_and_processor_mean_the_same(count: int, end: int) -> 
             torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
         )
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 3, sdpa.COPIED_TOKENS + 1])
+@pytest.mark.parametrize("room", [0, 1 << 20])
+def test_reading_a_copy_changes_nothing(count: int, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a part of a slot: the copy is of what was written."""
+    generator = torch.Generator().manual_seed(count)
+    rows = torch.randn(300, 2 * KV_HEADS, SIZE, generator=generator).bfloat16()
+    rows[250:] = float("nan")
+    cache = KvCache((rows,), (0, 100), (100, 200))
+    queries = torch.randn(count, HEADS, SIZE, generator=generator).bfloat16()
+    monkeypatch.setattr(sdpa, "COPIED_BYTES", room)
+    found = SdpaAttention(cache).plan([Span(1, 150, count)])(queries, 0)
+    monkeypatch.setattr(sdpa, "COPIED_TOKENS", 0)
+    assert torch.equal(found, SdpaAttention(cache).plan([Span(1, 150, count)])(queries, 0))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from coderls.engine.model.attention.definition import excess
-from coderls.engine.model.norm import FEW_ROWS, rms_norm
+from coderls.engine.model.norm import FEW_ROWS, RmsNorm
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -22,7 +22,7 @@ def test_it_is_as_near_to_the_definition_as_torchs_own(
     x[:, 7] *= 300
     x, weight = x.to(dtype), (torch.randn(size, generator=generator) * 0.2 + 1).to(dtype)
     exact = x.double() / (x.double().square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight.double()
-    found, plain = rms_norm(x, weight, 1e-6), F.rms_norm(x, (size,), weight, 1e-6)
+    found, plain = RmsNorm(weight, 1e-6)(x), F.rms_norm(x, (size,), weight, 1e-6)
     assert found.dtype == dtype
     assert found.is_contiguous()
     assert excess(found, plain, exact) <= 2
@@ -31,14 +31,14 @@ def test_it_is_as_near_to_the_definition_as_torchs_own(
 def test_float64_stays_exact() -> None:
     x, weight = torch.randn(1, 576, dtype=torch.float64), torch.randn(576, dtype=torch.float64)
     exact = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight
-    torch.testing.assert_close(rms_norm(x, weight, 1e-6), exact, rtol=1e-14, atol=1e-15)
+    torch.testing.assert_close(RmsNorm(weight, 1e-6)(x), exact, rtol=1e-14, atol=1e-15)
 
 
 def test_what_is_no_number_shows() -> None:
     x = torch.randn(1, 64)
     x[0, 5] = float("nan")
-    assert not rms_norm(x, torch.ones(64), 1e-6).isfinite().any()
+    assert not RmsNorm(torch.ones(64), 1e-6)(x).isfinite().any()
 
 
 def test_a_row_of_zeros_stays_one() -> None:
-    assert not rms_norm(torch.zeros(1, 64), torch.ones(64), 1e-6).any()
+    assert not RmsNorm(torch.ones(64), 1e-6)(torch.zeros(1, 64)).any()

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from coderls.engine.api import Sampling
-from coderls.engine.model import forms, quantized_file
+from coderls.engine.model import forms, quantized_file, shortlist
 from coderls.engine.model.attention.sdpa import SdpaAttention
 from coderls.engine.model.batch import make_batch
 from coderls.engine.model.config import ModelConfig, read_config
@@ -23,6 +23,7 @@ from coderls.engine.model.native.step import _weights, copy_bytes
 from coderls.engine.model.quantize import Int4Weight, Int8Weight
 from coderls.engine.model.quantized_file import FreshWeights, StoredWeights, make, obtain
 from coderls.engine.model.qwen2 import Qwen2, forward
+from coderls.engine.model.slim import without_copies
 from coderls.engine.model.weights import load_qwen2, open_checkpoint
 from coderls.engine.runner import SampleSpec, Work
 from coderls.errors import ModelBroken, ModelUnavailable
@@ -274,3 +275,23 @@ def test_the_native_steps_copy_is_planned_for(form: WeightForm, tmp_path: Path) 
     unpacked = form_bytes(config, form, 2, packs=False) + (table * 2 if form.wide else 0)  # a tied head is packed too
     assert both == pytest.approx(unpacked + packed, rel=0.05), "nothing is counted twice"
     assert native_bytes(config, PLAIN, 4, packs=False) == 0, "it reads no float32"
+
+
+@pytest.mark.parametrize(("bits", "rough"), [(8, False), (4, True)])
+def test_a_large_head_is_looked_at_in_4_bits_beside_layers_of_4(
+    bits: int, rough: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlist, "LIKELY", 2)  # so that this one is large
+    model = load(folder, WeightForm(bits))
+    logits(model, some_tokens(3))
+    config: ModelConfig = model.config
+    head = model.head
+    assert isinstance(head, QuantizedLinear)
+    assert head.wide is not None
+    copied = config.vocab_size * config.hidden_size * 5 // 8 if rough else 0
+    assert head.nbytes - head.weight.nbytes - head.wide.nbytes == copied
+    assert model.weight_bytes == pytest.approx(form_bytes(config, WeightForm(bits), 2, packs=True), rel=0.03)
+    # Where the native step runs, only ends of prompts come here: one look at all of it, and no copy.
+    slim = without_copies(model)
+    logits(slim, some_tokens(3))
+    assert slim.head.nbytes == head.weight.nbytes + model.embedding.nbytes

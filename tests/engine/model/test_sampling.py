@@ -41,6 +41,17 @@ def test_greedy_takes_the_first_of_the_likeliest() -> None:
     assert sample.top == ()
 
 
+@pytest.mark.parametrize("vocabulary", [64, 640, 641])
+def test_greedy_takes_the_first_of_the_likeliest_of_a_whole_vocabulary(vocabulary: int) -> None:
+    """In one block of it or in several, in every row."""
+    rows = [(0, 1), (3, 60), (63, vocabulary - 1), (vocabulary - 2, vocabulary - 1)]
+    logits = torch.randn(len(rows), vocabulary, generator=torch.Generator().manual_seed(vocabulary))
+    for row, places in enumerate(rows):
+        logits[row, list(places)] = 9.0
+    samples = choose_all(logits, [SampleSpec(Sampling())] * len(rows))
+    assert [sample.token for sample in samples if isinstance(sample, Sample)] == [min(places) for places in rows]
+
+
 def test_temperature_one_draws_from_the_distribution() -> None:
     found = draws(4000, temperature=1.0)
     for token, probability in enumerate(PROBABILITIES.tolist()):

@@ -123,7 +123,7 @@ class NativeStep:
             config.rms_norm_eps,
         )
         norms = [norm for layer in model.layers for norm in (layer.attention_norm, layer.mlp_norm)]
-        floats = [norm.detach().float().contiguous() for norm in (*norms, model.norm)]
+        floats = [norm.weight.detach().float().contiguous() for norm in (*norms, model.norm)]
         pointers = (ctypes.c_void_p * len(floats))(*(norm.data_ptr() for norm in floats))
         self._handle = self._native.coderls_native_create(ctypes.byref(shape), pointers)
         parts = [part.data_ptr() for part in (*cache.layers, *cache.scales)]

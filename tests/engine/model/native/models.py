@@ -19,6 +19,7 @@ from coderls.engine.model.kv_form import KvForm, widen_kv
 from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
 from coderls.engine.model.native import build
 from coderls.engine.model.native.step import NativeStep
+from coderls.engine.model.norm import RmsNorm
 from coderls.engine.model.quantize import quantize
 from coderls.engine.model.qwen2 import Layer, Qwen2, forward
 from coderls.engine.model.rope import rope_tables
@@ -61,14 +62,17 @@ def random_model(shape: ModelConfig, seed: int = 0) -> Qwen2:
         weight = (numbers(outs, ins) * ins**-0.5).bfloat16()
         return PlainLinear(weight, (0.5 * numbers(outs)).bfloat16() if bias else None)
 
+    def norm(size: int) -> RmsNorm:
+        return RmsNorm((1 + 0.1 * numbers(size)).bfloat16(), shape.rms_norm_eps)
+
     def layer() -> Layer:
         hidden, middle = shape.hidden_size, shape.intermediate_size
         queries = shape.heads * shape.head_dim
         return Layer(
-            attention_norm=(1 + 0.1 * numbers(hidden)).bfloat16(),
+            attention_norm=norm(hidden),
             qkv=product(queries + 2 * shape.kv_heads * shape.head_dim, hidden, bias=True),
             attention_out=product(hidden, queries),
-            mlp_norm=(1 + 0.1 * numbers(hidden)).bfloat16(),
+            mlp_norm=norm(hidden),
             gate_up=product(2 * middle, hidden),
             mlp_out=product(hidden, middle),
         )
@@ -77,7 +81,7 @@ def random_model(shape: ModelConfig, seed: int = 0) -> Qwen2:
         config=shape,
         embedding=numbers(shape.vocab_size, shape.hidden_size).bfloat16(),
         layers=tuple(layer() for _ in range(shape.layers)),
-        norm=(1 + 0.1 * numbers(shape.hidden_size)).bfloat16(),
+        norm=norm(shape.hidden_size),
         head=product(shape.vocab_size, shape.hidden_size),
         rope=rope_tables(shape, shape.context_length, CPU),
     )
@@ -90,12 +94,15 @@ def each_product(model: Qwen2, change: Callable[[PlainLinear], Linear], dtype: t
         assert isinstance(linear, PlainLinear)
         return change(linear)
 
+    def norm(one: RmsNorm) -> RmsNorm:
+        return RmsNorm(one.weight.to(dtype), one.eps)
+
     layers = tuple(
         Layer(
-            attention_norm=layer.attention_norm.to(dtype),
+            attention_norm=norm(layer.attention_norm),
             qkv=changed(layer.qkv),
             attention_out=changed(layer.attention_out),
-            mlp_norm=layer.mlp_norm.to(dtype),
+            mlp_norm=norm(layer.mlp_norm),
             gate_up=changed(layer.gate_up),
             mlp_out=changed(layer.mlp_out),
         )
@@ -105,7 +112,7 @@ def each_product(model: Qwen2, change: Callable[[PlainLinear], Linear], dtype: t
         model,
         embedding=model.embedding.to(dtype),
         layers=layers,
-        norm=model.norm.to(dtype),
+        norm=norm(model.norm),
         head=changed(model.head),
     )
 
