@@ -1,6 +1,9 @@
 """A model's folder as a GGUF file that llama.cpp runs, with the ids of the FIM marks, so that its `/infill` works.
 
-    python -m training.gguf_export MODEL_DIR OUT.gguf [--layers q4_1] [--embedding q8_0]
+    python -m training.gguf_export MODEL_DIR OUT.gguf [--layers q4_1] [--embedding q8_0] [--calibrate EXAMPLES]
+
+`--calibrate`: layers in q4_1 are rounded so that what they give out on these examples changes least
+(`training.rounding`), instead of each weight to the nearest.
 
 Qwen2 without biases on q, k and v is Llama; that is what is written, as it is what the embedded model was made from
 and what `coderls.models.gguf_llama` reads. llama.cpp's rotary embedding wants the pairs of a head beside each other, so
@@ -16,17 +19,25 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gguf
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from coderls.errors import CoderlsError, ModelBroken
 from coderls.models import safetensors_file
 from coderls.models.gguf_llama import Array
+from training import network, rounding
 from training.examples import MIDDLE
+from training.shards import Shards
+
+Number = TypeVar("Number", bound=np.generic)
+#: Examples that the rounding reads: some 17,000 tokens for inputs of at most 1,536 numbers.
+_READ = 64
 
 TYPES = {
     "f32": gguf.GGMLQuantizationType.F32,
@@ -51,7 +62,21 @@ _LAYER = {
 _OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
-def export(folder: Path, out: Path, layers: str = "q4_1", embedding: str = "q8_0") -> None:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How tensors are held: `layers` and `embedding` are names of `TYPES`; `calibrate` says what to read for q4_1."""
+
+    layers: str = "q4_1"
+    embedding: str = "q8_0"
+    calibrate: Path | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Form:
+        """As `add_options` had it said."""
+        return cls(args.layers, args.embedding, args.calibrate)
+
+
+def export(folder: Path, out: Path, form: Form = Form()) -> None:
     """Write the GGUF file. Raises ModelBroken for a folder that cannot be put as a Llama."""
     config, tokenizer, template = (_json(folder / name) for name in ("config.json", "tokenizer.json", "fim.json"))
     tensors: dict[str, Array] = {}
@@ -59,14 +84,16 @@ def export(folder: Path, out: Path, layers: str = "q4_1", embedding: str = "q8_0
         tensors |= safetensors_file.read_float32(path)
     if not tensors:
         raise ModelBroken(f"{folder} holds no weights.")
+    rounded = dict(_renamed(_calibrated(folder, form), config))
     part = out.with_name(out.name + ".part")
     writer = gguf.GGUFWriter(part, "llama")
     try:
-        _facts(writer, config, _FILE_TYPES[layers])
+        _facts(writer, config, _FILE_TYPES[form.layers])
         _vocabulary(writer, config, tokenizer, template)
         for name, values in _renamed(tensors, config):
-            kind = TYPES["f32" if values.ndim == 1 else embedding if name == "token_embd.weight" else layers]
-            data = gguf.quantize(np.ascontiguousarray(values), kind)
+            wanted = form.embedding if name == "token_embd.weight" else form.layers
+            kind = TYPES["f32" if values.ndim == 1 else wanted]
+            data = rounded[name] if name in rounded else gguf.quantize(np.ascontiguousarray(values), kind)
             writer.add_tensor(name, data, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -76,6 +103,18 @@ def export(folder: Path, out: Path, layers: str = "q4_1", embedding: str = "q8_0
     finally:
         writer.close()
     part.replace(out)
+
+
+def _calibrated(folder: Path, form: Form) -> dict[str, npt.NDArray[np.uint8]]:
+    """The blocks of the layers' weights, by their names in the folder; none without examples to read."""
+    if form.calibrate is None:
+        return {}
+    if form.layers != "q4_1":
+        raise CoderlsError(f"Only q4_1 is rounded by examples, not {form.layers}.", "Leave --calibrate out.")
+    shards = Shards.open(form.calibrate)
+    examples = [shards.example(number)[0] for number in range(min(_READ, len(shards)))]
+    net = network.load(folder, None, torch.bfloat16)
+    return {name: weight.blocks() for name, weight in rounding.round_network(net, examples).items()}
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -143,7 +182,9 @@ def fim_names(template: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _renamed(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
+def _renamed(
+    tensors: Mapping[str, npt.NDArray[Number]], config: Mapping[str, Any]
+) -> Iterator[tuple[str, npt.NDArray[Number]]]:
     heads = {"q_proj": int(config["num_attention_heads"]), "k_proj": int(config["num_key_value_heads"])}
     for name in sorted(tensors, key=lambda text: [int(part) if part.isdigit() else -1 for part in text.split(".")]):
         values, stem = tensors[name], name.removesuffix(".weight").removesuffix(".bias")
@@ -161,11 +202,18 @@ def _renamed(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> Iterato
         yield f"blk.{number}.{_LAYER[inner]}.weight", pairs_together(values, count) if count else values
 
 
-def pairs_together(weight: Array, heads: int) -> npt.NDArray[np.float32]:
-    """The reverse of `gguf_llama.halves_apart`. Shape [heads * size, inputs]."""
+def pairs_together(weight: npt.NDArray[Number], heads: int) -> npt.NDArray[Number]:
+    """The reverse of `gguf_llama.halves_apart`. Shape [heads * size, inputs], or bytes in the place of inputs."""
     rows, inputs = weight.shape
     halves = weight.reshape(heads, 2, rows // heads // 2, inputs)
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows, inputs)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a `Form`."""
+    parser.add_argument("--layers", choices=sorted(TYPES), default="q4_1")
+    parser.add_argument("--embedding", choices=sorted(TYPES), default="q8_0")
+    parser.add_argument("--calibrate", type=Path, metavar="EXAMPLES", help="round q4_1 by these (`training.examples`)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,11 +221,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.gguf_export")
     parser.add_argument("model", type=Path, metavar="MODEL_DIR")
     parser.add_argument("out", type=Path, metavar="OUT.gguf")
-    parser.add_argument("--layers", choices=sorted(TYPES), default="q4_1")
-    parser.add_argument("--embedding", choices=sorted(TYPES), default="q8_0")
+    add_options(parser)
     args = parser.parse_args(argv)
     try:
-        export(args.model, args.out, args.layers, args.embedding)
+        export(args.model, args.out, Form.of(args))
     except CoderlsError as error:
         print(f"gguf_export: {error}", file=sys.stderr)
         return 1

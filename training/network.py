@@ -201,7 +201,7 @@ class Network(nn.Module):
         if self.low is not None:
             row = self.row_of[ids]
             x = torch.where((row >= 0)[..., None], self.E.to(self.dtype)[row.clamp(min=0)], x)
-        cos, sin = self._angles(ids.shape[1], x.device)
+        cos, sin = self.angles(ids.shape[1], x.device)
         for layer in self.layers:
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(layer, x, cos, sin, use_reentrant=False)
@@ -216,7 +216,8 @@ class Network(nn.Module):
             return scores
         return scores.index_copy(1, self.rows, F.linear(hidden, self.E.to(hidden.dtype)).float())
 
-    def _angles(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def angles(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the rotary embedding, [length, size of a head / 2] each."""
         size = self.shape.hidden // self.shape.heads
         rates = self.shape.theta ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
         angles = torch.outer(torch.arange(length, dtype=torch.float64), rates)

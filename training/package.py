@@ -1,6 +1,7 @@
 """Packs a model as the distribution `coderls-nano`: weights in pieces that a repository and an index take.
 
-    python -m training.package MODEL_DIR OUT --version 0.2.0 [--layers q4_1] [--embedding q8_0] [--build]
+    python -m training.package MODEL_DIR OUT --version 0.2.0 [--layers q4_1] [--embedding q8_0]
+        [--calibrate EXAMPLES] [--build]
 
 OUT becomes a source tree: `pyproject.toml`, `coderls_nano/` with the GGUF in pieces of at most 50 MB, MODEL.md and the
 licences; `--build` builds its wheel, without a network. It also gets `source.json`: put it into `coderls/models/nano/`
@@ -49,14 +50,14 @@ __version__ = "{version}"
 '''
 
 
-def lay_out(model: Path, out: Path, version: str, layers: str = "q4_1", embedding: str = "q8_0") -> str:
+def lay_out(model: Path, out: Path, version: str, form: gguf_export.Form) -> str:
     """Write the source tree in place of what is in `out`; the GGUF's checksum. Raises CoderlsError."""
     shutil.rmtree(out, ignore_errors=True)
     package = out / "coderls_nano"
     package.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=out) as place:
         whole = Path(place) / _GGUF
-        gguf_export.export(model, whole, layers, embedding)
+        gguf_export.export(model, whole, form)
         checksum, size = sha256_of(whole), whole.stat().st_size
         split(whole, package)
     (package / "__init__.py").write_text(_INIT.format(version=version), encoding="utf-8")
@@ -105,12 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("model", type=Path, metavar="MODEL_DIR")
     parser.add_argument("out", type=Path)
     parser.add_argument("--version", required=True)
-    parser.add_argument("--layers", choices=sorted(gguf_export.TYPES), default="q4_1")
-    parser.add_argument("--embedding", choices=sorted(gguf_export.TYPES), default="q8_0")
+    gguf_export.add_options(parser)
     parser.add_argument("--build", action="store_true", help="build the wheel as well")
     args = parser.parse_args(argv)
     try:
-        print(f"{_GGUF}: sha256 {lay_out(args.model, args.out, args.version, args.layers, args.embedding)}")
+        form = gguf_export.Form.of(args)
+        print(f"{_GGUF}: sha256 {lay_out(args.model, args.out, args.version, form)}")
         if args.build:
             wheel = build(args.out, args.version)
             print(f"{wheel}: {wheel.stat().st_size / 1e6:.1f} MB")

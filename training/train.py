@@ -179,8 +179,8 @@ def losses(
 class Held:
     """What a network makes of held-out examples: nats a token of their middles, and how many middles of `count`.
 
-    `exact`: each token of the middle, its end too, is the likeliest where those before it stand. That is what greedy
-    generation would give, but for the tokens that healing leaves to choose from.
+    `exact`: each token of the middle behind its first, its end too, is the likeliest where those before it stand, as
+    greedy generation takes it; of the first one, healing has part of the text already.
     """
 
     loss: float
@@ -201,7 +201,7 @@ def validate(net: Network, shards: Shards, count: int, rows: int) -> Held:
             scores = net.logits(hidden[row, first - 1 : len(part) - 1])
             loss += F.cross_entropy(scores, targets, reduction="sum").item()
             tokens += len(targets)
-            exact += bool((scores.argmax(-1) == targets).all())
+            exact += bool((scores.argmax(-1) == targets)[1:].all())
     return Held(loss / max(1, tokens), exact, count)
 
 

@@ -16,7 +16,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from coderls.errors import ModelBroken
 from coderls.models import embedded, gguf_llama, recipe, safetensors_file
 from tests.models.gguf_words import read_whole
-from training import gguf_export, package
+from training import gguf_export, network, package, rounding, shards
+from training.gguf_export import Form
 
 NANO = recipe.nano_recipe().data
 
@@ -48,7 +49,7 @@ def tensors(model: Path) -> dict[str, np.ndarray]:
 
 def test_what_is_exported_comes_back(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.gguf"
-    gguf_export.export(model, out, "f32", "f32")
+    gguf_export.export(model, out, Form("f32", "f32"))
     back = dict(gguf_llama.open_llama(out))
     expected = tensors(model)
     assert set(back) == set(expected)
@@ -63,7 +64,7 @@ def test_what_is_exported_comes_back(model: Path, tmp_path: Path) -> None:
 
 def test_the_vocabulary_and_the_ids_of_the_marks(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.gguf"
-    gguf_export.export(model, out, "q8_0", "q8_0")
+    gguf_export.export(model, out, Form("q8_0", "q8_0"))
     reader = read_whole(out)
 
     def value(key: str) -> object:
@@ -88,11 +89,28 @@ def test_the_vocabulary_and_the_ids_of_the_marks(model: Path, tmp_path: Path) ->
 
 
 def test_quantized_weights_are_near(model: Path, tmp_path: Path) -> None:
-    gguf_export.export(model, tmp_path / "small.gguf", "q4_1", "q8_0")
+    gguf_export.export(model, tmp_path / "small.gguf", Form("q4_1", "q8_0"))
     back = dict(gguf_llama.open_llama(tmp_path / "small.gguf"))
     for name, values in tensors(model).items():
         limit = 0.0 if values.ndim == 1 else 0.01 if "embed" in name else 0.08
         assert np.abs(back[name] - values).max() <= limit, name
+
+
+def test_weights_rounded_by_examples_are_those_of_the_rounded_network(model: Path, tmp_path: Path) -> None:
+    examples = [np.random.default_rng(seed).integers(20, 400, 40) for seed in range(3)]
+    shards.write(tmp_path / "examples", [(ids.tolist(), 30) for ids in examples])
+    command = [str(model), str(tmp_path / "model.gguf"), "--calibrate", str(tmp_path / "examples")]
+    assert gguf_export.main(command) == 0
+    back = dict(gguf_llama.open_llama(tmp_path / "model.gguf"))
+    found = rounding.round_network(network.load(model, None, torch.bfloat16), examples)
+    assert len(found) == 2 * 7
+    for name, weight in found.items():
+        assert np.array_equal(back[name], weight.dequantized().numpy()), name
+    plain = tmp_path / "plain.gguf"
+    gguf_export.export(model, plain)
+    nearest = dict(gguf_llama.open_llama(plain))
+    assert any(not np.array_equal(back[name], nearest[name]) for name in found)
+    assert gguf_export.main([*command, "--layers", "q8_0"]) == 1
 
 
 def test_a_model_with_biases_is_no_llama(model: Path, tmp_path: Path) -> None:
