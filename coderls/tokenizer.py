@@ -75,15 +75,21 @@ class Tokenizer:
         token for is left out (SmolLM2 lacks six control characters).
         """
         try:
-            encoded = self._plain.encode(text, add_special_tokens=False)
+            ids = self._ids(text)
         except (TypeError, UnicodeError):
-            encoded = self._plain.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
-        ids = list(encoded.ids)
+            text = text.encode("utf-8", "replace").decode("utf-8")
+            ids = self._ids(text)
         if self._special_by_id.keys().isdisjoint(ids):
             return ids
         # The name of a control token is an ordinary entry of this vocabulary: encode its halves apart.
-        cut = next(span[0] for number, span in zip(ids, encoded.offsets, strict=True) if number in self._special_by_id)
+        spans = self._plain.encode(text, add_special_tokens=False).offsets
+        cut = next(span[0] for number, span in zip(ids, spans, strict=True) if number in self._special_by_id)
         return self.encode(text[: cut + 1]) + self.encode(text[cut + 1 :])
+
+    def _ids(self, text: str) -> list[int]:
+        """Without offsets, which take a quarter of the time: the library leaves them out of batches alone."""
+        (encoded,) = self._plain.encode_batch_fast([text], add_special_tokens=False)
+        return list(encoded.ids)
 
     @cached_property
     def cuts(self) -> frozenset[str]:

@@ -41,10 +41,10 @@ class Balance:
 
 
 @lru_cache(maxsize=64)
-def _tokens(language_id: str) -> re.Pattern[str]:
-    """One pattern for all that matters in a language; what it skips is plain code."""
+def _tokens(language_id: str, *, brackets: bool = True) -> re.Pattern[str]:
+    """One pattern for all that matters in a language; what it skips is plain code. `brackets`: those and lines too."""
     known = language(language_id)
-    parts = [r"(?P<bracket>[()\[\]{}])", r"(?P<line>\n)"]
+    parts = [r"(?P<bracket>[()\[\]{}])", r"(?P<line>\n)"] if brackets else []
     if known.block_comments:
         parts.append(r"(?P<block>/\*)")
     if known.quotes:  # in prose there are no comments to skip either
@@ -87,6 +87,25 @@ def balance(text: str, language_id: str, quote: str = "") -> Balance:
             code.append('""' if kind == "quote" else " ")
     code.append(text[place:])
     return Balance(tuple(stack), tuple(extra), "", "".join(code).rstrip())
+
+
+def unfinished(text: str, language_id: str) -> str:
+    """What `text` ends inside of: the quote of a string, "/*", what begins a comment of one line, or "" for code.
+
+    In half the time of `balance`, which matters at each key in a long file. Only for languages with quotes.
+    """
+    pattern = _tokens(language_id, brackets=False)
+    place = 0
+    while found := pattern.search(text, place):
+        place = found.end()
+        kind, value = found.lastgroup, found.group()
+        if kind == "comment" and place == len(text):
+            return language(language_id).comment[0]
+        if kind in ("block", "quote"):
+            place = _end(text, place, value)
+            if place < 0:
+                return value
+    return ""
 
 
 def _end(text: str, place: int, quote: str) -> int:

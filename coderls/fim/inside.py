@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from coderls.fim.brackets import balance
+from coderls.fim.brackets import unfinished
 from coderls.fim.languages import language
 
 Inside = Literal["code", "comment", "string"]
@@ -22,11 +22,10 @@ def inside(text: str, offset: int, language_id: str) -> Inside:
     if not known.quotes:
         return "code"  # prose
     before = text[_start(text, offset) : offset].replace("\r\n", "\n").replace("\r", "\n")
-    # A character at the cursor that comes out as code is code; a comment takes it in.
-    found = balance(before + "\0", language_id)
-    if found.quote:
-        return "comment" if found.quote == "/*" else "string"
-    return "code" if found.code.endswith("\0") else "comment"
+    found = unfinished(before, language_id)
+    if not found:
+        return "code"
+    return "comment" if found in ("/*", known.comment[0]) else "string"
 
 
 def _start(text: str, offset: int) -> int:
