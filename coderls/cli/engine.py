@@ -153,6 +153,7 @@ def _serve(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if args.background:
         guest.stand_back()  # before there are threads
+    guest.wait_briefly()
     found = store.resolve(args.model)  # a wrong name is said at once, not after a socket was opened
     listener = _listener(args)
     options = {name: getattr(args, name) for name in launch.ENGINE_OPTIONS}

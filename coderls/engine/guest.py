@@ -6,12 +6,19 @@ import ctypes
 import logging
 import os
 import sys
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 #: The process's niceness, 0 being an editor's: under full load it gets about a third of the processor time of one
 #: beside it, so completions slow down and do not stop. On Linux its priority at the disk follows from this.
 NICENESS = 5
+#: Where Linux shares the processor out among sessions (as desktops do), niceness counts only within one.
+_AUTOGROUP = Path("/proc/self/autogroup")
+#: Turns that a thread of PyTorch's waits for the others (GNU's OpenMP, https://gcc.gnu.org/onlinedocs/libgomp/) before
+#: it sleeps: some tens of microseconds. With the library's own 300,000 a thread that waits for one which other programs
+#: keep from running takes the processor from all (BENCHMARKS.md, "Beside other programs").
+_SPINS = "3000"
 _BELOW_NORMAL = 0x4000  # BELOW_NORMAL_PRIORITY_CLASS of winbase.h
 
 
@@ -28,7 +35,17 @@ def stand_back() -> bool:
             return bool(kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL))
         wanted = max(os.nice(0), NICENESS)  # an editor that is nice itself has passed that on
         os.nice(wanted - os.nice(0))
+        if sys.platform == "linux" and os.getsid(0) == os.getpid():  # the session is ours alone
+            _AUTOGROUP.write_text(str(wanted), encoding="ascii")
+    except FileNotFoundError:
+        return True  # a kernel without groups
     except OSError as error:
         log.warning("The priority of the engine cannot be lowered: %s", error)
         return False
     return True
+
+
+def wait_briefly() -> None:
+    """Have threads that wait for each other sleep soon. Before PyTorch is imported; who has set it knows better."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from coderls.engine.guest import NICENESS
+from coderls.engine.guest import NICENESS, wait_briefly
 
+AUTOGROUP = Path("/proc/self/autogroup")
 posix = pytest.mark.skipif(os.name != "posix", reason="niceness is POSIX's; Windows has priority classes")
 
 
@@ -31,6 +33,32 @@ def test_it_stands_back_behind_an_editor() -> None:
     before = niceness_after("pass")
     assert niceness_after("assert stand_back()") == max(before, NICENESS)
     assert niceness_after("stand_back(); stand_back()") == max(before, NICENESS), "once is enough"
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share its time out among sessions")
+@pytest.mark.parametrize("own", [True, False])
+def test_a_session_of_its_own_stands_back_and_nobody_elses(own: bool) -> None:
+    script = f"from coderls.engine.guest import stand_back; stand_back(); print(open({str(AUTOGROUP)!r}).read())"
+    before = AUTOGROUP.read_text(encoding="ascii").split()[-1]
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, start_new_session=own
+    )
+    nice = int(done.stdout.split()[-1])
+    assert nice >= NICENESS if own else nice == int(before)
+
+
+def test_threads_that_wait_sleep_soon_unless_the_user_has_said_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    wait_briefly()
+    assert 0 < int(os.environ["GOMP_SPINCOUNT"]) < 10_000
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    wait_briefly()
+    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 @posix

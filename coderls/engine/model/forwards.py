@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 import torch
@@ -17,6 +18,7 @@ from coderls.engine.model.attention import Attention
 from coderls.engine.model.batch import Batch
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2, forward
+from coderls.engine.model.threads import Threads
 from coderls.errors import RunStopped
 
 
@@ -39,11 +41,12 @@ class EagerForward:
 
     name = "eager"
 
-    def __init__(self, model: Qwen2, cache: KvCache, attention: Attention) -> None:
+    def __init__(self, model: Qwen2, cache: KvCache, attention: Attention, threads: Threads | None = None) -> None:
         self._model = model
         self._cache = cache
         self._attention = attention
         self._device = model.embedding.device
+        self._threads = threads
 
     def takes(self, batch: Batch) -> bool:
         """Always."""
@@ -52,7 +55,8 @@ class EagerForward:
 
     def __call__(self, batch: Batch) -> Tensor | None:
         """See `Forward`."""
-        return forward(self._model, batch.to(self._device), self._cache, self._attention)
+        with self._threads.gathered() if self._threads is not None else nullcontext():
+            return forward(self._model, batch.to(self._device), self._cache, self._attention)
 
 
 def run_first(forwards: Sequence[Forward], batch: Batch) -> Tensor | None:
