@@ -71,7 +71,7 @@ def measure(way: str, runs: int) -> dict[int, float]:
     model = store.resolve("nano")
     runner = load_runner(model.path, name=model.name)
     if way != "gathered":
-        Threads.gathered = lambda _: nullcontext()  # type: ignore[method-assign, assignment]
+        Threads.gathered = lambda _: nullcontext()  # type: ignore[method-assign, assignment, return-value]
     tokens = [number * 7919 % runner.info.vocab_size for number in range(max(PROMPTS))]
     milliseconds: dict[int, list[float]] = {length: [] for length in PROMPTS}
     for turn in range(runs + 1):
