@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("coderls.cli.doctor", "check this installation, and say what to do about each fault"),
 }
 
-APART = frozenset({"complete", "replay", "index", "doctor"})
+APART = frozenset({"complete", "replay", "repair", "index", "doctor"})
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 

@@ -70,6 +70,37 @@ def replay(subparsers: Any) -> None:
     add_engine_options(parser)
 
 
+def repair(subparsers: Any) -> None:
+    """Add the command `repair`."""
+    parser = subparsers.add_parser(
+        "repair",
+        help="find verified fixes for what checkers complain about, or report on a whole tree",
+        description="Run the checkers that are there for FILE, and look for a fix of each complaint. A fix is shown "
+        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Each is "
+        "printed once it is known: first those that rules mend, then those for a model. Exit code 0: nothing to repair "
+        "is left; 3: complaints are left, and some have a verified fix; 4: none has.",
+    )
+    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="with --check also folders, or several")
+    parser.add_argument("--check", action="store_true", help="report on files and whole folders (default: this one)")
+    parser.add_argument("--line", type=_line, metavar="N", help="only what is complained about in line N")
+    parser.add_argument(
+        "--apply", action="store_true", help="write verified fixes to the file; with --check to all of them"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--unverified", action="store_true", help="show what could not be verified, too; it says so")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="use the checkers of the project's own environment, and those that run its code (cargo, eslint, tests)",
+    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
+    parser.add_argument("--errors-only", action="store_true", help="leave warnings alone")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--no-model", action="store_true", help="only fixes that need no model")
+    model.add_argument("--with-model", action="store_true", help="with --check: ask the model, too")
+    add_engine_options(parser)
+
+
 def index(subparsers: Any) -> None:
     """Add the command `index`."""
     parser = subparsers.add_parser(
@@ -99,6 +130,12 @@ def doctor(subparsers: Any) -> None:
     add_engine_options(parser)
 
 
+def _line(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no line: lines count from 1")
+    return int(text)
+
+
 def _target(text: str) -> Target:
     try:
         return Target.parse(text)
@@ -110,6 +147,7 @@ def _target(text: str) -> Target:
 PARSERS: dict[str, Callable[[Any], None]] = {
     "complete": complete,
     "replay": replay,
+    "repair": repair,
     "index": index,
     "doctor": doctor,
 }

@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from coderls.cli.options import add_engine_options, settings_of
+from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.repair_report import FileReport, Finding, as_json, finding_lines, not_asked, summary, written
 from coderls.cli.target import language_id_of, read_document, workspace_of
@@ -40,43 +39,6 @@ CLEAN, FAILED, SOME_FIXED, NONE_FIXED = 0, 1, 3, 4
 _MOST_ROUNDS = 200
 #: A tree with more files is checked in parts.
 MOST_FILES = 20_000
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add the command `repair`."""
-    parser = subparsers.add_parser(
-        "repair",
-        help="find verified fixes for what checkers complain about, or report on a whole tree",
-        description="Run the checkers that are there for FILE, and look for a fix of each complaint. A fix is shown "
-        "only if it was applied to a copy and checked again: the complaint is gone and no new one came. Each is "
-        "printed once it is known: first those that rules mend, then those for a model. Exit code 0: nothing to repair "
-        "is left; 3: complaints are left, and some have a verified fix; 4: none has.",
-    )
-    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="with --check also folders, or several")
-    parser.add_argument("--check", action="store_true", help="report on files and whole folders (default: this one)")
-    parser.add_argument("--line", type=_line, metavar="N", help="only what is complained about in line N")
-    parser.add_argument(
-        "--apply", action="store_true", help="write verified fixes to the file; with --check to all of them"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--unverified", action="store_true", help="show what could not be verified, too; it says so")
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="use the checkers of the project's own environment, and those that run its code (cargo, eslint, tests)",
-    )
-    parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
-    parser.add_argument("--errors-only", action="store_true", help="leave warnings alone")
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument("--no-model", action="store_true", help="only fixes that need no model")
-    model.add_argument("--with-model", action="store_true", help="with --check: ask the model, too")
-    add_engine_options(parser)
-
-
-def _line(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no line: lines count from 1")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
