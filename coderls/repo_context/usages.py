@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from coderls.repo_context.changes import Changes
 from coderls.repo_context.surroundings import Near, Surroundings
-from coderls.repo_context.windows import MAX_TEXT, FileWindows, Windows
+from coderls.repo_context.windows import MAX_TEXT, FileWindows, Windows, load_numpy
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +214,8 @@ class Usages:
                     self._windows.drop(path)
                 else:
                     self._full = not self._windows.put(path, found)
+                    if len(self._windows) >= _MIN_WINDOWS:
+                        load_numpy()  # here: the first search should not wait for it
             except Exception:  # one strange file must not end the worker
                 logger.exception("A file could not be taken into the index of windows.")
             time.sleep(_YIELD_S)

@@ -14,9 +14,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import accumulate
-
-import numpy as np
+from typing import Any
 
 from coderls.repo_context.names import hash_of
 from coderls.repo_context.reading import unpacked
@@ -178,6 +178,7 @@ class Windows:
             count = len(self._path_of)
             if not count:
                 return []
+            np = load_numpy()
             alive = count - self._dead
             scores = np.zeros(count, dtype=np.float32)
             for name, weight in names.items():
@@ -220,6 +221,7 @@ class Windows:
 
     def _compact(self) -> None:
         """Take out the windows of files that are gone."""
+        np = load_numpy()
         kept = [number for number, path in enumerate(self._path_of) if path is not None]
         new = np.full(len(self._path_of), -1, dtype=np.int64)
         new[kept] = np.arange(len(kept))
@@ -238,3 +240,8 @@ class Windows:
             if path is not None:
                 self._paths.setdefault(path, []).append(number)
         self._dead = 0
+
+
+def load_numpy() -> Any:
+    """numpy, for the searching: it takes a tenth of a second to import, and many a folder has nothing to search."""
+    return import_module("numpy")
