@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -16,7 +15,8 @@ import pytest
 
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
 from devtools.lsp_client import StdioClient
-from tests.server.conftest import Engine, engine_processes, engines, eventually
+from tests.server.conftest import Engine, end_engines, engines
+from tests.waiting import pause
 
 T = TypeVar("T")
 
@@ -54,10 +54,10 @@ def installed(name: str, program: str) -> Path:
 
 def until(condition: Callable[[], T], what: str, within_s: float = 20.0, said: Callable[[], object] = str) -> T:
     """Wait for a state, and fail if it does not come. Returns what `condition` returned."""
-    end = time.monotonic() + within_s
+    began = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < end, f"{what} did not come to pass. {said()}"
-        time.sleep(0.02)
+        assert time.monotonic() < began + within_s, f"{what} did not come to pass. {said()}"
+        pause(began)
     return found
 
 
@@ -118,7 +118,5 @@ class Home:
 
     def close(self) -> None:
         """End the engines, and remove everything."""
-        for pid in engine_processes(self.path):
-            os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not engine_processes(self.path), "the end of all engines")
+        end_engines(self.path)
         shutil.rmtree(self.path, ignore_errors=True)

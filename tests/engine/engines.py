@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from coderls.engine.fake import FakeRule, FakeScript
+from tests.waiting import pause
 
 TOKEN = "a-token-for-tests-0123456789"
 
@@ -55,10 +56,10 @@ class Engine:
 
 def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
     """Wait for a state, and fail if it does not come."""
-    until = time.monotonic() + within_s
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.01)
+        assert time.monotonic() < began + within_s, "it did not come to that"
+        pause(began)
 
 
 def start_engine(*arguments: object, log: Path | None = None) -> subprocess.Popen[bytes]:

@@ -21,6 +21,7 @@ import pytest
 
 from coderls.engine.fake import FakeRule, FakeScript, write_fake_model
 from devtools.lsp_client import CAPABILITIES, StdioClient
+from tests.waiting import pause
 
 SCRIPT = FakeScript(
     rules=(
@@ -38,10 +39,10 @@ WITHOUT_GHOST_TEXT = {**CAPABILITIES, "textDocument": {"completion": {}}}
 
 def eventually(condition: Callable[[], bool], what: str = "it", within_s: float = 30.0) -> None:
     """Wait for a state outside of the protocol, and fail if it does not come."""
-    until = time.monotonic() + within_s
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < until, f"{what} did not come to pass"
-        time.sleep(0.02)
+        assert time.monotonic() < began + within_s, f"{what} did not come to pass"
+        pause(began)
 
 
 class Front(StdioClient):
@@ -136,6 +137,22 @@ def engine_processes(home: Path) -> list[int]:
     return found
 
 
+def end_engines(home: Path) -> None:
+    """End all engines of a runtime folder, and wait for their end."""
+    while found := engine_processes(home):
+        for pid in found:
+            with suppress(ProcessLookupError):  # one that has failed leaves by itself
+                os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not any(map(_runs, found)), "the end of all engines")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def text_of(result: Mapping[str, Any]) -> str | None:
     """The text of the only item, or None."""
     items = result["items"]
@@ -189,10 +206,7 @@ class Home:
     def close(self) -> None:
         for front in self.fronts:
             front.close()
-        for pid in engine_processes(self.path):
-            with suppress(ProcessLookupError):  # one that has failed leaves by itself
-                os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not engine_processes(self.path), "the end of all engines")
+        end_engines(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -6,6 +6,8 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 
 const PATIENCE = Number(process.env.PATIENCE ?? 90_000);
+/** How often the page is looked at; by itself with each picture that it draws, and it draws one for that. */
+export const POLLING = { polling: 30 };
 /** The item of the extension in the status bar. */
 const ITEM = '.statusbar-item[id*="coderls"]';
 /** The editor that has the focus, or had it last. */
@@ -105,9 +107,13 @@ async function leave(context, stays) {
   }
 }
 
-/** Runs in each page: keeps every text that the status bar's item had, and all ghost text, however short it was there. */
+/** Runs in each page: nothing moves in it; it keeps every text that the status bar's item had, and all ghost text, however short it was there. */
 function remember(item) {
   if (window !== window.top) return;
+  // What turns and moves is drawn anew all the time, by the processor here.
+  const still = new CSSStyleSheet();
+  still.replaceSync("*, *::before, *::after { animation: none !important; transition: none !important; }");
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, still];
   window.statesOfTest = [];
   window.ghostsOfTest = [];
   const add = (texts, text) => {
@@ -254,7 +260,7 @@ export class Code {
   /** Wait until a word of the file has a colour of its own. */
   async coloured(word) {
     const spans = `${LINES} span:not(:has(span))`;
-    await this.page.waitForFunction(([spans, word]) => [...document.querySelectorAll(spans)].some((span) => span.textContent === word), [spans, word]);
+    await this.page.waitForFunction(([spans, word]) => [...document.querySelectorAll(spans)].some((span) => span.textContent === word), [spans, word], POLLING);
   }
 
   async press(...keys) {
@@ -286,7 +292,7 @@ export class Code {
     await this.page.waitForFunction((text) => {
       const parts = [...document.querySelectorAll(".ghost-text-decoration")];
       return parts.map((part) => part.textContent.replaceAll("\u00a0", " ")).join("").trim() === text;
-    }, text);
+    }, text, POLLING);
   }
 
   /** Type something and take it back until the ghost text is this: where nothing says when there will be some. */
@@ -306,7 +312,7 @@ export class Code {
 
   /** Wait until there is none. */
   async noGhost() {
-    await this.page.waitForFunction(() => document.querySelectorAll(".ghost-text-decoration").length === 0);
+    await this.page.waitForFunction(() => document.querySelectorAll(".ghost-text-decoration").length === 0, undefined, POLLING);
   }
 
   /** Wait until something is so that the page does not tell of itself. */

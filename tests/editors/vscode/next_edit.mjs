@@ -1,6 +1,6 @@
 // The next edit: what goes is struck out, what comes stands behind it; one key goes there and takes it, Escape dismisses it.
 
-import { same, scenario } from "./harness.mjs";
+import { POLLING, same, scenario } from "./harness.mjs";
 
 await scenario(async (code) => {
   const text = async () => (await code.lines()).map((line) => line.trim()).filter(Boolean);
@@ -19,13 +19,13 @@ await scenario(async (code) => {
   await code.press("Control+Home", "End", "ArrowLeft", "ArrowLeft", "Control+Shift+ArrowLeft");
   await code.page.keyboard.type("total");
   await code.press("Escape", "ArrowDown");
-  await code.page.waitForFunction(comes, "y");
+  await code.page.waitForFunction(comes, "y", POLLING);
   await code.picture("offered");
   await code.press("Alt+BracketRight", "Alt+BracketRight");
   await code.drawn("y = total");
 
   // The next one, and from there Escape: it stays away, and Alt+] is VS Code's own again.
-  await code.page.waitForFunction(comes, "return");
+  await code.page.waitForFunction(comes, "return", POLLING);
   await code.press("Escape", "Escape"); // the first one may be for ghost text
   await code.until(async () => !(await code.page.evaluate(comes, "return")), "the next edit is not shown any more");
   await code.press("Alt+BracketRight");

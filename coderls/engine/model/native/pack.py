@@ -102,7 +102,8 @@ def _pack_int4(weight: Int4Weight) -> Packed:
 def _tiled(numbers: Tensor, together: int, filling: int) -> Tensor:
     """[out, in] to [tiles, groups, 32 / together, 16, together]."""
     outs, ins = numbers.shape
-    whole = F.pad(numbers, (0, -ins % GROUP, 0, -outs % TILE), value=filling)
+    missing = (0, -ins % GROUP, 0, -outs % TILE)
+    whole = F.pad(numbers, missing, value=filling) if any(missing) else numbers  # it copies, even where nothing is
     shape = (whole.shape[0] // TILE, TILE, whole.shape[1] // GROUP, GROUP // together, together)
     return whole.view(shape).permute(0, 2, 3, 1, 4).contiguous()
 
