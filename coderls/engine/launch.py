@@ -37,7 +37,7 @@ from coderls.models import store
 from coderls.settings import EngineSettings
 
 NO_UNIX_SOCKETS = sys.platform == "win32" or not hasattr(socket, "AF_UNIX")
-POLL_S = 0.05
+POLL_S, RARELY_S = 0.05, 0.25
 ANSWER_S = 60.0  # a process that was started has to answer after so long; the model may take longer
 LOG_LINES = 12
 #: What is reported before there is an engine that can say how far it is.
@@ -256,8 +256,8 @@ async def _answering(endpoint: Endpoint, started: _Started) -> EngineClient:
 
 
 async def _ready(client: EngineClient, settings: EngineSettings, started: _Started | None, say: Progress) -> Health:
-    """Wait until the model is loaded, and say how far it is."""
-    heard = time.monotonic()
+    """Wait until the model is loaded, and say how far it is: as it loads, each question takes time from that."""
+    began = heard = time.monotonic()
     while True:
         try:
             health = await client.health()
@@ -276,7 +276,7 @@ async def _ready(client: EngineClient, settings: EngineSettings, started: _Start
                 _log_hint(log_file(settings), known=health.detail),
             )
         say(health.detail or health.state, health.fraction)
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(min(RARELY_S, max(POLL_S, (heard - began) / 10)))
 
 
 def _log_hint(log: Path, *, known: str = "") -> str:
