@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from devtools.lsp_client import span
-from tests.server.conftest import eventually, text_of
+from tests.server.conftest import Front, Home, eventually, text_of
 
 #: What comes where the text before the cursor ends so: bytes of an event's text, as they go over the wire.
 SAYS = {
@@ -80,7 +80,7 @@ class Server(ThreadingHTTPServer):
         self.over = threading.Event()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     made = Server()
     thread = threading.Thread(target=made.serve_forever, daemon=True)
@@ -92,12 +92,15 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-@pytest.fixture
-def front(home: Any, server: Server) -> Any:
+@pytest.fixture(scope="module")
+def front(server: Server) -> Iterator[Front]:
+    """One for all tests, each with a document of its own that was never asked about."""
+    home = Home()
     made = home.front()
     engine = {"url": f"http://127.0.0.1:{server.server_address[1]}"}
     made.initialize(home.path / "work", initializationOptions={"engine": engine, "context": {"enabled": False}})
-    return made.ready()
+    yield made.ready()
+    home.close()
 
 
 @pytest.mark.parametrize(
@@ -112,25 +115,26 @@ def front(home: Any, server: Server) -> Any:
         ("half", "one"),
     ],
 )
-def test_what_is_no_text_ends_an_answer(front: Any, name: str, shown: str) -> None:
+def test_what_is_no_text_ends_an_answer(front: Front, name: str, shown: str) -> None:
     assert front.ghost(f"{name} = $0\n") == shown
     assert front.ghost("good = $0\n") == "found"
     assert front.shown() == []
 
 
-def test_one_that_fails_again_and_again_is_one_message(front: Any, server: Server) -> None:
+def test_a_request_to_one_that_never_ends_is_over_when_the_document_moves_on(front: Front, server: Server) -> None:
+    uri, line, character = front.put("late = $0\n")
+    before = server.asked
+    number = front.inline_request(uri, line, character)
+    eventually(lambda: server.asked > before, "the question")
+    front.change(uri, 2, [{"range": span((0, 0), (0, 0)), "text": "good = \n"}])
+    assert text_of(front.wait(number)) is None
+    assert text_of(front.wait(front.inline_request(uri, 0, 7))) == "found"
+    assert front.shown() == []
+
+
+def test_one_that_fails_again_and_again_is_one_message(front: Front) -> None:
     for name in ("cut", "mad", "refuse", "invalid", "code") * 3:
         assert front.ghost(f"{name} = $0\n") in (None, "x"), name
         eventually(lambda: front.ghost("good = $0\n") == "found", "an answer after that")
     assert len(front.shown()) <= 1
     assert not [line for line in front.logged() if "Traceback" in line]
-
-
-def test_a_request_to_one_that_never_ends_is_over_when_the_document_moves_on(front: Any, server: Server) -> None:
-    uri, line, character = front.put("late = $0\n")
-    number = front.inline_request(uri, line, character)
-    eventually(lambda: server.asked > 0, "the question")
-    front.change(uri, 2, [{"range": span((0, 0), (0, 0)), "text": "good = \n"}])
-    assert text_of(front.wait(number)) is None
-    assert text_of(front.wait(front.inline_request(uri, 0, 7))) == "found"
-    assert front.shown() == []
