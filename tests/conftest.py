@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from coderls.cli.torch_probe import has_nvidia_driver
-from coderls.engine.guest import NICENESS
 from coderls.models import embedded
 from coderls.paths import cache_dir
 
@@ -22,11 +21,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Some hundred processes of ours are started: where no bytecode may be kept, each compiles all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-# An engine that an editor starts is nicer than others. As nice is all that runs here, or nothing would be left for it,
-# and whoever waits for it would only wait longer.
-if os.name == "posix":
-    os.nice(max(0, NICENESS - os.nice(0)))
 
 # Triton decides at its first import whether kernels run in its interpreter, on the CPU: where there is no card.
 if not has_nvidia_driver():

@@ -8,6 +8,7 @@ asked for is imported, so that an editor that starts `coderls --stdio` waits for
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -95,7 +96,13 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _server() -> Any:
-    return importlib.import_module("coderls.server")
+    """The package `server`. What its import makes stays to the end, so the garbage collector need not look at it."""
+    gc.disable()
+    try:
+        return importlib.import_module("coderls.server")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _records(args: argparse.Namespace) -> Any:

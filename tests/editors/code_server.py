@@ -94,8 +94,12 @@ class CodeServer:
         self.browser = self._browser()
         #: Whether there is a window that scenes share.
         self.window = False
-        eventually(self.answers, "code-server", 60)
-        eventually(self._port_file.exists, "the browser", 60)
+        try:
+            eventually(self.answers, "code-server", 60)
+            eventually(self._port_file.exists, "the browser", 60)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def command(self) -> list[str]:
