@@ -16,7 +16,7 @@ from coderls.repo_context.kin import shares
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import
 from coderls.repo_context.outline import Binding, Definition
-from coderls.repo_context.receivers import Receiver, classes_behind, find_receivers, own_classes
+from coderls.repo_context.receivers import Receiver, classes_behind, find_receivers, own_classes, valid_at
 from coderls.repo_context.recent import REACH, Region
 from coderls.repo_context.scope import Ref, Scope
 from coderls.repo_context.slot import Slot
@@ -222,7 +222,8 @@ class _Finder:
         """What is called around the cursor, and the properties of the object that is written there."""
         if self.asker.slot is not None:
             own = own_classes(self.scope, self.asker.around)
-            for item in wanted(self.scope, self.asker.slot, own, self.asker.bindings):
+            valid = valid_at(self.asker.bindings, self.asker.line)
+            for item in wanted(self.scope, self.asker.slot, own, valid):
                 self.add(item.ref, item.way, item.strength)
 
     def held(self) -> None:

@@ -40,7 +40,7 @@ class Receiver:
 
 def find_receivers(scope: Scope, around: Surroundings, bindings: Sequence[Binding], line: int) -> list[Receiver]:
     """Objects that are used near `line`, and those in scope there, with their classes."""
-    valid = [item for item in bindings if item.line <= line < item.end_line]
+    valid = valid_at(bindings, line)
     ways: dict[str, float] = dict(around.receivers)
     for item in valid[-_MAX_BOUND:]:
         if item.type:
@@ -59,8 +59,13 @@ def classes_behind(
     scope: Scope, around: Surroundings, bindings: Sequence[Binding], line: int
 ) -> list[tuple[Ref, float]]:
     """The classes of what stands before the dot at the cursor, and how sure they are (up to 1)."""
-    valid = [item for item in bindings if item.line <= line < item.end_line]
+    valid = valid_at(bindings, line)
     return _classes(scope, around.behind, valid) if around.behind else []
+
+
+def valid_at(bindings: Sequence[Binding], line: int) -> list[Binding]:
+    """Those that are good at `line`: names of other functions mean other things."""
+    return [item for item in bindings if item.line <= line < item.end_line]
 
 
 def header_bindings(around: Surroundings, language: Language, line: int) -> list[Binding]:

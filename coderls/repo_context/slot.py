@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 _BEFORE, _MAX_ROWS = 60_000, 14
 #: Rows that are looked at for them, and characters of one: the last ones.
 _MAX_LOOKED_AT, _LONGEST = 2_000, 1_000
+#: Brackets that are open at the cursor: those that are looked at, from the inside out.
+_MAX_OPEN = 40
 #: Rows around the cursor in which properties are looked for that are there already (characters after it).
 _MAX_SIBLINGS, _AFTER = 40, 1_500
 #: The tag of an element is looked for so far back (characters).
@@ -158,7 +160,7 @@ def _level(rows: Sequence[str], width: int) -> list[str]:
 
 
 def _frames(text: str) -> list[_Frame]:
-    """The brackets that are open at the end of `text`, the innermost first."""
+    """The brackets that are open at the end of `text`, the innermost first: _MAX_OPEN, for each holds a text."""
     opened: list[list[int]] = []  # where each is, its commas, and where its last part begins
     for match in _SIGN.finditer(text):
         sign = match.group()
@@ -169,7 +171,7 @@ def _frames(text: str) -> list[_Frame]:
         elif opened:
             opened[-1][1:] = opened[-1][1] + 1, match.end()
     found, end = list[_Frame](), len(text)
-    for start, commas, part in reversed(opened):
+    for start, commas, part in reversed(opened[-_MAX_OPEN:]):
         found.append(_Frame(text[start], text[:start].rstrip(), text[part:end], commas))
         end = start
     return found

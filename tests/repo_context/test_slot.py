@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from coderls.repo_context.languages import by_id
@@ -96,6 +98,16 @@ def test_what_a_value_belongs_to_is_read_from_the_brackets_around_it(text: str, 
 )
 def test_where_statements_are_written_there_is_none(text: str) -> None:
     assert at(text) is None
+
+
+def test_of_ten_thousand_open_brackets_the_innermost_are_read_in_little_memory() -> None:
+    rows = "\n".join(" " * number + "(" * 900 for number in range(12))
+    tracemalloc.start()
+    try:
+        assert known(at(f"{rows}\n{' ' * 20}show(a, $0")) == "show(1) ?"
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_there_already_is_known_whether_it_stands_before_or_after_the_cursor() -> None:

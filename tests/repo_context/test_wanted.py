@@ -68,6 +68,14 @@ def test_elsewhere_there_is_no_room_for_them() -> None:
     assert "size: number" not in found
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_parameter_of_another_function_is_another_thing(place: str) -> None:
+    here = "function f(r: Registry) {\n    r.register('a', {\n        $0\n    });\n}\n"
+    other = "function g(r: Tree) {\n    return r;\n}\n"
+    found = beside_colors(other + here if place == "before" else here + other)
+    assert "label: string" in found
+
+
 @pytest.mark.parametrize("key", ["defaults: {", "more: [{"])
 def test_properties_lead_to_the_objects_inside(key: str) -> None:
     code = "function f(r: Registry) {\n    r.register('a', {\n        label: 'x',\n        " + key + "\n            $0"
