@@ -76,6 +76,7 @@ def check_torch(facts: TorchFacts, settings: EngineSettings, *, driver: bool | N
         return [Finding("torch", needed, f"PyTorch cannot be imported: {facts.problem}", todo)]
     found = [_torch_itself(facts, needed), _device(facts, settings, has_nvidia_driver() if driver is None else driver)]
     found.append(Finding("attention", "ok", _attention(facts)))
+    found.append(Finding("steps", "ok", _steps(facts, settings)))
     return found
 
 
@@ -86,6 +87,17 @@ def _attention(facts: TorchFacts) -> str:
     if not facts.attention:
         return "PyTorch's own kernels; neither Triton nor a FlashAttention package is installed"
     return f"{', '.join(facts.attention)} and PyTorch's own kernels; the engine tests them at its start"
+
+
+def _steps(facts: TorchFacts, settings: EngineSettings) -> str:
+    """How an engine will run steps of a few tokens, as far as that is known before it has loaded a model."""
+    if settings.native == "off":
+        return "PyTorch's own operations, as engine.native says"
+    if facts.cards and settings.device != "cpu":
+        return "recorded once for the card, where that passes its test"
+    if facts.no_native_step:
+        return f"PyTorch's own operations; could be faster, but {facts.no_native_step}"
+    return "by the native step, compiled once at the engine's start"
 
 
 def _torch_itself(facts: TorchFacts, needed: Status) -> Finding:

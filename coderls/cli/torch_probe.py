@@ -13,6 +13,7 @@ TIMEOUT_S = 120
 
 _PROBE = """
 import importlib.util, json, torch
+from coderls.engine.model.native.build import why_not
 cuda = torch.cuda.is_available()
 facts = {
     "version": torch.__version__,
@@ -23,6 +24,7 @@ facts = {
         name for name in ("fa3_fwd_interface", "flash_attn_interface", "flash_attn", "triton")
         if importlib.util.find_spec(name) is not None
     ],
+    "no_native_step": why_not(),
     "cards": [],
 }
 if cuda:
@@ -52,7 +54,8 @@ class Card:
 class TorchFacts:
     """PyTorch as it is installed; `problem` says why it cannot be used ("" when it can).
 
-    `attention`: modules with attention kernels that are installed.
+    `attention`: modules with attention kernels that are installed. `no_native_step`: why the step in C++ for processors
+    cannot be compiled ("": nothing speaks against it).
     """
 
     version: str = ""
@@ -60,6 +63,7 @@ class TorchFacts:
     cpu: str = ""
     built_for_cuda: str = ""
     attention: tuple[str, ...] = ()
+    no_native_step: str = ""
     cards: tuple[Card, ...] = ()
     problem: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +93,7 @@ def probe_torch(python: str = sys.executable, timeout_s: float = TIMEOUT_S) -> T
         cpu=raw["cpu"],
         built_for_cuda=raw["built_for_cuda"] or "",
         attention=tuple(raw["attention"]),
+        no_native_step=raw["no_native_step"],
         cards=cards,
         raw=raw,
     )

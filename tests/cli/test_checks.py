@@ -60,12 +60,32 @@ def test_an_old_torch() -> None:
 
 
 def test_torch_on_the_cpu() -> None:
-    torch, device, attention = checks.check_torch(TORCH, OURS, driver=False)
+    torch, device, attention, steps = checks.check_torch(TORCH, OURS, driver=False)
     told(torch, "ok", "2 threads")
     [torch, *_] = checks.check_torch(replace(TORCH, threads=1), OURS, driver=False)
     told(torch, "ok", "1 thread,")
     told(device, "ok", "cpu")
     told(attention, "ok", "need a CUDA card")
+    told(steps, "ok", "by the native step")
+
+
+def test_why_steps_are_not_native() -> None:
+    def steps(facts: TorchFacts, settings: EngineSettings = OURS) -> Finding:
+        return checks.check_torch(facts, settings, driver=False)[-1]
+
+    without = replace(TORCH, no_native_step="there is no C++ compiler (c++); install g++")
+    told(steps(without), "ok", "could be faster, but there is no C++ compiler (c++); install g++")
+    told(steps(without, EngineSettings(native="off")), "ok", "as engine.native says")
+    told(steps(CUDA), "ok", "recorded once for the card")
+    told(steps(replace(CUDA, no_native_step="no"), EngineSettings(device="cpu")), "ok", "could be faster, but no")
+
+
+def test_the_probe_asks_for_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, with a PATH that has none."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    facts = probe_torch()
+    assert facts.problem == ""
+    assert "compile" in facts.no_native_step
 
 
 def test_a_card_that_torch_cannot_use() -> None:

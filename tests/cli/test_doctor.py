@@ -15,7 +15,20 @@ from .conftest import SCRIPT, Shown
 
 Run = Callable[..., Shown]
 PARTS = (
-    *("python", "coderls", "torch", "device", "attention", "model", "cache", "socket", "grammars", "index", "checkers"),
+    *(
+        "python",
+        "coderls",
+        "torch",
+        "device",
+        "attention",
+        "steps",
+        "model",
+        "cache",
+        "socket",
+        "grammars",
+        "index",
+        "checkers",
+    ),
     *("engine", "completion"),
 )
 

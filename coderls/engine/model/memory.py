@@ -17,7 +17,8 @@ from coderls.models.footprint import LEAST_SHORT_TOKENS, SHORT_SLOTS, short_slot
 
 #: Below this a slot holds no useful prompt.
 _LEAST_TOKENS = 512
-
+#: The slot that there always is beside the longest: a prompt of a window of a file, and an answer.
+_LEAST_BESIDE = 1024
 
 #: Of what weights, graphs and scratch leave, the part that KV may take: others use the machine too.
 _KV_SHARE = {"cpu": 0.6, "cuda": 0.92, "mps": 0.6}
@@ -140,7 +141,7 @@ def _context(config: ModelConfig, wanted: int, bytes_per_token: int, budget: flo
         return wanted or config.context_length
     if fitting >= config.context_length:
         return config.context_length
-    # Where memory is short, other files shall not push the only slot out with each change of window.
+    # Where memory is short, other files shall not push the long slot out with each change of window.
     return max(fitting * 3 // 4 // 256 * 256, min(fitting, 2048))
 
 
@@ -148,13 +149,15 @@ def plan_slots(context_length: int, bytes_per_token: int, budget: float, *, smal
     """Lengths of the KV slots in tokens: one of `context_length`, then shorter ones while they fit.
 
     `budget` in bytes. The shorter ones, as many as fill a batch, together take at most half of what the first leaves:
-    where that is little they are shorter still, and then fewer.
-    Raises EngineStartFailed when the first does not fit; `smaller`: bytes of a token in 8 bits, which it then advises.
+    where that is little they are shorter still, and then fewer. There is always one: with a single slot a repair could
+    only run by throwing away what somebody who types has in it, and at their next key the other way round.
+    Raises EngineStartFailed when the two do not fit; `smaller`: bytes of a token in 8 bits, which it then advises.
     """
     largest = largest_context(bytes_per_token, budget)
     if context_length > largest:
+        needed = (context_length + _least_beside(context_length)) * bytes_per_token
         raise EngineStartFailed(
-            f"A context of {context_length:,} tokens needs {_gib(context_length * bytes_per_token)} of memory for its "
+            f"A context of {context_length:,} tokens needs {_gib(needed)} of memory for its "
             f"KV cache; {_gib(max(0, budget))} are free for it.",
             f"The largest context that fits is {largest:,} tokens: set engine.context_length to that, "
             f"{_in_8_bits(context_length, smaller, budget)}close other programs, or choose a smaller model."
@@ -166,7 +169,13 @@ def plan_slots(context_length: int, bytes_per_token: int, budget: float, *, smal
     if left < SHORT_SLOTS * short * bytes_per_token:  # many short ones are of more use than a few long ones
         fitting = int(left // (SHORT_SLOTS * bytes_per_token)) // 256 * 256
         short = min(short, max(fitting, LEAST_SHORT_TOKENS))
-    return (context_length, *[short] * min(SHORT_SLOTS, int(left // (short * bytes_per_token))))
+    count = min(SHORT_SLOTS, int(left // (short * bytes_per_token)))
+    return (context_length, *([short] * count or [_least_beside(context_length)]))
+
+
+def _least_beside(context_length: int) -> int:
+    """Tokens of the one slot that stands beside a context where there is no room for more."""
+    return max(1, min(_LEAST_BESIDE, context_length // 2))
 
 
 def _in_8_bits(context_length: int, bytes_per_token: int, budget: float) -> str:
@@ -178,8 +187,9 @@ def _in_8_bits(context_length: int, bytes_per_token: int, budget: float) -> str:
 
 
 def largest_context(bytes_per_token: int, budget: float) -> int:
-    """The most tokens that fit into `budget` bytes, rounded down to 256."""
-    return max(0, int(budget // bytes_per_token)) // 256 * 256
+    """The longest context that fits into `budget` bytes with one slot beside it, rounded down to 256."""
+    tokens = max(0, int(budget // bytes_per_token))
+    return max(tokens - _LEAST_BESIDE, tokens * 2 // 3) // 256 * 256
 
 
 def check_weights_fit(needed: int, free: int | None, device: torch.device, limit: int = 0) -> None:

@@ -39,7 +39,8 @@ def test_plan_has_one_full_slot_and_shorter_ones() -> None:
 
 
 def test_shorter_slots_take_half_of_what_is_left() -> None:
-    assert plan_slots(8192, 1000, 8192e3) == (8192,)
+    assert plan_slots(8192, 1000, 8192e3 + 2048e3) == (8192, 1024), "never one alone"
+    assert plan_slots(1024, 1000, 1024e3 + 512e3) == (1024, 512)
     assert plan_slots(8192, 1000, 8192e3 + 2 * 2048e3) == (8192, 2048)
     assert plan_slots(8192, 1000, 8192e3 + 4 * 2048e3) == (8192, 2048, 2048)
     # Where memory is short, slots get shorter before there are fewer than a batch of eight needs.
@@ -50,7 +51,8 @@ def test_shorter_slots_take_half_of_what_is_left() -> None:
 @pytest.mark.parametrize("budget", [8192e3 - 1, 3000e3])
 def test_context_that_does_not_fit_names_the_largest_that_does(budget: float) -> None:
     fits = largest_context(1000, budget)
-    assert fits * 1000 <= budget < (fits + 256) * 1000
+    taken, next_taken = (context + min(1024, context // 2) for context in (fits, fits + 256))
+    assert taken * 1000 <= budget < next_taken * 1000
     with pytest.raises(EngineStartFailed, match=f"largest context that fits is {fits:,} tokens"):
         plan_slots(8192, 1000, budget)
     assert plan_slots(fits, 1000, budget)[0] == fits
@@ -89,14 +91,14 @@ def free_for(tokens: int, folder: Path) -> int:
 
 
 def test_context_is_fitted_to_the_memory_where_nobody_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_free(monkeypatch, free_for(1100, folder))
+    pretend_free(monkeypatch, free_for(1600, folder))
     runner = load_runner(folder, name="x", device="cpu", dtype="float32")
-    assert list(runner.slot_lengths) == [1024]
+    assert list(runner.slot_lengths) == [1024, 512]
     assert runner.info.context_length == 1024
 
 
 def test_context_that_was_asked_for_is_met_or_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_free(monkeypatch, free_for(1100, folder))
+    pretend_free(monkeypatch, free_for(1600, folder))
     with pytest.raises(EngineStartFailed, match="largest context that fits is 1,024"):
         load_runner(folder, name="x", device="cpu", dtype="float32", context_length=2048)
     assert load_runner(
@@ -111,9 +113,9 @@ def test_unknown_memory_is_no_hindrance(folder: Path, monkeypatch: pytest.Monkey
 
 def test_settings_limit_the_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_free(monkeypatch, 1 << 40)
-    limit = (free_for(0, folder) + 1100 * PER_TOKEN) / 1e9
+    limit = (free_for(0, folder) + 1600 * PER_TOKEN) / 1e9
     runner = load_runner(folder, name="x", device="cpu", dtype="float32", memory_gb=limit, gpu_memory_gb=0.001)
-    assert list(runner.slot_lengths) == [1024]
+    assert list(runner.slot_lengths) == [1024, 512]
     with pytest.raises(EngineStartFailed, match=r"engine\.memory_gb allows 0\.0 GiB\. .*or allow more"):
         load_runner(folder, name="x", device="cpu", dtype="float32", memory_gb=0.001)
 

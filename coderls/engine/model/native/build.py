@@ -49,19 +49,15 @@ def build(
         say(why_none())
         return None
     try:
-        folder = _folder()
         chosen = [*_FLAGS, *(flags if flags is not None else native_flags())]
-        key = _key(compiler, chosen)
-        library, failed = folder / f"step-{key}.so", folder / f"step-{key}.failed"
+        library = _place(compiler, chosen)
         if library.exists():
             return library
-        if failed.exists():
-            raise _NotBuilt(f"it did not compile before, see {failed}")
         if progress is not None:
             progress("compiling the native step (once)", 0.0)
-        with FileLock(folder / f"step-{key}.lock", timeout=_LIMIT_S):
+        with FileLock(library.with_suffix(".lock"), timeout=_LIMIT_S):
             if not library.exists():  # whoever held the lock may have compiled it
-                _compile(compiler, chosen, library, failed)
+                _compile(compiler, chosen, library)
     except _NotBuilt as error:
         say(str(error))
     except (OSError, Timeout, subprocess.SubprocessError) as error:
@@ -69,6 +65,20 @@ def build(
     else:
         return library
     return None
+
+
+def why_not() -> str:
+    """Why `build` will give nothing, as far as that is known without compiling; "": nothing speaks against it."""
+    compiler = find_compiler()
+    if compiler is None:
+        return why_none()
+    try:
+        _place(compiler, [*_FLAGS, *native_flags()])
+    except _NotBuilt as error:
+        return str(error)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{compiler} cannot be used: {error}"
+    return ""
 
 
 class _NotBuilt(Exception):
@@ -112,6 +122,14 @@ def _folder() -> Path:
     return folder
 
 
+def _place(compiler: str, flags: Sequence[str]) -> Path:
+    """Where the library is, or is to be. Raises _NotBuilt where it can be none."""
+    library = _folder() / f"step-{_key(compiler, flags)}.so"
+    if not library.exists() and (failed := library.with_suffix(".failed")).exists():
+        raise _NotBuilt(f"it did not compile before, see {failed}")
+    return library
+
+
 def _key(compiler: str, flags: Sequence[str]) -> str:
     """Names source, compiler and processor: the compiler itself tells its version and what the processor has."""
     command = [compiler, *flags, "-dM", "-E", "-x", "c++", os.devnull]
@@ -124,7 +142,7 @@ def _key(compiler: str, flags: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _compile(compiler: str, flags: Sequence[str], library: Path, failed: Path) -> None:
+def _compile(compiler: str, flags: Sequence[str], library: Path) -> None:
     """The library appears whole or not at all. Raises _NotBuilt."""
     source = Path(__file__).parent / _SOURCES[0]
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
@@ -141,5 +159,6 @@ def _compile(compiler: str, flags: Sequence[str], library: Path, failed: Path) -
         if done.returncode == 0:
             made.replace(library)
             return
+    failed = library.with_suffix(".failed")
     failed.write_text(done.stderr[-10_000:], encoding="utf-8")
     raise _NotBuilt(f"{compiler} could not compile it, see {failed}")

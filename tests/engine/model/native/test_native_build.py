@@ -53,6 +53,8 @@ def calls(log: Path) -> int:
 def test_compiled_once(tools: Path) -> None:
     log = install(tools)
     said: list[str] = []
+    assert build.why_not() == ""
+    assert not calls(log), "only the engine compiles"
     first = build.build(lambda detail, _fraction: said.append(detail))
     assert first is not None
     assert first.read_text(encoding="utf-8") == "library\n"
@@ -82,6 +84,7 @@ def test_a_failure_is_remembered(tools: Path, caplog: pytest.LogCaptureFixture) 
     (note,) = (cache_dir() / "native").glob("*.failed")
     assert "what is this" in note.read_text(encoding="utf-8")
     assert str(note) in caplog.text
+    assert str(note) in build.why_not()
     assert not list((cache_dir() / "native").glob("*.so"))
 
 
@@ -89,6 +92,7 @@ def test_a_compiler_that_does_not_start(tools: Path) -> None:
     (tools / "c++").write_bytes(b"\x7fELF no program")
     (tools / "c++").chmod(0o755)
     assert build.build() is None
+    assert "cannot be used" in build.why_not()
 
 
 def test_no_compiler(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +112,7 @@ def test_without_a_compiler_each_system_is_told_what_to_do(
     told: list[str] = []
     assert build.build(say=told.append) is None
     assert [said in reason for reason in told] == [True]
+    assert build.why_not() == told[0]
 
 
 def test_a_compiler_of_the_working_folder_is_not_used(
