@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -55,13 +55,26 @@ class EagerForward:
 
     def __call__(self, batch: Batch) -> Tensor | None:
         """See `Forward`."""
-        with self._threads.gathered() if self._threads is not None else nullcontext():
-            return forward(self._model, batch.to(self._device), self._cache, self._attention)
+        batch = batch.to(self._device)
+        if self._threads is None:
+            return forward(self._model, batch, self._cache, self._attention)
+        with self._threads.gathered():
+            batch = replace(batch, between=_both(self._threads.gather, batch.between))
+            return forward(self._model, batch, self._cache, self._attention)
 
 
 def run_first(forwards: Sequence[Forward], batch: Batch) -> Tensor | None:
     """Run `batch` the first way that takes it; the last of `forwards` takes all."""
     return next(way for way in forwards if way.takes(batch))(batch)
+
+
+def _both(first: Callable[[], None], then: Callable[[], None] | None) -> Callable[[], None]:
+    def both() -> None:
+        first()
+        if then is not None:
+            then()
+
+    return both
 
 
 def stop_between(should_stop: Callable[[], bool], device: torch.device) -> Callable[[], None]:

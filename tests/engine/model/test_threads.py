@@ -68,10 +68,34 @@ def test_an_answer_holds_for_a_moment_and_longer_where_some_stayed_away() -> Non
     cores.now = 0.03
     assert used(threads, cores) == 1
     assert cores.calls == [1, 8, 8, 4, 2, 1]
-    cores.free, cores.now = 8, 0.4
-    assert used(threads, cores) == 1
-    cores.now = 0.6
+    cores.free, cores.now = 8, 0.04
+    assert used(threads, cores) == 1, "the answer of before"
+    cores.now = 0.06
     assert used(threads, cores) == 8
+
+
+@pytest.mark.usefixtures("eight")
+def test_where_some_stay_away_for_long_they_are_called_less_and_less() -> None:
+    cores = Cores(1)
+    threads = threads_on(cores)
+    tried = 0
+    for _ in range(1000):  # ten seconds
+        cores.calls.clear()
+        assert used(threads, cores) == 1
+        tried += bool(cores.calls)
+        cores.now += 0.01
+    assert tried < 40
+
+
+@pytest.mark.usefixtures("eight")
+def test_they_come_back_in_the_middle_of_a_pass() -> None:
+    cores = Cores(1)
+    threads = threads_on(cores)
+    with threads.gathered():
+        assert cores.used == 1
+        cores.free, cores.now = 8, 0.1
+        threads.gather()
+        assert cores.used == 8
 
 
 @pytest.mark.usefixtures("eight")
