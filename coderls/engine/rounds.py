@@ -95,13 +95,12 @@ class Rounds:
         if time.perf_counter() > until:
             self.pace.measured(few, seconds)
         else:
-            self.pace.measured(few, self._prefill(tokens[:few]))
             self._prefill(tokens[:size])  # the first of a size warms up
             for _ in range(1, MEASURE_RUNS):
                 self.pace.measured(size, self._prefill(tokens[:size]))
                 if time.perf_counter() > until:
                     break
-        self._metrics.prefill_rate.set(self.pace.best)
+        self._metrics.prefill_rate.set(self.pace.rate)
         if self._speculates:
             self._speculation.costs = Costs(self._costs(tokens))
         if self._draft_model is not None:

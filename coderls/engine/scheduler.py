@@ -113,8 +113,7 @@ class Round:
 class Pace:
     """How many prompt tokens fit in `seconds`, from the speed measured so far (tokens per second).
 
-    `rate` follows what chunks of the usual length do, so that they stay short on a machine that is busy just now; long
-    ones do more tokens in a second, and say how long a usual one may be only where they do fewer. `best` is what the
+    `rate` follows what is measured, so that chunks stay short on a machine that is busy just now. `best` is what the
     machine does when it is left alone: budgets follow it, for a prompt that shrank and grew with the load of the
     moment would never be found in the cache.
     """
@@ -127,20 +126,15 @@ class Pace:
         """Take in one measured prefill; tiny ones say nothing about speed."""
         if tokens >= SMALLEST_CHUNK and seconds > 0:
             now = tokens / seconds
+            self.rate = now if not self.rate else 0.7 * self.rate + 0.3 * now
             self.best = max(self.best, now)
-            if not self.rate:
-                self.rate = now
-            elif now < self.rate or tokens <= 2 * self._fitting():
-                self.rate = 0.7 * self.rate + 0.3 * now
 
     def chunk(self, remaining: int, times: int = 1) -> int:
         """Tokens of the next chunk, of `times` the usual length: equal parts, so that no tiny one is left over."""
-        parts = -(-remaining // self._fitting(times))
-        return -(-remaining // parts)
-
-    def _fitting(self, times: int = 1) -> int:
         fits = int(self.rate * self.seconds * times) if self.rate else FIRST_CHUNK
-        return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, fits))
+        fits = max(SMALLEST_CHUNK, min(LARGEST_CHUNK, fits))
+        parts = -(-remaining // fits)
+        return -(-remaining // parts)
 
 
 @dataclass(slots=True)
