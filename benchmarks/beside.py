@@ -1,9 +1,8 @@
 """Prompts on cores that other programs want too: `python -m benchmarks.beside`.
 
 How long the embedded model takes to read a prompt on idle cores, beside one program that takes all it gets, and beside
-as many as there are cores and one more: as PyTorch comes, with threads that sleep soon where they wait for each other
-(`engine/guest.py`), and with as many threads as come at once, too (`engine/model/threads.py`), which is what an engine
-does. Each in a process of its own, in turns.
+as many as there are cores and one more: as PyTorch comes, and with threads that sleep soon where they wait for each
+other (`engine/guest.py`), as an engine does. Each in a process of its own, in turns.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from benchmarks.machine import describe, wait_for_idle
 from coderls.engine.guest import wait_briefly
 
-WAYS = {"plain": "as PyTorch comes", "brief": "sleep soon", "gathered": "as many as come at once"}
+WAYS = {"plain": "as PyTorch comes", "brief": "sleep soon"}
 PROMPTS = (48, 256)
 REST_S = 0.05  # between two prompts, as between two keys
 
@@ -63,15 +62,12 @@ def measure(way: str, runs: int) -> dict[int, float]:
     """Median milliseconds for each length of prompt, in this process."""
     if way != "plain":
         wait_briefly()  # before torch is imported
-    from coderls.engine.model.threads import Threads  # noqa: PLC0415
     from coderls.engine.model.torch_runner import load_runner  # noqa: PLC0415
     from coderls.engine.runner import Work  # noqa: PLC0415
     from coderls.models import store  # noqa: PLC0415
 
     model = store.resolve("nano")
     runner = load_runner(model.path, name=model.name)
-    if way != "gathered":
-        Threads.gathered = lambda _: nullcontext()  # type: ignore[method-assign, assignment, return-value]
     tokens = [number * 7919 % runner.info.vocab_size for number in range(max(PROMPTS))]
     milliseconds: dict[int, list[float]] = {length: [] for length in PROMPTS}
     for turn in range(runs + 1):

@@ -222,9 +222,10 @@ class Scheduler:
 
     def stopped(self, run: Round) -> None:
         """The round was stopped before its end, and has changed nothing: what was there before is in the slots."""
-        self._hurried = HURRIED_PROMPTS
         for step in run.steps:
             step.generation.interrupted = True
+            if step.generation.priority is Priority.INTERACTIVE:  # what is done ahead is stopped by each key
+                self._hurried = HURRIED_PROMPTS
 
     # Classes
 

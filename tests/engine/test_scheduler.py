@@ -126,6 +126,21 @@ def test_somebody_who_types_loses_one_long_chunk_and_no_more() -> None:
     assert made.lone, "after a while without such stops chunks are long again"
 
 
+def test_what_is_done_ahead_may_be_stopped_without_anybody_being_in_a_hurry() -> None:
+    books = scheduler([2048, 2048], rate=2000)
+    ahead = Generation(list(range(400)), 500, Priority.BACKGROUND)
+    books.add(ahead)
+    run = books.next()
+    assert run is not None
+    assert run.lone
+    books.stopped(run)
+    books.remove(ahead)
+    books.add(Generation(list(range(1000, 1400)), 500))
+    run = books.next()
+    assert run is not None
+    assert run.lone, "a long chunk, as if nothing had been"
+
+
 def test_generations_of_one_class_decode_together() -> None:
     books = scheduler([64] * 3)
     everyone = [generation([number, number]) for number in range(3)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -18,7 +17,6 @@ from coderls.engine.model.attention import Attention
 from coderls.engine.model.batch import Batch
 from coderls.engine.model.kv import KvCache
 from coderls.engine.model.qwen2 import Qwen2, forward
-from coderls.engine.model.threads import Threads
 from coderls.errors import RunStopped
 
 
@@ -41,12 +39,11 @@ class EagerForward:
 
     name = "eager"
 
-    def __init__(self, model: Qwen2, cache: KvCache, attention: Attention, threads: Threads | None = None) -> None:
+    def __init__(self, model: Qwen2, cache: KvCache, attention: Attention) -> None:
         self._model = model
         self._cache = cache
         self._attention = attention
         self._device = model.embedding.device
-        self._threads = threads
 
     def takes(self, batch: Batch) -> bool:
         """Always."""
@@ -55,26 +52,12 @@ class EagerForward:
 
     def __call__(self, batch: Batch) -> Tensor | None:
         """See `Forward`."""
-        batch = batch.to(self._device)
-        if self._threads is None:
-            return forward(self._model, batch, self._cache, self._attention)
-        with self._threads.gathered():
-            batch = replace(batch, between=_both(self._threads.gather, batch.between))
-            return forward(self._model, batch, self._cache, self._attention)
+        return forward(self._model, batch.to(self._device), self._cache, self._attention)
 
 
 def run_first(forwards: Sequence[Forward], batch: Batch) -> Tensor | None:
     """Run `batch` the first way that takes it; the last of `forwards` takes all."""
     return next(way for way in forwards if way.takes(batch))(batch)
-
-
-def _both(first: Callable[[], None], then: Callable[[], None] | None) -> Callable[[], None]:
-    def both() -> None:
-        first()
-        if then is not None:
-            then()
-
-    return both
 
 
 def stop_between(should_stop: Callable[[], bool], device: torch.device) -> Callable[[], None]:

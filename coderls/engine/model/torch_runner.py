@@ -30,7 +30,6 @@ from coderls.engine.model.quantized_file import obtain
 from coderls.engine.model.qwen2 import Qwen2
 from coderls.engine.model.sampling import choose_all
 from coderls.engine.model.slim import without_copies
-from coderls.engine.model.threads import Threads
 from coderls.engine.model.weights import load_qwen2
 from coderls.engine.runner import ModelInfo, Result, Sample, SampleSpec, Work
 from coderls.errors import CoderlsError, EngineError, EngineStartFailed, RequestRefused
@@ -187,13 +186,13 @@ class TorchRunner:
         log.info("Attention: %s", chosen.summary)
         #: Tried in order. Ways that are faster for some batches go before the eager one (`add_forward`).
         self._attention = chosen.attention
-        self._threads = Threads() if self._device.type == "cpu" else None
-        self._eager = EagerForward(model, self._cache, chosen.attention, self._threads)
+        self._eager = EagerForward(model, self._cache, chosen.attention)
         self._forwards: list[Forward] = [self._eager]
         self._native: NativeStep | None = None
         self._notes = [
             f"no kernel of our own for attention: {why}" for name, why in chosen.rejected if name == "triton"
         ]
+        self._threads = torch.get_num_threads()
         self._info = ModelInfo(
             name=name,
             context_length=self._slot_lengths[0],
@@ -295,7 +294,7 @@ class TorchRunner:
         if step is None:
             return
         self._model = without_copies(self._model)
-        self._eager = EagerForward(self._model, self._cache, self._attention, self._threads)
+        self._eager = EagerForward(self._model, self._cache, self._attention)
         self._forwards = [step, *self._forwards[:-1], self._eager]
         self._native = step
 
@@ -316,11 +315,11 @@ class TorchRunner:
 
     def go_gently(self, gently: bool) -> None:
         """See `Runner.go_gently`: a processor works on half of its threads. A card manages itself."""
-        if self._threads is not None:
-            count = max(1, self._threads.all // 2) if gently else self._threads.all
-            self._threads.allow(count)
+        if self._device.type == "cpu":
+            threads = max(1, self._threads // 2) if gently else self._threads
+            torch.set_num_threads(threads)
             if self._native is not None:
-                self._native.use_threads(count)
+                self._native.use_threads(threads)
 
     def close(self) -> None:
         """Give the memory back. The runner cannot be used afterwards."""
