@@ -25,6 +25,8 @@ from coderls.repo_context.wanted import wanted
 
 _MAX_CANDIDATES = 1_000
 _MAX_IMPORTS = 400
+#: Of the time: what else is looked for matters more than the imports that nothing near uses.
+_IMPORTS_SHARE = 0.6
 _MAX_NEAR_NAMES = 150
 #: A name that is defined in more files than this is looked up only where something else leads to it.
 _MAX_NAMESAKES = 6
@@ -67,10 +69,10 @@ class Candidate:
 def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
     """All candidates, each definition once, in a fixed order. The open file's own are never among them.
 
-    Retrievers that would begin after `limit_s` seconds are left out.
+    Retrievers that would begin after `limit_s` seconds are left out, and those that look into many files end then: a
+    file that nobody looked into yet takes a millisecond.
     """
-    finder = _Finder(asker)
-    deadline = time.monotonic() + limit_s
+    finder = _Finder(asker, limit_s)
     for retrieve in (
         finder.imports,
         finder.own_lineage,
@@ -87,7 +89,7 @@ def find(asker: Asker, *, limit_s: float = 0.05) -> list[Candidate]:
         finder.bases,
         finder.members,
     ):
-        if time.monotonic() > deadline:
+        if finder.is_late():
             break
         retrieve()
     return list(finder.found.values())
@@ -122,13 +124,18 @@ def copies_of(
 
 
 class _Finder:
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, limit_s: float) -> None:
         self.asker = asker
+        self.began, self.limit_s = time.monotonic(), limit_s
         self.scope = asker.scope
         self.shelf = asker.scope.shelf
         self.language = asker.scope.language
         self.near = asker.around.names
         self.found: dict[Ref, Candidate] = {}
+
+    def is_late(self, share: float = 1.0) -> bool:
+        """Whether this share of the time is up."""
+        return time.monotonic() > self.began + share * self.limit_s
 
     def add(self, ref: Ref, way: str, strength: float) -> None:
         """Note that `way` leads to a definition; of two strengths on one way the larger counts."""
@@ -145,8 +152,14 @@ class _Finder:
             candidate.ways[way] = strength
 
     def imports(self) -> None:
-        """What the imports of the file name: single definitions, or whole modules."""
-        for entry in self.scope.own.imports[:_MAX_IMPORTS]:
+        """What the imports of the file name, single definitions or whole modules: those that are used near by first."""
+
+        def use(entry: Import) -> float:
+            return -self.near.get(entry.alias.partition(".")[0], 0.0) - self.asker.idle.get(entry.alias, 0.0)
+
+        for entry in sorted(self.scope.own.imports[:_MAX_IMPORTS], key=use):
+            if self.is_late(_IMPORTS_SHARE):
+                return
             self._follow(entry)
 
     def _follow(self, entry: Import) -> None:
@@ -293,6 +306,8 @@ class _Finder:
     def _add_by_name(self, names: Sequence[tuple[str, float]], way: str) -> None:
         family = self.language.resolve
         for name, strength in names:
+            if self.is_late():
+                return
             paths = [path for path in self.shelf.defining(name) if path != self.scope.path]
             if len(paths) > _MAX_NAMESAKES:
                 continue

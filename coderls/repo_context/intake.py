@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _REASONS = {reason.name: reason for reason in Reason}
 #: Imports of a document whose files are made ready when it is opened, and files of one import.
-_MAX_READY, _MAX_READY_FILES = 60, 4
+_MAX_READY, _MAX_READY_FILES = 400, 4
 #: So many opened documents come first when the workspace is read.
 _MAX_OPENED = 200
 #: Reasons that are the same at the next start if the file is.

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from coderls.repo_context import candidates
 from coderls.repo_context.candidates import find
 from coderls.repo_context.compact import compact
 from coderls.repo_context.index import RepositoryIndex
@@ -308,6 +311,23 @@ def test_a_stale_copy_of_a_file_with_few_lines_is_never_shown(tmp_path: Path):
     assert "class Subscriber" in show(found)
     assert all("operator.ts" not in snippet.path for snippet in found)
     index.close()
+
+
+def test_when_the_time_is_up_the_imports_that_are_used_near_by_were_looked_at(tmp_path: Path, monkeypatch):
+    names = [f"name_{number}" for number in range(60)]
+    write(tmp_path, {f"{name}.py": f"def {name}(): ...\n" for name in names})
+    index = RepositoryIndex([tmp_path], keep=False)
+    index.build()
+    imports = "".join(f"from {name} import {name}\n" for name in names)
+    document, offset = open_document(tmp_path, "main.py", imports + "\n" * 40 + "name_59()\n$0")
+    asker = index.asker(document, offset)
+    assert asker is not None
+    clock = (number / 1000 for number in itertools.count())
+    monkeypatch.setattr(candidates, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    by_import = [item.definition.name for item in find(asker, limit_s=0.05) if "import" in item.ways]
+    index.close()
+    assert by_import[0] == "name_59"
+    assert 20 < len(by_import) < 40
 
 
 def test_few_lines_that_stand_in_a_long_file_make_no_copy_of_it():
