@@ -21,20 +21,16 @@ _FINISHING = threading.RLock()
 
 
 class _Late:
-    """In place of a class's fields: finishes the class when they are asked for."""
+    """In place of a class's fields: finishes the class when they are asked for, by it or by a class below it."""
 
     def __get__(self, instance: object, owner: type) -> Any:
-        _finish(owner)
-        return owner.__dict__["__attrs_attrs__"]
+        for each in owner.__mro__:
+            if each.__dict__.get("__attrs_attrs__") is self:
+                _finish(each)
+        return owner.__attrs_attrs__  # type: ignore[attr-defined]
 
 
 _LATE = _Late()
-
-
-def _first(self: object, *args: Any, **named: Any) -> None:
-    """In place of `__init__`: finishes the class, and calls the one that it has then."""
-    _finish(type(self))
-    type(self).__init__(self, *args, **named)
 
 
 def _finish(owner: type) -> None:
@@ -46,21 +42,37 @@ def _finish(owner: type) -> None:
 
 def _late(owner: type[T]) -> type[T]:
     """What stands for `attrs.define` while lsprotocol's types are read."""
+
+    def first(self: object, *args: Any, **named: Any) -> None:
+        """In place of `__init__`: finishes the class, and calls the one that it has then."""
+        _finish(owner)
+        owner.__init__(self, *args, **named)
+
     owner.__attrs_attrs__ = _LATE  # type: ignore[attr-defined]
-    owner.__init__ = _first  # type: ignore[method-assign]
+    owner.__init__ = first  # type: ignore[method-assign]
     return owner
 
 
 def _import() -> None:
     define = attrs.define
-    attrs.define = _late  # type: ignore[assignment]
+    others = 0
+
+    def define_later(owner: type[T] | None = None, **options: Any) -> Any:
+        nonlocal others
+        if owner is not None and not options:
+            return _late(owner)
+        others += 1  # lsprotocol 2025.0 has none with options; those are left to attrs
+        return define(owner, **options)
+
+    attrs.define = define_later  # type: ignore[assignment]
     try:
         import lsprotocol.types  # noqa: F401, PLC0415
     finally:
         attrs.define = define
     from lsprotocol import _hooks  # noqa: PLC0415
 
-    _hooks._resolved_forward_references = True  # each class's are, when it is finished
+    if not others:
+        _hooks._resolved_forward_references = True  # each class's are, when it is finished
 
 
 if "lsprotocol.types" not in sys.modules:

@@ -73,3 +73,24 @@ def test_late_classes_are_what_they_would_have_been() -> None:
     assert 0 < used < 200, "a start needs few of them"
     assert sent == converter.unstructure(converter.structure(PARAMS, lsp.InitializeParams))
     assert found == described()
+
+
+BELOW = """
+import attrs
+import coderls.server.late_types
+from lsprotocol import types as lsp
+
+class Fields(lsp.Position): pass
+class Plain(lsp.Range): pass
+class Own(lsp.Command):
+    def __init__(self, name):
+        super().__init__(name, command="do")
+
+place = lsp.Position(1, 2)
+print([field.name for field in attrs.fields(Fields)], Plain(place, place).start is place, Own("x").command)
+"""
+
+
+def test_a_class_below_one_that_is_not_finished_finishes_it() -> None:
+    ended = subprocess.run([sys.executable, "-c", BELOW], capture_output=True, text=True, check=True)
+    assert ended.stdout == "['line', 'character'] True do\n"
