@@ -35,14 +35,23 @@ def stand_back() -> bool:
             return bool(kernel.SetPriorityClass(kernel.GetCurrentProcess(), _BELOW_NORMAL))
         wanted = max(os.nice(0), NICENESS)  # an editor that is nice itself has passed that on
         os.nice(wanted - os.nice(0))
-        if sys.platform == "linux" and os.getsid(0) == os.getpid():  # the session is ours alone
-            _AUTOGROUP.write_text(str(wanted), encoding="ascii")
-    except FileNotFoundError:
-        return True  # a kernel without groups
     except OSError as error:
         log.warning("The priority of the engine cannot be lowered: %s", error)
         return False
+    _lower_session(wanted)
     return True
+
+
+def _lower_session(niceness: int) -> None:
+    """The same among sessions, where this one is ours alone. Containers may forbid it, kernels may not know it."""
+    if sys.platform != "linux" or os.getsid(0) != os.getpid():
+        return
+    try:
+        _AUTOGROUP.write_text(str(niceness), encoding="ascii")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.info("The priority of the engine's session cannot be lowered: %s", error)
 
 
 def wait_briefly() -> None:

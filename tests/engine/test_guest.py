@@ -47,6 +47,18 @@ def test_a_session_of_its_own_stands_back_and_nobody_elses(own: bool) -> None:
     assert nice >= NICENESS if own else nice == int(before)
 
 
+@posix
+@pytest.mark.parametrize("place", ["no such file", "."], ids=["a kernel without groups", "not writable"])
+def test_where_a_sessions_priority_stays_the_process_stands_back(place: str) -> None:
+    script = (
+        "import os; from pathlib import Path; from coderls.engine import guest; "
+        f"guest._AUTOGROUP = Path({place!r}); assert guest.stand_back(); assert os.nice(0) >= guest.NICENESS"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, start_new_session=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_threads_that_wait_sleep_soon_unless_the_user_has_said_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
