@@ -66,6 +66,7 @@ class Example:
     ids: tuple[int, ...]
     middle: int
     kind: str
+    language: str
 
 
 def nano_model() -> FimModel:
@@ -98,7 +99,9 @@ def render(
         raise CoderlsError("Examples need a model with a tokenizer and an end token.")
     middle = model.encode(prompt.required_prefix + text[span.start : span.end])
     kind = span.kind if not snippets else f"{span.kind} with context"
-    return Example((*prompt.token_ids, *middle, end), len(prompt.token_ids), kind) if middle else None
+    if not middle:
+        return None
+    return Example((*prompt.token_ids, *middle, end), len(prompt.token_ids), kind, document.language_id)
 
 
 def hide(path: Path, language: str, text: str, span: Span) -> Document:
@@ -252,6 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shards.write(args.out, ((example.ids, example.middle) for example in examples))
     tokens = sum(len(example.ids) for example in examples)
     print(f"{len(examples)} examples, {tokens:,} tokens: {dict(Counter(item.kind for item in examples))}")
+    print(dict(Counter(item.language for item in examples).most_common()))
     return 0
 
 

@@ -36,8 +36,8 @@ from training.examples import MIDDLE
 from training.shards import Shards
 
 Number = TypeVar("Number", bound=np.generic)
-#: Examples that the rounding reads: some 17,000 tokens for inputs of at most 1,536 numbers.
-_READ = 64
+#: Examples that the rounding reads: some 8,000 tokens at the least, for inputs of at most 1,536 numbers.
+_READ = 32
 
 TYPES = {
     "f32": gguf.GGMLQuantizationType.F32,

@@ -154,6 +154,41 @@ def test_examples_are_fixed_by_the_seed_and_differ_by_it(project: Path) -> None:
     assert list(examples.make(project, "validation", 12, form=form, seed=1)) == []
 
 
+#: For each language a file that defines and one that uses: `{n}` differs, so that no two are the same.
+LANGUAGES = {
+    "typescript": ("ts", "export class Store{n} {{\n  entries: string[] = [];\n\n  addEntry{n}(text: string): number {{"
+                   "\n    this.entries.push(text);\n    return this.entries.length;\n  }}\n}}\n"),
+    "rust": ("rs", "pub struct Store{n} {{\n    entries: Vec<String>,\n}}\n\nimpl Store{n} {{\n"
+             "    pub fn add_entry{n}(&mut self, text: String) -> usize {{\n        self.entries.push(text);\n"
+             "        self.entries.len()\n    }}\n}}\n"),
+    "go": ("go", "package store\n\ntype Store{n} struct {{\n\tentries []string\n}}\n\n"
+           "func (s *Store{n}) AddEntry{n}(text string) int {{\n\ts.entries = append(s.entries, text)\n"
+           "\treturn len(s.entries)\n}}\n"),
+    "java": ("java", "class Store{n} {{\n    private final List<String> entries = new ArrayList<>();\n\n"
+             "    int addEntry{n}(String text) {{\n        entries.add(text);\n        return entries.size();\n"
+             "    }}\n}}\n"),
+    "c": ("c", "struct store{n} {{\n    int count;\n}};\n\nint add_entry{n}(struct store{n} *held, int value) {{\n"
+          "    held->count += value;\n    return held->count;\n}}\n"),
+}  # fmt: skip
+
+
+def test_every_language_of_the_corpus_gives_examples(tmp_path: Path) -> None:
+    rows = []
+    for language, (ending, text) in LANGUAGES.items():
+        for number in (1, 2):
+            path = tmp_path / "projects" / "many" / f"{language}{number}.{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.format(n=number), encoding="utf-8")
+            row = {"project": "many", "path": path.name, "language": language, "split": "train", "characters": 200}
+            rows.append(json.dumps(row) + "\n")
+    (tmp_path / "manifest.jsonl").write_text("".join(rows), encoding="utf-8")
+    made = list(examples.make(tmp_path, "train", 80, form=Form(60, 200, repository=0.3, psm=0), seed=3))
+    assert {example.language for example in made} == set(LANGUAGES)
+    kinds = {(example.language, example.kind.partition(" ")[0]) for example in made}
+    assert {kind for _, kind in kinds} == {"line", "line-end", "block", "characters"}
+    assert len(kinds) > 12, "no language is left to one kind"
+
+
 def test_a_folder_without_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(CoderlsError, match=r"python -m training\.corpus"):
         examples.read_manifest(tmp_path, "train")
