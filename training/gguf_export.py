@@ -33,11 +33,8 @@ from coderls.models import safetensors_file
 from coderls.models.gguf_llama import Array
 from training import network, rounding
 from training.examples import MIDDLE
-from training.shards import Shards
 
 Number = TypeVar("Number", bound=np.generic)
-#: Examples that the rounding reads: some 8,000 tokens at the least, for inputs of at most 1,536 numbers.
-_READ = 32
 
 TYPES = {
     "f32": gguf.GGMLQuantizationType.F32,
@@ -111,8 +108,7 @@ def _calibrated(folder: Path, form: Form) -> dict[str, npt.NDArray[np.uint8]]:
         return {}
     if form.layers != "q4_1":
         raise CoderlsError(f"Only q4_1 is rounded by examples, not {form.layers}.", "Leave --calibrate out.")
-    shards = Shards.open(form.calibrate)
-    examples = [shards.example(number)[0] for number in range(min(_READ, len(shards)))]
+    examples = rounding.read_examples(form.calibrate)
     net = network.load(folder, None, torch.bfloat16)
     return {name: weight.blocks() for name, weight in rounding.round_network(net, examples).items()}
 

@@ -96,7 +96,9 @@ def test_quantized_weights_are_near(model: Path, tmp_path: Path) -> None:
         assert np.abs(back[name] - values).max() <= limit, name
 
 
-def test_weights_rounded_by_examples_are_those_of_the_rounded_network(model: Path, tmp_path: Path) -> None:
+def test_weights_rounded_by_examples_are_those_of_the_rounded_network(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     examples = [np.random.default_rng(seed).integers(20, 400, 40) for seed in range(3)]
     shards.write(tmp_path / "examples", [(ids.tolist(), 30) for ids in examples])
     command = [str(model), str(tmp_path / "model.gguf"), "--calibrate", str(tmp_path / "examples")]
@@ -111,6 +113,13 @@ def test_weights_rounded_by_examples_are_those_of_the_rounded_network(model: Pat
     nearest = dict(gguf_llama.open_llama(plain))
     assert any(not np.array_equal(back[name], nearest[name]) for name in found)
     assert gguf_export.main([*command, "--layers", "q8_0"]) == 1
+    folder = str(tmp_path / "examples")
+    assert rounding.main([str(model), folder, folder, "--validate", "3"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.strip().partition(" Held")[0] for line in said[-4:]] == [
+        "as it is", "and in the engine's int4", "rounded by examples", "and in the engine's int4",
+    ]  # fmt: skip
+    assert rounding.main([str(model), str(tmp_path), folder]) == 1
 
 
 def test_a_model_with_biases_is_no_llama(model: Path, tmp_path: Path) -> None:
