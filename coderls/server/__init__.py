@@ -26,6 +26,8 @@ _LEFT_IN_ORDER, _LEFT_ALONE = 0, 1
 #: Python lets a thread that computes (the index, a look at the syntax) run so long while the loop has a message to
 #: handle. By itself 5 ms, and a request waits for that at each of its steps.
 TURN_S = 0.001
+#: An editor that has said nothing for so long leaves time to get ready for what it will say.
+_SILENCE_S = 0.02
 
 
 def serve_stdio(records: Path | None = None) -> int:
@@ -99,9 +101,11 @@ async def _serve(server: Server, reading: Coroutine[Any, Any, None]) -> int | No
     sys.setswitchinterval(TURN_S)
     read = asyncio.ensure_future(reading)
     gone = asyncio.ensure_future(server.client_gone.wait())
+    ready = asyncio.get_running_loop().call_later(_SILENCE_S, server.protocol.get_ready)
     try:
         await asyncio.wait({read, gone}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        ready.cancel()
         for task in (read, gone):
             task.cancel()
         await asyncio.gather(read, gone, return_exceptions=True)

@@ -94,3 +94,26 @@ print([field.name for field in attrs.fields(Fields)], Plain(place, place).start 
 def test_a_class_below_one_that_is_not_finished_finishes_it() -> None:
     ended = subprocess.run([sys.executable, "-c", BELOW], capture_output=True, text=True, check=True)
     assert ended.stdout == "['line', 'character'] True do\n"
+
+
+def test_getting_ready_is_no_first_message_and_leaves_little_to_finish_for_it() -> None:
+    code = (
+        "import json, sys\n"
+        "from coderls.server.late_types import _LATE\n"
+        "from coderls.server.methods import Server\n"
+        "from tests.server.test_late_types import classes\n"
+        "def waiting():\n    return sum(each.__dict__.get('__attrs_attrs__') is _LATE for each in classes())\n"
+        "protocol = Server().protocol\n"
+        "begun = waiting()\n"
+        "protocol.get_ready()\n"
+        "ready = waiting()\n"
+        "said = protocol.is_initialized\n"
+        "data = {'jsonrpc': '2.0', 'id': 1, 'method': 'initialize', 'params': json.loads(sys.argv[1])}\n"
+        "protocol.structure_message(data)\n"
+        "print(json.dumps([said, begun - ready, ready - waiting()]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(PARAMS)], capture_output=True, text=True, check=True)
+    said, before, after = json.loads(done.stdout)
+    assert not said
+    assert before > 20
+    assert after == 0
