@@ -28,6 +28,7 @@ class Batch:
 
     They are made on the host; `to` moves them. `spans` says whose they are, in order; for the last `wanted[i]` tokens
     of span i logits are wanted: those in `rows` (int64, by their place in the batch; None: all).
+    `unlikely`: one of them may become a token that is not among the likeliest.
     `between` is called before each layer of a long pass, and ends it by raising.
     """
 
@@ -36,6 +37,7 @@ class Batch:
     wanted: tuple[int, ...]
     rows: Tensor | None = None
     between: Callable[[], None] | None = None
+    unlikely: bool = False
 
     @property
     def tokens(self) -> Tensor:
@@ -91,6 +93,9 @@ def make_batch(
         wanted=last,
         rows=_end_rows(spans, last),
         between=between,
+        unlikely=any(
+            spec.allowed is not None or spec.sampling.temperature > 0 for work in works for spec in work.samples
+        ),
     )
 
 

@@ -20,6 +20,7 @@ from coderls.engine.model.linear import Linear, PlainLinear, QuantizedLinear
 from coderls.engine.model.norm import RmsNorm
 from coderls.engine.model.quantize import Int4Weight
 from coderls.engine.model.rope import RopeTables, rotate
+from coderls.engine.model.shortlist import TwoLooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +97,5 @@ def forward(model: Qwen2, batch: Batch, cache: KvCache, attention: Attention) ->
         gate, up = layer.gate_up(normed).chunk(2, dim=-1)
         x = layer.mlp_out(F.silu(gate).mul_(up), add=x)
     x = model.norm(x)
-    return model.head(x).float()
+    head = model.head.whole if batch.unlikely and isinstance(model.head, TwoLooks) else model.head
+    return head(x).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,13 @@ def load(folder: Path, form: WeightForm) -> Qwen2:
 
 
 @torch.inference_mode()
-def logits(model: Qwen2, tokens: list[int]) -> torch.Tensor:
+def logits(model: Qwen2, tokens: list[int], spec: SampleSpec | None = None) -> torch.Tensor:
     """Of the last token, which is run alone: through the quantized weights."""
     cache = allocate(model.config, (64,), CPU, torch.bfloat16)
     attention = SdpaAttention(cache)
     found = None
     for start, part in ((0, tokens[:-1]), (len(tokens) - 1, tokens[-1:])):
-        work = Work(0, start, part, (SampleSpec(Sampling()),))
+        work = Work(0, start, part, (spec or SampleSpec(Sampling()),))
         found = forward(model, make_batch([work], cache, model.rope), cache, attention)
     assert found is not None
     return found[0]
@@ -295,3 +296,22 @@ def test_a_large_head_is_looked_at_in_4_bits_beside_layers_of_4(
     slim = without_copies(model)
     logits(slim, some_tokens(3))
     assert slim.head.nbytes == head.weight.nbytes + model.embedding.nbytes
+
+
+@pytest.mark.parametrize(
+    ("spec", "sure"),
+    [
+        (SampleSpec(Sampling()), False),
+        (SampleSpec(Sampling(), allowed=(5, 6)), True),
+        (SampleSpec(Sampling(temperature=0.8, seed=1)), True),
+    ],
+    ids=["likeliest", "limited", "drawn"],
+)
+def test_a_token_that_need_not_be_likely_is_chosen_by_8_bits_of_the_head(
+    spec: SampleSpec, sure: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlist, "LIKELY", 2)
+    model = load(folder, WeightForm(4))
+    assert isinstance(model.head, shortlist.TwoLooks)
+    exact = logits(replace(model, head=model.head.whole), some_tokens(3))
+    assert torch.equal(logits(model, some_tokens(3), spec), exact) == sure
