@@ -9,6 +9,7 @@ out first and kept in a table of ours, so that no text, whatever it holds, is ev
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,6 +18,9 @@ from pathlib import Path
 import tokenizers
 
 from coderls.errors import ModelBroken
+
+# Texts come one by one. Threads of the library would only make it warn, on systems where a new process is a fork.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 _MOST_IDS = 1 << 24  # tables have a row for each id
 #: What may come behind a cut, and what no token of a piece before it reaches into.

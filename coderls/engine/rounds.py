@@ -171,7 +171,9 @@ class Rounds:
     def step(self) -> None:
         """Run one round. Raises only what ends the card."""
         self._drop_cancelled()
-        if self._saves != self._power.saves():
+        # The number of threads may change the last bits: what is to be the same each time runs on all of them.
+        exact = any(generation.exact for generation in self.scheduler.generations)
+        if self._saves != (self._power.saves() and not exact):
             self._saves = not self._saves
             log.info("On battery: going gently" if self._saves else "Not on battery any more")
             self._runner.go_gently(self._saves)

@@ -96,11 +96,11 @@ def test_on_battery_nothing_is_guessed_and_the_runner_goes_gently(tmp_path: Path
     power = Power(on_battery=lambda: on_battery[0], clock=lambda: now[0])
     rounds = Rounds(runner, tokenizer, Metrics(), ended=lambda: None, disturbed=lambda: False, power=power)
 
-    def say() -> str:
+    def say(exact: bool = False) -> str:
         runner.verified = []
         rounds._speculation.costs = Costs({1: 1.0, 16: 1.1})  # verifying is cheap here
         got: list[str] = []
-        request = GenerationRequest((), 40, drafts=("one two three four five six",))
+        request = GenerationRequest((), 40, drafts=("one two three four five six",), exact=exact)
         prompt = tuple(tokenizer.encode("say it: "))
         rounds.admit(Job(request, prompt, lambda event: got.append(getattr(event, "text", f"!{event}")), ""))
         while rounds.jobs:
@@ -110,6 +110,10 @@ def test_on_battery_nothing_is_guessed_and_the_runner_goes_gently(tmp_path: Path
     spared = say()
     assert runner.gently
     assert max(runner.verified) == 1
+    assert say(exact=True) == spared
+    assert not runner.gently, "what is to be the same each time runs as it always does"
+    say()
+    assert runner.gently
     on_battery[0] = False
     now[0] += EVERY_S
     assert say() == spared
