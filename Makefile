@@ -21,7 +21,7 @@ REACHED     := || { echo "pip could not install: is there a network, or a packag
 
 help:
 	@echo "make demo   a real completion in a real project, with the model that comes with coderls"
-	@echo "make test   every test (8 minutes on two idle cores; the first run compiles kernels, one minute more)"
+	@echo "make test   every test (7 minutes on two idle cores; the first run compiles kernels, one minute more)"
 	@echo "make check  ruff, mypy --strict and the import contracts"
 	@echo "make bench  the benchmarks of BENCHMARKS.md (HUMANEVAL=FILE for the FIM scores)"
 	@echo "make vscode the VS Code extension: types, lint, unit tests, and coderls.vsix (needs npm)"
