@@ -48,26 +48,31 @@ def find_checkers(
 
 def not_found(folder: Path | None, *, trusted: bool, language_id: str = "") -> tuple[str, ...]:
     """The names of checkers that the folder wants for a language ("": for any), and that are nowhere to be found."""
-    surroundings = Surroundings.of(folder, trusted=trusted)
+    surroundings, all_there = (Surroundings.of(folder, trusted=each) for each in (trusted, True))
     there: set[str] = set()
     missing: list[str] = []
     for row in TABLE:
         usable = surroundings.trusted or not row.needs_trust
         if surroundings.find(*row.programs) is not None:
             there.add(row.kind.name)
+        elif all_there.find(*row.programs) is not None:
+            continue  # in the project's own environment: see `only_trusted`
         elif usable and (not language_id or language_id in row.kind.languages) and row.wanted(folder, frozenset(there)):
             missing.append(row.kind.name)
     return tuple(missing)
 
 
 def only_trusted(folder: Path, language_id: str) -> tuple[str, ...]:
-    """The names of checkers of a language that are there for a folder, and would be asked if it were trusted."""
-    surroundings = Surroundings.of(folder, trusted=False)
-    rows = (row for row in TABLE if row.needs_trust and language_id in row.kind.languages)
+    """The names of checkers of a language that are there for a folder, and would be asked if it were trusted: they run
+    code of the project, or lie in its own environment."""
+    outside, all_there = (Surroundings.of(folder, trusted=each) for each in (False, True))
+    rows = (row for row in TABLE if language_id in row.kind.languages)
     return tuple(
         row.kind.name
         for row in rows
-        if surroundings.find(*row.programs) is not None and row.wanted(folder, frozenset())
+        if (row.needs_trust or outside.find(*row.programs) is None)
+        and all_there.find(*row.programs) is not None
+        and row.wanted(folder, frozenset())
     )
 
 

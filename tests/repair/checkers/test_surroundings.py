@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from coderls.document import Document
-from coderls.repair.checkers import find_checkers
+from coderls.repair.checkers import find_checkers, not_found, only_trusted
 from coderls.repair.checkers.cc import CCompiler
 from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repo_context.parse import parse_file
@@ -139,3 +139,18 @@ def test_a_compile_command_gives_no_flag_that_loads_or_writes(tmp_path: Path) ->
     (tmp_path / "compile_commands.json").write_text(commands, encoding="utf-8")
     checker = CCompiler(Path(sys.executable), Surroundings(tmp_path, trusted=False))
     assert checker.flags(path) == ["-I", str(tmp_path / "include"), "-DX=1", "-std=c11"]
+
+
+def test_what_lies_in_the_projects_own_environment_is_named_as_a_matter_of_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    tool(project / ".venv" / "bin", "mypy")
+    (project / ".venv" / "pyvenv.cfg").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert only_trusted(project, "python") == ("mypy",)
+    assert not_found(project, trusted=False, language_id="python") == ("ruff", "pyright")
+    assert only_trusted(tmp_path / "elsewhere", "python") == ()
+    assert "mypy" in not_found(tmp_path / "elsewhere", trusted=False, language_id="python")
+    assert not (project / ".venv" / "bin" / "ran").exists()
