@@ -33,8 +33,8 @@ def complete(subparsers: Any) -> None:
     parser.add_argument(
         "--influence",
         action="store_true",
-        help="with --explain or --json: ask the engine, too, how much likelier each piece made the completion (natural "
-        "logarithm; the prompt is read once more for each)",
+        help="as --explain, or with --json: ask the engine, too, how much likelier each piece made the completion "
+        "(natural logarithm; the prompt is read once more for each)",
     )
     parser.add_argument(
         "--record",

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
     elif outcome.completion is not None:
         print(outcome.completion.text)
-    if args.explain:
+    if args.explain or (args.influence and not args.json):
         print(explained(outcome), file=sys.stderr)
     if outcome.completion is None:
         print(f"coderls: no suggestion here: {outcome.reason}.", file=sys.stderr)

@@ -46,7 +46,7 @@ def test_explain_lists_what_other_files_gave(coderls: Run, model: Path, project:
 
 def test_influence_says_what_each_file_was_worth(coderls: Run, model: Path, project: Path) -> None:
     target = f"{project / 'app.py'}:3:9"
-    shown = coderls("complete", target, "--model", model, "--explain", "--influence")
+    shown = coderls("complete", target, "--model", model, "--influence")
     assert "sums.py made the completion so much likelier" in shown.err
     facts = coderls("complete", target, "--model", model, "--json", "--influence").json
     assert facts["influence"] == [{"path": "sums.py", "change": 0.0}], "the scripted model finds all texts alike"
