@@ -53,7 +53,7 @@ def test_a_session_of_its_own_stands_back_and_nobody_elses(own: bool) -> None:
 
 
 @posix
-@pytest.mark.parametrize("place", ["no such file", "."], ids=["a kernel without groups", "not writable"])
+@pytest.mark.parametrize("place", ["no such folder/file", "."], ids=["a kernel without groups", "not writable"])
 def test_where_a_sessions_priority_stays_the_process_stands_back(place: str) -> None:
     script = (
         "import os; from pathlib import Path; from coderls.engine import guest; "
