@@ -152,15 +152,7 @@ def did_open(ls: Server, params: lsp.DidOpenTextDocumentParams) -> None:
 
 
 def did_change(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
-    document = ls.session.documents.get(params.text_document.uri)
-    if document is None:
-        logger.warning("A change of %s is lost: it is not open.", params.text_document.uri)
-        return
-    whole = (isinstance(change, lsp.TextDocumentContentChangeWholeDocument) for change in params.content_changes)
-    if document.uri in ls.session.lost and not any(whole):
-        return  # a change of a text that we do not have
-    version = params.text_document.version
-    ls.session.change(lsp_convert.apply_changes(document, params.content_changes, version, ls.encoding))
+    notebooks.change(ls, params.text_document, params.content_changes)
 
 
 def did_close(ls: Server, params: lsp.DidCloseTextDocumentParams) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from coderls.server.methods import Server
 
 NEXT_EDIT = "coderls/nextEdit"
+#: LSP's `uinteger` ends here.
+_MOST = 2**31 - 1
 #: What the server says of itself in `capabilities.experimental`.
 CAPABILITY = "coderlsNextEdit"
 
@@ -64,7 +66,12 @@ def _read(params: Any) -> tuple[str, int | None, lsp.Position, bool]:
     fits = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
     if not fits or not isinstance(uri, str) or not isinstance(typing, bool):
         raise JsonRpcInvalidParams(f"{NEXT_EDIT} needs textDocument and position.")
-    return uri, version, lsp.Position(max(0, line), max(0, character)), typing
+    return uri, version, lsp.Position(_within(line), _within(character)), typing
+
+
+def _within(number: int) -> int:
+    """The nearest number that a line or a column may have."""
+    return min(max(0, number), _MOST)
 
 
 def _get(value: Any, name: str, *default: Any) -> Any:

@@ -45,7 +45,7 @@ def did_change(ls: Server, params: lsp.DidChangeNotebookDocumentParams) -> None:
         for closed in structure.did_close or ():
             ls.session.shut(closed.uri)
     for content in cells.text_content or ():
-        _change(ls, content)
+        change(ls, content.document, content.changes)
 
 
 def did_close(ls: Server, params: lsp.DidCloseNotebookDocumentParams) -> None:
@@ -66,13 +66,18 @@ def _open(ls: Server, item: lsp.TextDocumentItem) -> None:
     ls.session.open(Document(item.uri, item.language_id, item.version, lsp_convert.clean_text(item.text)))
 
 
-def _change(ls: Server, content: lsp.NotebookDocumentCellContentChanges) -> None:
-    document = ls.session.documents.get(content.document.uri)
+def change(
+    ls: Server, changed: lsp.VersionedTextDocumentIdentifier, changes: Sequence[lsp.TextDocumentContentChangeEvent]
+) -> None:
+    """The changes of a document, be it a cell or not."""
+    document = ls.session.documents.get(changed.uri)
     if document is None:
-        logger.warning("A change of %s is lost: it is not open.", content.document.uri)
+        logger.warning("A change of %s is lost: it is not open.", changed.uri)
         return
-    version = content.document.version
-    ls.session.change(lsp_convert.apply_changes(document, content.changes, version, ls.encoding))
+    whole = (isinstance(each, lsp.TextDocumentContentChangeWholeDocument) for each in changes)
+    if document.uri in ls.session.lost and not any(whole):
+        return  # a change of a text that we do not have
+    ls.session.change(lsp_convert.apply_changes(document, changes, changed.version, ls.encoding))
 
 
 METHODS: dict[str, Callable[..., Any]] = {

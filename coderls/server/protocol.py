@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from cattrs import BaseValidationError, transform_error
 from lsprotocol import types as lsp
 from pygls.exceptions import (
     JsonRpcException,
@@ -29,7 +30,15 @@ from pygls.exceptions import (
 from pygls.protocol import LanguageServerProtocol
 
 logger = logging.getLogger(__name__)
+# It logs a traceback of some hundred lines for params of another form, with what stood there. Ours says what is wrong.
+logging.getLogger("pygls.protocol.json_rpc").addFilter(
+    lambda record: not str(record.msg).startswith("Unable to deserialize message")
+)
 
+
+#: Notifications that change texts, and where in their params it says which. One that cannot be read loses the text.
+_CHANGES = {lsp.TEXT_DOCUMENT_DID_CHANGE: "textDocument", lsp.NOTEBOOK_DOCUMENT_DID_CHANGE: "notebookDocument"}
+_MOST_REASONS = 3
 
 #: What an editor says first, in short. Reading it finishes most of the types that a real one has (`late_types.py`).
 _FIRST_MESSAGE: dict[str, Any] = {
@@ -136,7 +145,11 @@ class Protocol(LanguageServerProtocol):
         try:
             message = self.structure_message(data)
         except JsonRpcException as error:
-            raise JsonRpcInvalidParams(f"The params of {data['method']} are not what LSP says they are.") from error
+            raise JsonRpcInvalidParams(
+                f"The params of {data['method']} are not what LSP says they are{_where(error.__cause__)}."
+            ) from error
+        if not all(isinstance(text, str) for text in _texts(data)):  # cattrs makes a text of anything: "None" of null
+            raise JsonRpcInvalidParams(f"A text in the params of {data['method']} is none.")
         if data["method"] == lsp.INITIALIZE:
             self._initialized = True
         return message
@@ -175,7 +188,7 @@ class Protocol(LanguageServerProtocol):
         is_notification = isinstance(data, dict) and "method" in data and "id" not in data
         is_reply = isinstance(data, dict) and "method" not in data and ("result" in data or "error" in data)
         number = data.get("id") if isinstance(data, dict) else None
-        if is_notification and data["method"] == lsp.TEXT_DOCUMENT_DID_CHANGE:
+        if is_notification and data["method"] in _CHANGES:
             self.on_lost_change(_document_of(data))
         logger.warning("Refused %s: %s", data.get("method") if isinstance(data, dict) else "a message", error)
         if not (is_notification or is_reply):
@@ -207,11 +220,34 @@ class Protocol(LanguageServerProtocol):
 
 
 def _document_of(data: dict[str, Any]) -> str:
-    """The URI in a message whose params have some wrong form; "" without one."""
+    """The URI (of a document or a notebook) in a message whose params have some wrong form; "" without one."""
     params = data.get("params")
-    document = params.get("textDocument") if isinstance(params, dict) else None
+    document = params.get(_CHANGES[data["method"]]) if isinstance(params, dict) else None
     uri = document.get("uri") if isinstance(document, dict) else None
     return uri if isinstance(uri, str) else ""
+
+
+def _texts(data: dict[str, Any]) -> Iterator[Any]:
+    """All that stands for the text of a document in a message whose params have else the right form."""
+    method: str = data["method"]
+    params: Any = data.get("params")
+    if method == lsp.TEXT_DOCUMENT_DID_OPEN:
+        yield params["textDocument"]["text"]
+    elif method == lsp.TEXT_DOCUMENT_DID_CHANGE:
+        yield from (change["text"] for change in params["contentChanges"])
+    elif method == lsp.NOTEBOOK_DOCUMENT_DID_OPEN:
+        yield from (cell["text"] for cell in params["cellTextDocuments"])
+    elif method == lsp.NOTEBOOK_DOCUMENT_DID_CHANGE:
+        cells = params["change"].get("cells") or {}
+        yield from (cell["text"] for cell in (cells.get("structure") or {}).get("didOpen") or ())
+        yield from (change["text"] for content in cells.get("textContent") or () for change in content["changes"])
+
+
+def _where(error: BaseException | None) -> str:
+    """What is wrong with params and where, as cattrs says it: without a value, since those may be the user's."""
+    if not isinstance(error, BaseValidationError):
+        return ""
+    return f" ({'; '.join(transform_error(error)[:_MOST_REASONS])})"
 
 
 def _is_id(value: Any) -> bool:

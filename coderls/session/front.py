@@ -124,13 +124,15 @@ class Session:
     def lose(self, uri: str) -> None:
         """A change of a document could not be read. What we hold is not its text any more: complete nothing in it.
 
-        It is found again when its whole text comes.
+        It is found again when its whole text comes. Of a notebook all cells are lost.
         """
-        if uri in self.documents and uri not in self.lost:
-            self.lost.add(uri)
-            self._offering.stop(uri)
-            self._next_edits.closed(uri)
-            self.repairs.closed(uri)
+        gone = [one for one in (uri, *self.notebooks.cells_of(uri)) if one in self.documents and one not in self.lost]
+        for one in gone:
+            self.lost.add(one)
+            self._offering.stop(one)
+            self._next_edits.closed(one)
+            self.repairs.closed(one)
+        if gone:
             self._client.show(
                 "warning",
                 f"The editor sent a change of {uri.rsplit('/', 1)[-1]} that cannot be read. "

@@ -50,6 +50,10 @@ class Notebooks:
         for cell in self._cells.pop(uri, ()):
             self._home.pop(cell.uri, None)
 
+    def cells_of(self, uri: str) -> tuple[str, ...]:
+        """The URIs of a notebook's cells, in their order; none of what is no open notebook."""
+        return tuple(cell.uri for cell in self._cells.get(uri, ()))
+
     def before(self, document: Document, documents: Mapping[str, Document]) -> tuple[Snippet, ...]:
         """What the code cells before `document` hold, of the same language, in their order. Else nothing."""
         home = self._home.get(document.uri)

@@ -138,6 +138,7 @@ def test_excluded_files_and_places_outside_of_the_text(shared: Front) -> None:
     typist.replace(0, 6, 11, "total")
     assert typist.ask(10_000, 10_000)["newText"] == "total"
     assert typist.ask(-3, -3)["newText"] == "total"
+    assert typist.ask(2**31, 10**30)["newText"] == "total"
 
 
 def test_switched_off(home: Any) -> None:

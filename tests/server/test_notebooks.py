@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devtools.lsp_client import RpcError
+from devtools.lsp_client import RpcError, span
 
 from .conftest import text_of
 
@@ -92,3 +92,29 @@ def test_a_cell_is_completed_with_the_cells_before_it(shared: Any) -> None:
     )
     with pytest.raises(RpcError, match="is not open"):
         shared.wait(shared.inline_request(last["uri"], 2, 11))
+
+
+def test_a_change_of_cells_that_cannot_be_read_loses_them_until_their_whole_text_comes(shared: Any) -> None:
+    book = "file:///books/lost.ipynb"
+    only = cell(7, "marker = ")
+    shared.notify(
+        "notebookDocument/didOpen",
+        {
+            "notebookDocument": {"uri": book, "notebookType": "jupyter", "version": 1, "cells": kinds(only)},
+            "cellTextDocuments": [only],
+        },
+    )
+
+    def change(version: int, *changes: Any) -> Any:
+        content = {"document": {"uri": only["uri"], "version": version}, "changes": changes}
+        shared.notify(
+            "notebookDocument/didChange",
+            {"notebookDocument": {"uri": book, "version": version}, "change": {"cells": {"textContent": [content]}}},
+        )
+        return shared.wait(shared.inline_request(only["uri"], 0, 9))
+
+    assert change(2, {"range": 3, "text": "a"}) == {"items": []}
+    assert any("lost.ipynb that cannot be read" in text for text in shared.shown())
+    assert change(3, {"range": span((0, 0), (0, 0)), "text": "#"}) == {"items": []}
+    assert change(4, {"text": None}) == {"items": []}
+    assert text_of(change(5, {"text": "marker = "})) == "found"

@@ -97,6 +97,16 @@ def test_a_change_that_cannot_be_read_loses_the_document_and_its_whole_text_find
     assert text_of(shared.wait(shared.inline_request(uri, 1, 9))) == "found"
 
 
+@pytest.mark.parametrize("text", [None, 3, ["a"], {"a": 1}])
+def test_what_is_no_text_never_becomes_one(shared: Any, text: Any) -> None:
+    uri, line, character = shared.put("marker = $0\n", "no_text.py")
+    shared.change(uri, 2, [{"range": span((0, 0), (0, 0)), "text": text}])
+    assert shared.wait(shared.inline_request(uri, line, character)) == {"items": []}
+    item = {"uri": "file:///none.py", "languageId": "python", "version": 1, "text": text}
+    shared.notify("textDocument/didOpen", {"textDocument": item})
+    assert code_of(shared, "textDocument/inlineCompletion", INLINE | {"textDocument": {"uri": item["uri"]}})
+
+
 def test_malformed_notifications_harm_nothing(shared: Any) -> None:
     uri, line, character = shared.put("marker = $0\n")
     shared.notify("textDocument/didChange", {"textDocument": {"uri": "file:///x"}})
@@ -185,6 +195,19 @@ def test_a_refused_request_is_no_fault_of_the_log(home: Any) -> None:
     assert front.close() == 0
     assert "Traceback" not in home.log()
     assert "nowhere.py" not in home.log()
+
+
+def test_malformed_params_are_named_in_a_line_without_their_values(home: Any) -> None:
+    front = home.front()
+    front.initialize(None, initializationOptions={"engine": {"url": "http://127.0.0.1:9"}})
+    where = {"line": "a word of the user", "character": 0}
+    with pytest.raises(RpcError, match=r"are not what LSP says they are \(.*position\.line\)"):
+        front.call("textDocument/inlineCompletion", INLINE | {"position": where})
+    front.change("file:///x.py", 2, [{"text": ["a word of the user"]}])
+    assert front.close() == 0
+    assert "a word of the user" not in home.log()
+    assert "Traceback" not in home.log()
+    assert len(home.log().splitlines()) < 10
 
 
 def test_nothing_goes_before_initialize_or_twice(home: Any) -> None:

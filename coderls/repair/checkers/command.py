@@ -44,6 +44,8 @@ class CommandChecker(ABC):
             report = Report(self.name, failed=str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:  # JSON of another shape
             report = Report(self.name, failed=f"{self.name} answered in a form that is not understood ({error!r}).")
+        except OSError as error:  # a path that no disk can have, a folder that may not be looked into, no space
+            report = Report(self.name, failed=f"{self.name} could not be asked: {error.strerror or error}.")
         return replace(report, took_s=time.perf_counter() - began)
 
     async def aclose(self) -> None:

@@ -220,3 +220,10 @@ async def test_an_old_typescript_without_node_says_so(tmp_path: Path) -> None:
     finally:
         await checker.aclose()
     assert "runs in Node" in (found.failed or "")
+
+
+async def test_a_path_that_no_disk_can_have_is_a_checker_that_could_not_be_asked(tmp_path: Path) -> None:
+    checker = Mypy(program(tmp_path, ""), Surroundings.of(None, trusted=False))
+    path = Path("/", "d" * 5000 + ".py")
+    report = await checker.check(Document(path.as_uri(), "python", 1, "x = 1\n", path))
+    assert report.failed.startswith("mypy could not be asked: ")
