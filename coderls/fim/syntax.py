@@ -1,9 +1,10 @@
 """Never break what parsed.
 
 A completion is compared with the file before it: it may leave the file with the faults that it had, not with more.
-Python is judged by its own parser (`ast`), which also knows indentation; other languages by the ERROR and MISSING
-nodes of the whole tree, and none of them in what is new; languages without a grammar by brackets and quotes near the
-cursor. What fails is cut back to its longest clean prefix: of several lines whole ones, of one line whole tokens.
+Python is judged by its own compiler (nothing is run), which also knows indentation; other languages by the ERROR and
+MISSING nodes of the whole tree, and none of them in what is new; languages without a grammar by brackets and quotes
+near the cursor. What fails is cut back to its longest clean prefix: of several lines whole ones, of one line whole
+tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from coderls.document import Document, Edit, ParsedFile, ParseFile
 from coderls.fim.brackets import balance
 from coderls.fim.closing import closed
 from coderls.fim.postprocess import Insertion, line_end
-from coderls.fim.python_syntax import Region, count_line_ends, first_fault, region_around, whole_file
+from coderls.fim.python_syntax import (
+    Fault,
+    Region,
+    count_line_ends,
+    may_await,
+    region_around,
+    statements_at,
+    whole_file,
+)
 
 #: Characters before and after the cursor in which brackets are counted.
 _NEAR = 10_000
@@ -35,6 +44,9 @@ _FEW = 2
 _TOKEN = re.compile(r"\w+|\s+|\"+|'+|`+|.", re.DOTALL)
 _NAME = re.compile(r"[\w.]+")
 _WORD = re.compile(r"\w")
+_WHOLE_WORD = re.compile(r"\w+")
+#: No name is longer (characters).
+_WORD_LENGTH = 200
 _LINE_END = re.compile(r"\r\n|\n|\r")
 #: The rest of a line, and the next that is not empty.
 _NEXT_LINE = re.compile(r"[^\r\n]*\s*[^\r\n]*")
@@ -47,7 +59,7 @@ _GOES_ON = re.compile(r"[,(\[{]$")
 class Before:
     """What is known of a document before a completion goes in at `offset`; made while the engine works.
 
-    `python`: the part of a Python file that is judged (its offsets and where its own parser stumbles), else None.
+    `python`: the part of a Python file that is judged (its offsets and what Python refuses in it), else None.
     `near`: how many of the tree's `faults` are at the cursor; others may stay for ever, such as macros that a grammar
     cannot know.
     """
@@ -63,19 +75,21 @@ class Before:
     def mendable(self) -> bool:
         """Whether little is broken, and as far as can be told at the cursor."""
         if self.python is not None and self.python.fault is not None:
-            return self.python.fault.line == self.python.line_of(self.document.text, self.offset)
+            return not self.python.fault.parsed and self.python.fault.line == self.python.line_of(
+                self.document.text, self.offset
+            )
         return 1 <= self.faults <= _FEW or 1 <= self.near <= _FEW
 
 
 def look_before(document: Document, offset: int, parse: ParseFile) -> Before:
     """Examine the document as it is. Some milliseconds in a long file."""
-    region = region_around(document.text, offset) if document.language_id == "python" else None
-    if region is not None and region.fault is None:
+    region = _python_around(document, offset)
+    if region is not None and (region.fault is None or region.fault.parsed):
         return Before(document, offset, region, None, 0)
     tree = parse(document.language_id, document.text)
     faults = tree.faults() if tree is not None else 0
     if region is not None and faults == 0:  # perhaps the part began inside a string
-        whole = whole_file(document.text)
+        whole = whole_file(document.text, awaits=region.awaits)
         region = whole if whole is not None and whole.fault is None else region
     near = _near(tree, document.text, offset, offset) if tree is not None and faults else 0
     return Before(document, offset, region, tree, faults, near)
@@ -132,11 +146,18 @@ def breaks_again(insertion: Insertion, document: Document, offset: int) -> bool:
     Asked at each key, so of Python only, in the part around the cursor: an insertion in another language has no fault
     of its own, whatever is broken beside it.
     """
-    region = region_around(document.text, offset) if document.language_id == "python" else None
+    region = _python_around(document, offset)
     if region is None or region.fault is not None:
         return False
     edit = Edit(insertion.start, insertion.end, insertion.text)
     return _python_effect(edit, document.text, region) is _Effect.WORSE
+
+
+def _python_around(document: Document, offset: int) -> Region | None:
+    """What is judged of a Python file; None for another language."""
+    if document.language_id != "python":
+        return None
+    return region_around(document.text, offset, awaits=may_await(document.uri, document.text))
 
 
 def _closed(insertion: Insertion, before: Before) -> Insertion | None:
@@ -230,16 +251,38 @@ def _has_worth(text: str, before: Before) -> bool:
 
 
 def _python_effect(edit: Edit, text: str, region: Region) -> _Effect | None:
-    """By Python's own parser; None where it cannot tell (the file was broken before, and still is)."""
-    fault = first_fault(region.head + text[region.start : edit.start] + edit.new_text + text[edit.end : region.end])
+    """By Python itself; None where it cannot tell (the file was broken before, and still is)."""
+    after = text[: edit.start] + edit.new_text + text[edit.end :]
+    fault = region.judged(after, grown=len(after) - len(text))
     if fault is None:
         return _Effect.PARSES
     if region.fault is None:
         return _Effect.WORSE
+    if fault.parsed:
+        return _Effect.WORSE if _is_refused(edit, after, replace(region, fault=fault), region.fault) else _Effect.PARSES
     first = region.line_of(text, edit.start)
     last = first + count_line_ends(edit.new_text)
-    if fault.indentation and (first < fault.header <= last or (first < fault.line <= last and fault.header < 0)):
+    misses_block = first < fault.header <= last or (first < fault.line <= last and fault.header < 0)
+    if region.fault.parsed or (fault.indentation and misses_block):
         return _Effect.WORSE
     if first <= fault.line <= last and region.fault.line != first:
         return _Effect.WORSE  # it was broken elsewhere, and now here
     return None
+
+
+def _is_refused(edit: Edit, after: str, region: Region, old: Fault) -> bool:
+    """Whether Python refuses a text for what the edit put in, as far as can be told.
+
+    It was refused before too, for the `old` fault. It names the first fault alone, which may hide one at the edit.
+    """
+    end = edit.start + len(edit.new_text)
+    near = _WHOLE_WORD.finditer(after, max(0, edit.start - _WORD_LENGTH), end + _WORD_LENGTH)
+    words = {word[0] for word in near if word.end() > edit.start and word.start() < end}
+
+    def is_at_edit(part: Region) -> bool:
+        fault = part.fault
+        if fault is None or not fault.parsed:
+            return False
+        return edit.start <= part.place_of(fault) < end or (fault.said != old.said and bool(fault.names() & words))
+
+    return any(map(is_at_edit, (region, *statements_at(after, edit.start, awaits=region.awaits))))

@@ -2,6 +2,7 @@
 
 w(w, h)               a number is called, and with itself          where no type checker looks
 print, "dir"          the statement has become a value that nobody reads
+f(a=1, a=2)           Python would not even begin: it parses, and is refused all the same
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import warnings
 from collections import Counter
 
 from coderls.document import Document
+from coderls.fim.python_syntax import first_fault
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.region import enclosing
@@ -42,7 +44,8 @@ def nonsense(document: Document, target: Diagnostic, candidate: Candidate) -> st
             return f"It calls {name!r} with itself."
         if not is_known_callable(document, name) and _is_value(region.text(document), name):
             return f"It calls {name!r}, which is no function there."
-    return "" if tree is None else _idle(tree, candidate)
+    idle = "" if tree is None else _idle(tree, candidate)
+    return idle or (_refused(candidate) if document.language_id == "python" else "")
 
 
 def called_anew(candidate: Candidate) -> dict[str, list[str]]:
@@ -109,6 +112,14 @@ def _tree(document: Document, candidate: Candidate) -> ast.Module | None:
             return ast.parse(candidate.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _refused(candidate: Candidate) -> str:
+    """In Python: a text that has the form of a program and cannot be run, where the one before it could."""
+    fault = first_fault(candidate.text)
+    if fault is None or not fault.parsed or first_fault(candidate.original) is not None:
+        return ""
+    return f"Python would refuse it: {fault.said}."
 
 
 def _called_by(node: ast.AST) -> list[str]:

@@ -74,3 +74,14 @@ def test_a_docstring_of_one_line_is_read() -> None:
         for word in ("print", "retrun"):
             assert "nobody reads" in judged(f'{before}{word} "a"\n', f'{word} "a"', '"a"'), (before, word)
     assert judged('def f():\n    Return a path."""\n', 'Return a path."""', '"""Return a path."""') == ""
+
+
+def test_what_python_would_not_run_is_no_repair() -> None:
+    assert judged("f(timeot=1, timeout=2)\n", "timeot", "timeout") == (
+        "Python would refuse it: keyword argument repeated: timeout."
+    )
+    assert judged("x = await g()\nf(timeot=1)\n", "timeot", "timeout") == ""  # it was refused before
+
+
+def test_a_mended_text_may_show_another_fault_of_its_own() -> None:
+    assert judged("def f():\n    x = await g(\n    return x\n", "g(", "g()") == ""
