@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from coderls import __version__
+from coderls.cli.visible import visible
 from coderls.errors import CoderlsError, UsageError
 
 #: name -> (module, one line for `coderls --help`)
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 APART = frozenset({"complete", "replay", "repair", "index", "doctor"})
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+_LAYOUT = "\n\t"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except CoderlsError as error:
-        print(f"coderls: {error}", file=sys.stderr)
+        print(f"coderls: {visible(str(error), keep=_LAYOUT)}", file=sys.stderr)
         return MISUSED if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -16,6 +16,7 @@ from typing import Any
 from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.target import Target, offset_of, read_document, workspace_of
+from coderls.cli.visible import visible
 from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
@@ -79,9 +80,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report(document, outcome), indent=2, ensure_ascii=False))
     elif outcome.completion is not None:
-        print(outcome.completion.text)
+        text = outcome.completion.text
+        print(visible(text, keep="\r\n\t") if sys.stdout.isatty() else text)
     if args.explain or (args.influence and not args.json):
-        print(explained(outcome), file=sys.stderr)
+        print(visible(explained(outcome), keep="\n"), file=sys.stderr)
     if outcome.completion is None:
         print(f"coderls: no suggestion here: {outcome.reason}.", file=sys.stderr)
     if not outcome.index_whole:

@@ -10,6 +10,7 @@ from typing import Any
 
 from coderls.cli.progress import Progress
 from coderls.cli.target import project_of, workspace_of
+from coderls.cli.visible import visible
 from coderls.errors import WorkspaceError
 from coderls.paths import cache_dir
 from coderls.repo_context.databases import database_path
@@ -51,7 +52,7 @@ def _say_why(index: RepositoryIndex, path: Path, *, as_json: bool) -> int:
         reason = verdict.reason.name.lower() if verdict.reason else None
         print(json.dumps({"file": str(path), "indexed": verdict.indexed, "reason": reason, "detail": verdict.detail}))
     else:
-        print(f"{path} is {'in the index' if verdict.indexed else 'not in the index'}: {verdict.detail}.")
+        print(f"{visible(str(path))} is {'in the index' if verdict.indexed else 'not in the index'}: {verdict.detail}.")
     return 0 if verdict.indexed else 1
 
 
@@ -78,17 +79,17 @@ def _facts(index: RepositoryIndex, folder: Path, database: Path, took: float) ->
 
 def _shown(facts: dict[str, Any]) -> str:
     lines = [
-        f"{facts['folder']}",
+        visible(facts["folder"]),
         f"  {facts['files']:,} files, {facts['definitions']:,} definitions, read in {facts['seconds']:.2f} s",
         f"  kept in {facts['database']} ({facts['database_bytes'] / 1e6:.1f} MB)",
     ]
     if facts["excluded"]:
         lines.append("Left out:")
     for entry in facts["excluded"]:
-        examples = ", ".join(entry["examples"][:3])
+        examples = ", ".join(map(visible, entry["examples"][:3]))
         more = ", ..." if entry["files"] > len(entry["examples"][:3]) else ""
         lines.append(f"  {entry['files']:>7,}  {entry['what']}: {examples}{more}")
-    lines += [f"Note: {note}" for note in facts["notes"]]
+    lines += [f"Note: {visible(note)}" for note in facts["notes"]]
     lines.append("What git ignores is not counted. `coderls index --why FILE` says why a file is left out.")
     return "\n".join(lines)
 

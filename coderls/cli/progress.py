@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from coderls.cli.visible import visible
+
 #: Where nobody watches a bar: one line when the step changes, and then at most one in so many seconds, with news.
 LINE_EVERY_S = 5.0
 
@@ -31,7 +33,7 @@ class Progress:
 
     def __call__(self, what: str, fraction: float) -> None:
         """Show that `what` is `fraction` done."""
-        fraction = min(1.0, max(0.0, fraction))
+        what, fraction = visible(what), min(1.0, max(0.0, fraction))
         if time.monotonic() < self._from:
             return
         if self._stream.isatty():

@@ -21,7 +21,8 @@ from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.repair_report import FileReport, Finding, as_json, finding_lines, not_asked, summary, written
 from coderls.cli.target import language_id_of, read_document, workspace_of
-from coderls.cli.write_back import refuse_read_only, write_back
+from coderls.cli.visible import visible
+from coderls.cli.write_back import refuse_links_out, refuse_read_only, write_back
 from coderls.document import Document
 from coderls.errors import CoderlsError, DocumentError, UsageError
 from coderls.question import load_fim_model
@@ -53,14 +54,14 @@ def run(args: argparse.Namespace) -> int:
             asyncio.run(_repair_all(reports, root, settings, args, _Screen(args, progress)))
     except KeyboardInterrupt:
         if args.apply:
-            print(f"coderls: stopped. {written(reports)}", file=sys.stderr)
+            print(f"coderls: stopped. {visible(written(reports))}", file=sys.stderr)
         raise
     if args.json:
         print(json.dumps(as_json(reports, unverified=args.unverified), indent=2, ensure_ascii=False))
     else:
         print(summary(reports, errors_only=args.errors_only))
     for sentence in not_asked(reports):
-        print(f"coderls: not asked: {sentence}", file=sys.stderr)
+        print(f"coderls: not asked: {visible(sentence)}", file=sys.stderr)
     return _exit_code(reports)
 
 
@@ -97,8 +98,9 @@ def _files(args: argparse.Namespace) -> tuple[list[Path], Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """The sources of a folder: what git lists, without secrets and generated files."""
-    return [folder / name for name in Workspace([folder.absolute()]).list_files(0)]
+    """The sources of a folder: what git lists, without secrets, generated files, and links that lead out of it."""
+    workspace = Workspace([folder.absolute()])
+    return [folder / name for name in workspace.list_files(0) if workspace.is_allowed(folder.absolute() / name)]
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,10 @@ class _Screen:
             return
         self.progress.close()  # a bar would stand in the line
         if finding is None:
-            print(f"{report.path}: {report.error}", flush=True)
+            print(visible(f"{report.path}: {report.error}"), flush=True)
         else:
-            print(*finding_lines(report.path, finding, unverified=self.args.unverified), sep="\n", flush=True)
+            lines = finding_lines(report.path, finding, unverified=self.args.unverified)
+            print(*(visible(line, keep="\t") for line in lines), sep="\n", flush=True)
 
 
 async def _repair_all(
@@ -198,6 +201,7 @@ class _Desk:
         document = read_document(report.path)
         if self.args.apply:
             refuse_read_only(report.path)
+            refuse_links_out(report.path, self.root)
         original = document.text
         anchor = self._anchor(document)
         self.ruled, self.told = {}, set()

@@ -20,6 +20,13 @@ def refuse_read_only(path: Path) -> None:
         raise DocumentError(f"{path} is read-only.", "Make it writable, or leave out --apply.")
 
 
+def refuse_links_out(path: Path, root: Path) -> None:
+    """Raises DocumentError for a file of the project `root` that is a link out of it: nobody asked to change that."""
+    real = Path(os.path.realpath(path))
+    if path.absolute().is_relative_to(root) and not real.is_relative_to(os.path.realpath(root)):
+        raise DocumentError(f"{path} leads out of {root}, to {real}.", "To change that file, name it.")
+
+
 def write_back(path: Path, before: str, after: str) -> None:
     """Replace `before` by `after`; line ends, permissions and a byte order mark stay as they are.
 

@@ -29,6 +29,14 @@ def test_it_says_what_is_in_the_index_and_what_is_not(repo: Path, capsys: pytest
     assert database_path(cache_dir() / "index", repo).is_file()
 
 
+def test_a_name_that_a_terminal_would_obey_is_written_out(repo: Path, capsys: pytest.CaptureFixture[str]):
+    (repo / "\x1b]0;owned\x07\nfine.py").write_text("x = 1\n", encoding="utf-8")
+    assert main(["index", str(repo)]) == 0
+    shown = capsys.readouterr().out
+    assert r"\x1b]0;owned\x07\nfine.py" in shown
+    assert not {"\x1b", "\x07"} & set(shown)
+
+
 def test_json_has_facts(repo: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["index", str(repo), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coderls.cli.repair import CLEAN, NONE_FIXED, SOME_FIXED
+from coderls.cli.repair import CLEAN, FAILED, NONE_FIXED, SOME_FIXED
 from coderls.cli.target import read_document
 from coderls.cli.write_back import write_back
 from coderls.document import Document
@@ -435,3 +435,28 @@ def test_ctrl_c_says_what_was_written(repair: Run, file: Path, monkeypatch: pyte
     assert shown.code == 130
     assert f"coderls: stopped. Written before that: {file}." in shown.err
     assert "return result" in file.read_text(encoding="utf-8")
+
+
+def test_no_link_leads_out_of_the_folder(repair: Run, file: Path) -> None:
+    outside = file.parent.parent / "outside.py"
+    outside.write_text(TEXT, encoding="utf-8")
+    link = file.parent / "link.py"
+    link.symlink_to(outside)
+    shown = repair("--check", "--apply", file.parent)
+    assert (shown.code, "link.py" in shown.out) == (CLEAN, False)
+    assert repair("--check", "--apply", link, "--root", file.parent).code == FAILED
+    named = repair(link, "--apply", "--root", file.parent)
+    assert (named.code, "leads out of" in named.err) == (FAILED, True)
+    assert outside.read_text(encoding="utf-8") == TEXT
+    assert repair(outside, "--apply", "--root", file.parent).code == CLEAN  # the file itself may be named
+    assert outside.read_text(encoding="utf-8") != TEXT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_what_a_terminal_would_obey_is_written_out(repair: Run, file: Path) -> None:
+    odd = file.with_name("\x1b[2J\nb.py")
+    odd.write_text(TEXT.replace("items", "it\x1bems"), encoding="utf-8")
+    first = repair(odd)
+    assert r"\x1b[2J\nb.py:" in first.out
+    for shown in (first, repair("--check", file.parent), repair(odd.with_name("\x1b[2J")), repair(odd, "--apply")):
+        assert "\x1b" not in shown.out + shown.err
