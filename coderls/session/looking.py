@@ -24,6 +24,12 @@ class Looking:
             self._task = asyncio.ensure_future(asyncio.to_thread(look))
             self._task.add_done_callback(_note_failure)
 
+    async def over(self) -> None:
+        """Wait for the look that is under way. The index answers one after the other: a question that does not wait
+        here waits there, and what else it computes takes turns with the look's thread."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
 
 def _note_failure(task: asyncio.Future[object]) -> None:
     """Nobody waits for it; who asks later meets the same failure and says so."""

@@ -170,6 +170,7 @@ class Offering:
             self._look_around(place)
             if not await self._until_typing_rests(place.document.uri):
                 return []
+            await self._looking.over()
         engine = self._engine.wanted()
         if engine is None:
             return []

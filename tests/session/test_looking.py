@@ -74,6 +74,38 @@ async def test_where_nothing_will_be_offered_nothing_is_looked_for() -> None:
     await offered.aclose()
 
 
+async def test_the_question_waits_for_the_look_that_is_under_way() -> None:
+    gate, source = threading.Event(), Source()
+    offered = offering(source)
+    offered.use(parse_settings({"completion.debounce_ms": 0})[0])
+    wanted = asyncio.Event()
+    offered._engine.wanted = wanted.set  # type: ignore[assignment,method-assign]
+    offered._looking.begin(gate.wait)
+    asked = asyncio.ensure_future(offered.at(Place(Document("file:///a.py", "python", 1, "x = "), 4), invoked=False))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not wanted.is_set()
+    gate.set()
+    await asyncio.wait_for(wanted.wait(), 4)
+    assert await asked == []
+    await offered.aclose()
+
+
+async def test_a_question_may_end_while_it_waits_for_a_look() -> None:
+    gate, looking = threading.Event(), Looking()
+    await looking.over()
+    looking.begin(gate.wait)
+    waiting = asyncio.ensure_future(looking.over())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert looking._task is not None
+    assert not looking._task.done()
+    gate.set()
+    assert await looking._task
+
+
 async def test_one_look_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     looking, gate, looked = Looking(), threading.Event(), []
