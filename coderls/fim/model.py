@@ -22,6 +22,8 @@ LEAST_BACKDROP, FREE = 2_000, 128
 _CHARACTERS_PER_TOKEN = 3
 #: Characters of a text of which only few are kept in the cache.
 _LONG = 10_000
+#: Characters of a document whose lines are encoded before they are asked for: the cache has room for some such.
+_LONGEST_KEPT = 400_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,17 @@ class FimModel:
             raise ValueError("a model without a tokenizer cannot encode")
         return (_encode_long if len(text) > _LONG else _encode_short)(self.tokenizer, text)
 
+    def get_ready(self, *documents: str) -> None:
+        """Encode documents once, line by line, so that questions about places in them find their lines encoded.
+
+        Takes a quarter of a millisecond for each 1,000 characters: call it in a thread.
+        """
+        for text in documents:
+            if self.tokenizer is not None and len(text) <= _LONGEST_KEPT:
+                for part in self.tokenizer.parts(text):
+                    if len(part) <= _LONG:
+                        _encode_part(self.tokenizer, part)
+
 
 # Cached, as between two keystrokes all of a prompt but its end is the same, and between two places in a file most lines
 # are; of long texts only the last few are kept.
@@ -79,7 +92,7 @@ def _encode_short(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return tuple(chain.from_iterable(_encode_part(tokenizer, part) for part in parts))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _encode_part(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return _encode(tokenizer, text)
 

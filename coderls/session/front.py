@@ -106,6 +106,7 @@ class Session:
         """The editor has opened a document; its text counts from now on, not the disk's."""
         self.documents[document.uri] = document
         self.lost.discard(document.uri)
+        self._offering.opened(document)
         self._index.changed(document)
         self._next_edits.opened(document)
         self.repairs.changed(document)
@@ -205,7 +206,9 @@ class Session:
         return exclusion(document, self.settings.completion)
 
     def _engine_changed(self) -> None:
-        if self._engine.state.kind != "ready":
+        if self._engine.state.kind == "ready":
+            self._offering.opened(*self.documents.values())
+        else:
             self._pace.forget()
         self._tell_status()
 

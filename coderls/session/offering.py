@@ -103,6 +103,13 @@ class Offering:
         if self._parsers is not None:
             await self._parsers.aclose()
 
+    def opened(self, *documents: Document) -> None:
+        """These can be asked about from now on: have their lines in tokens before somebody waits for it."""
+        engine = self._engine.engine
+        if engine is not None and documents:
+            texts = [document.text for document in documents]
+            asyncio.get_running_loop().run_in_executor(None, engine.model.get_ready, *texts)
+
     def changed(self, document: Document) -> None:
         """A new version: answers to questions about the old one are not wanted any more."""
         self._changed_at[document.uri] = time.monotonic()
@@ -170,11 +177,11 @@ class Offering:
             self._look_around(place)
             if not await self._until_typing_rests(place.document.uri):
                 return []
-            await self._looking.over()
         engine = self._engine.wanted()
         if engine is None:
             return []
         with self._index.quiet():
+            await self._looking.over()
             made = await self._ask(engine, place, invoked, heard)
             if not made and (successor := await self._engine.successor(engine)) is not None:
                 made = await self._ask(successor, place, invoked, heard)

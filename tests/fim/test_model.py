@@ -81,6 +81,27 @@ def test_only_new_lines_are_encoded(nano: FimModel, monkeypatch: pytest.MonkeyPa
     assert list(inner) == encode(nano.tokenizer, "\n".join(lines[40:150]))
 
 
+def test_lines_of_a_document_are_encoded_ahead(nano: FimModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"line_of_its_own_{number:03} = {'x' * (number % 4)}y" for number in range(200)]
+    text = "\n".join([*lines, "x" * 20_000, "some_longest_name = 1"])
+    nano.get_ready(text)
+    encoded: list[str] = []
+    encode = Tokenizer.encode
+
+    def noting(self: Tokenizer, text: str) -> list[int]:
+        encoded.append(text)
+        return encode(self, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", noting)
+    nano.encode("\n".join(lines[40:150]))
+    assert sum(map(len, encoded)) < 400  # the ends, where it is cut elsewhere
+    encoded.clear()
+    nano.get_ready(text)
+    nano.get_ready("y" * 1_000_000)
+    assert not encoded
+    FimModel(QWEN25_CODER).get_ready(text)  # without a tokenizer there is nothing to do
+
+
 def test_estimates_are_not_exact_and_not_too_low() -> None:
     model = FimModel(QWEN25_CODER)
     assert not model.exact

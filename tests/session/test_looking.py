@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,9 +40,22 @@ class Source:
         return []
 
 
+class Index:
+    """The way to an index; `is_quiet` once it was told to be."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.is_quiet = asyncio.Event()
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        self.is_quiet.set()
+        yield
+
+
 def offering(source: Source) -> Offering:
     engine: Any = SimpleNamespace(engine=SimpleNamespace(model=FimModel(QWEN25_CODER)), wanted=lambda: None)
-    index: Any = SimpleNamespace(source=source)
+    index: Any = Index(source)
     made = Offering({}, engine, index, Rhythm(), notebooks=Notebooks(), records=None, answered=lambda _: None)
     made.use(parse_settings({"completion.debounce_ms": 5_000})[0])
     return made
@@ -75,19 +89,24 @@ async def test_where_nothing_will_be_offered_nothing_is_looked_for() -> None:
 
 
 async def test_the_question_waits_for_the_look_that_is_under_way() -> None:
-    gate, source = threading.Event(), Source()
+    gate, source, asked = threading.Event(), Source(), asyncio.Event()
     offered = offering(source)
     offered.use(parse_settings({"completion.debounce_ms": 0})[0])
-    wanted = asyncio.Event()
-    offered._engine.wanted = wanted.set  # type: ignore[assignment,method-assign]
+    offered._engine.wanted = lambda: offered._engine.engine  # type: ignore[method-assign]
+
+    async def ask(*_: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    offered._ask = ask  # type: ignore[method-assign]
     offered._looking.begin(gate.wait)
-    asked = asyncio.ensure_future(offered.at(Place(Document("file:///a.py", "python", 1, "x = "), 4), invoked=False))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not wanted.is_set()
+    waiting = asyncio.ensure_future(offered.at(Place(Document("file:///a.py", "python", 1, "x = "), 4), invoked=False))
+    index: Any = offered._index
+    await asyncio.wait_for(index.is_quiet.wait(), 4)
+    assert not asked.is_set()
     gate.set()
-    await asyncio.wait_for(wanted.wait(), 4)
-    assert await asked == []
+    await asyncio.wait_for(asked.wait(), 4)
+    waiting.cancel()
     await offered.aclose()
 
 
