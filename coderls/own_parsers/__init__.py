@@ -112,7 +112,7 @@ class OwnParsers:
             if self._late >= _LATE:
                 self._late, self._rests_until = 0, time.monotonic() + _RESTS_S
             return None
-        except (ValueError, AttributeError):  # it printed something else than it should
+        except (ValueError, AttributeError, OSError):  # it printed something else than it should; a path too long
             found = None
         self._late = 0
         self._said[key] = found
@@ -136,6 +136,7 @@ class OwnParsers:
                 environment=environment | dict(row.environment),
                 limit_s=self._limit_s,
                 text=row.asked(text),
+                memory_kib=row.memory_kib,
             )
         return row.read(done)
 

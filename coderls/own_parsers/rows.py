@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coderls.document import Document
-from coderls.repair.checkers.process import Done
+from coderls.repair.checkers.process import C_MEMORY_KIB, Done
 
 #: So many folders above a file are looked at for headers.
 _ABOVE = 6
-#: Address space of a C compiler in KiB: `#include "/dev/zero"` ends there. Windows has no such file and no such limit;
-#: there the time is all that ends it.
-_C_MEMORY = 1_500_000
-_LIMITED = ("/bin/sh", "-c", f'ulimit -v {_C_MEMORY}; exec "$0" "$@"') if Path("/bin/sh").exists() else ()
 _SHEBANG = re.compile(r"\A\ufeff?#!")
 _GOFMT = re.compile(r"^<standard input>:\d+:\d+: ", re.MULTILINE)
 #: In whatever file: a macro that is defined here may break a header.
@@ -43,13 +39,14 @@ class Once:
     read: Callable[[Done], int | None]
     first_only: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    memory_kib: int | None = None
 
     def command(self, program: Path, document: Document) -> list[str]:
         """What is run."""
         if self.read is not _of_c:
             return [str(program), *self.arguments]
         kind = "c++" if document.language_id == "cpp" else "c"
-        return [*_LIMITED, str(program), *self.arguments, *_headers(document), "-x", kind, "-"]
+        return [str(program), *self.arguments, *_headers(document), "-x", kind, "-"]
 
     def asked(self, text: str) -> str:
         """What goes to its standard input."""
@@ -122,7 +119,7 @@ _ROWS: tuple[Once | Stays, ...] = (
     # The option is one of nightly compilers; this is how a stable one takes it.
     Once(frozenset({"rust"}), ("rustc",), _RUSTC, _of_rustc, environment=(("RUSTC_BOOTSTRAP", "1"),)),
     Once(frozenset({"go"}), ("gofmt",), ("-e",), _of_gofmt),
-    Once(frozenset({"c", "cpp"}), ("clang", "gcc", "cc"), _CC, _of_c),
+    Once(frozenset({"c", "cpp"}), ("clang", "gcc", "cc"), _CC, _of_c, memory_kib=C_MEMORY_KIB),
     Once(frozenset({"ruby"}), ("ruby",), ("--disable=gems", "-W0", "-c"), _of_ruby, first_only=True),
     Once(frozenset({"php"}), ("php",), ("-n", "-l"), _of_php, first_only=True),
     Stays({"javascript": "module"}, ("node",), _NODE, "parse.cjs", first_only=True),

@@ -23,7 +23,7 @@ from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report, Step
 from coderls.repair.checkers.command import CommandChecker, home_of
 from coderls.repair.checkers.places import UNIX_LINES, Places
-from coderls.repair.checkers.process import Done, run
+from coderls.repair.checkers.process import C_MEMORY_KIB, Done, run
 from coderls.repair.diagnostic import Diagnostic, Severity
 
 _LANGUAGES = {"c": "c", "cpp": "c++"}
@@ -73,6 +73,7 @@ class CCompiler(CommandChecker):
                 environment=self.surroundings.environment(),
                 limit_s=limit_s,
                 text=document.text,
+                memory_kib=C_MEMORY_KIB,
             )
         report = self._clang(done, document) if self.is_clang else self._gcc(done, document)
         if done.code and not report.diagnostics:

@@ -1,7 +1,8 @@
 """go: `go build` for what the compiler says, then `go vet`, with the text laid over the file by `-overlay`.
 
 Nothing is downloaded (GOPROXY, GOTOOLCHAIN), no code of the project is run, and in an untrusted folder no C compiler is
-started for it either (CGO_ENABLED=0). Format of the overlay: `go help build`. Columns count bytes from 1.
+started for it either (CGO_ENABLED=0). No git is asked for the state of the repository (`-buildvcs`, of Go 1.18): that
+would run what its own configuration names. Format of the overlay: `go help build`. Columns count bytes from 1.
 """
 
 from __future__ import annotations
@@ -59,7 +60,13 @@ class GoVet(CommandChecker):
         return Report(self.name, found, blind=done.code != 0, faults=sum(map(is_syntax, found)))
 
     async def _go(self, arguments: list[str], folder: Path, limit_s: float) -> Done:
-        own = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "", "GONOSUMDB": "*", "GOTELEMETRY": "off"}
+        own = {
+            "GOPROXY": "off",
+            "GOTOOLCHAIN": "local",
+            "GOFLAGS": "-buildvcs=false",
+            "GONOSUMDB": "*",
+            "GOTELEMETRY": "off",
+        }
         if not self.surroundings.trusted:
             own |= {"CGO_ENABLED": "0"}
         environment = self.surroundings.environment(**own)

@@ -19,6 +19,10 @@ from coderls.errors import CheckerFailed
 
 #: No checker has more to say (bytes); one that prints without end is stopped here.
 MOST_OUTPUT = 32_000_000
+#: Address space of a C compiler in KiB: `#include "/dev/zero"` and macros that double ten times over end there. Headers
+#: of C++ libraries need a part of it.
+C_MEMORY_KIB = 4_000_000
+_SHELL = Path("/bin/sh")  # Windows has none, and no limit: there the time is all that ends it
 _CHUNK = 65_536
 _LAST_WORDS = 300
 
@@ -39,16 +43,25 @@ class Done:
 
 
 async def run(
-    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], limit_s: float, text: str = ""
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    limit_s: float,
+    text: str = "",
+    memory_kib: int | None = None,
 ) -> Done:
     """Run `command` in `folder` with `text` on its standard input, and wait for its end.
+
+    `memory_kib`: so much address space each of its processes may have, where the system knows such a limit.
 
     Raises CheckerFailed when it cannot be started, prints without end or is not done after `limit_s` seconds. However
     this ends, the task's being cancelled included, neither the program nor its children are left.
     """
     began = time.perf_counter()
     name = Path(command[0]).name
-    process = await start(command, folder=folder, environment=environment)
+    limited = command if memory_kib is None else _limited(command, memory_kib)
+    process = await start(limited, folder=folder, environment=environment)
     try:
         stdout, stderr, code = await asyncio.wait_for(_talk(process, text, name), limit_s)
     except (TimeoutError, asyncio.TimeoutError) as error:
@@ -57,6 +70,12 @@ async def run(
         await stop(process)
     took = time.perf_counter() - began
     return Done(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"), took)
+
+
+def _limited(command: Sequence[str], memory_kib: int) -> list[str]:
+    """The command by way of a shell that sets the limit first."""
+    shell = [str(_SHELL), "-c", f'ulimit -v {memory_kib}; exec "$0" "$@"'] if _SHELL.exists() else []
+    return [*shell, *command]
 
 
 async def start(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Process:
