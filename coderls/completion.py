@@ -24,7 +24,7 @@ from coderls.fim.stopping import gap_at, opens_block, stop_at
 from coderls.fim.syntax import Before, breaks_again, clean, look_before
 from coderls.fim.triggers import refusal
 from coderls.last_word import LastWord
-from coderls.question import CompletionRequest, ContextSource, Question, Tools, question_at
+from coderls.question import CompletionRequest, ContextSource, FirstLines, Question, Tools, question_at
 from coderls.settings import Settings
 from coderls.timings import Timings, Watch
 
@@ -106,15 +106,15 @@ async def complete(
     request: CompletionRequest,
     tools: Tools,
     heard: Callable[[str], None] = lambda _text: None,
-    early: Callable[[Completion], None] | None = None,
+    early: FirstLines | None = None,
 ) -> list[Completion]:
     """Up to `request.alternatives` different completions at a cursor, the best first; none where nothing fits.
 
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
     at once; where it fails at others than the first, there are fewer. Others that come much later than the first are
     not waited for: they are in `tools.answers` when they are asked for again. `heard` gets the whole text of the first
-    each time that there is more of it. `early` gets, once, what there is of whole lines at the deadline of the
-    settings, or as soon after it as there is a whole line; its `finish_reason` is "deadline". Cancelling stops the
+    each time that there is more of it. `early` gets, once, what there is of whole lines when they are due,
+    or as soon after that as there is a whole line; its `finish_reason` is "deadline". Cancelling stops the
     engine. Raises EngineError when the engine fails.
     """
     question = await question_at(request, tools)
@@ -128,7 +128,7 @@ async def best_of(
     questions: Sequence[Question],
     tools: Tools,
     heard: Callable[[str], None] = lambda _text: None,
-    early: Callable[[Completion], None] | None = None,
+    early: FirstLines | None = None,
 ) -> list[Completion]:
     """The completions that answer these questions, the best first (see `complete`)."""
     answers = tools.answers
@@ -172,13 +172,13 @@ async def _answered(
     question: Question,
     tools: Tools,
     heard: Callable[[str], None] = lambda _text: None,
-    early: Callable[[Completion], None] | None = None,
+    early: FirstLines | None = None,
 ) -> Completion | None:
     """The engine's answer as an edit that was checked, or None."""
     watch = question.watch.fork()
     looking = asyncio.ensure_future(look(question.document, question.offset, tools.parse))  # while the engine works
     own = None if tools.own is None else LastWord(tools.own, question.document)
-    first = _First(question, looking, tools.settings.completion.deadline_ms, early) if early else None
+    first = _First(question, looking, tools.fim.count, watch, early) if early else None
     if first is not None:
         heard = first.listening(heard)
     try:
@@ -240,17 +240,23 @@ def _completion(
 
 
 class _First:
-    """Gives what there is of whole lines, once, when the deadline has passed; the generation goes on."""
+    """Gives what there is of whole lines, once, when they are due; the generation goes on."""
 
     def __init__(
-        self, question: Question, looking: asyncio.Future[Before], deadline_ms: int, give: Callable[[Completion], None]
+        self,
+        question: Question,
+        looking: asyncio.Future[Before],
+        count: Callable[[str], int],
+        watch: Watch,
+        wanted: FirstLines,
     ) -> None:
-        self._question, self._looking, self._give = question, looking, give
+        self._question, self._looking, self._give = question, looking, wanted.give
+        self._count, self._watch = count, watch
         self._lines = ""
         self._due = False
         self._judging: asyncio.Task[None] | None = None
-        left = question.watch.began + deadline_ms / 1000 - time.perf_counter()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._pass) if deadline_ms else None
+        left = wanted.due - time.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._pass)
 
     def listening(self, heard: Callable[[str], None]) -> Callable[[str], None]:
         """`heard`, with the whole lines of what it gets kept here."""
@@ -267,8 +273,7 @@ class _First:
 
     def stop(self) -> None:
         """The answer is whole, or not wanted any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         if self._judging is not None:
             self._judging.cancel()
 
@@ -281,9 +286,10 @@ class _First:
             self._judging = asyncio.ensure_future(self._judge(self._lines))
 
     async def _judge(self, lines: str) -> None:
-        question, watch = self._question, self._question.watch.fork()
+        question, watch = self._question, replace(self._watch, laps=dict(self._watch.laps))
+        watch.lap("engine")
         text = lines[: stop_at(lines, question.gap, final=True)]
-        answer = Answer(text, "deadline", Usage(), 0.0)
+        answer = Answer(text, "deadline", Usage(completion_tokens=self._count(text)), 0.0)
         judged = await judge(question, answer, asyncio.shield(self._looking), watch)
         made = _completion(question, answer, judged, watch)
         if made is not None:

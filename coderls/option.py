@@ -80,13 +80,16 @@ def whole(low: int, high: int) -> Check:
     return check
 
 
-@_check(type=["integer", "string"], pattern="^auto$", minimum=0, maximum=5000)
-def delay(value: Any) -> int | None:
-    try:
-        milliseconds: int | None = None if value in ("auto", None) else whole(0, 5000)(value)
-    except ValueError as error:
-        raise ValueError(f"`auto` or {error}") from None
-    return milliseconds
+def auto_or(low: int, high: int) -> Check:
+    @_check(type=["integer", "string"], pattern="^auto$", minimum=low, maximum=high)
+    def check(value: Any) -> int | None:
+        try:
+            number: int | None = None if value in ("auto", None) else whole(low, high)(value)
+        except ValueError as error:
+            raise ValueError(f"`auto` or {error}") from None
+        return number
+
+    return check
 
 
 @_check(type="array", items={"type": "string", "minLength": 1})

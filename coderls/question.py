@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from coderls.answer import AnswerCache, Engine
 from coderls.document import Document, ParseFile, Snippet
@@ -100,6 +100,14 @@ class Tools:
     own: OwnParser | None = None
     told: Callable[[Question, str, str], None] | None = None
     steady: Steady | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLines:
+    """Who wants what there is of whole lines once it is `due` (`time.monotonic`), should the answer not be there."""
+
+    due: float
+    give: Callable[[Any], None]  # a `completion.Completion`
 
 
 @dataclass(frozen=True, slots=True)

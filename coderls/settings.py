@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coderls.option import Option, delay, flag, gigabytes, one_of, seconds, text, texts, url, whole
+from coderls.option import Option, auto_or, flag, gigabytes, one_of, seconds, text, texts, url, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class CompletionSettings:
-    """When and how much to complete. `debounce_ms` None: the delay follows how the user types."""
+    """When and how much to complete.
+
+    `debounce_ms` None: the delay follows how the user types. `deadline_ms` None: lines that are whole are wanted after
+    a second, and nobody has to answer before there is one.
+    """
 
     enabled: bool = True
     max_tokens: int = 64
@@ -55,7 +59,7 @@ class CompletionSettings:
     prefix_tokens: int = 0
     suffix_tokens: int = 0
     ahead: str = "auto"
-    deadline_ms: int = 1_000
+    deadline_ms: int | None = None
     anchored: str = "auto"
     min_worth: str = "auto"
     own_parser: str = "auto"
@@ -179,7 +183,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "completion.debounce_ms",
         "milliseconds from a keystroke to its automatic request; `auto`: by your typing, and longer after rejections",
-        delay,
+        auto_or(0, 5000),
     ),
     Option("completion.in_comments", "complete in comments without being asked by a key", flag),
     Option("completion.in_strings", "complete in strings without being asked by a key", flag),
@@ -205,8 +209,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "completion.deadline_ms",
-        "a longer answer shows its whole lines first, and the rest with the next key; 0: wait for all of it",
-        whole(0, 60_000),
+        "an answer comes after so many milliseconds, whatever is slow: the whole lines that there are, or nothing; the "
+        "rest with the next key, or when asked again. `auto`: whole lines after 1000, or as soon as there is one; "
+        "0: wait for all of it",
+        auto_or(0, 60_000),
     ),
     Option(
         "completion.ahead",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import FimModel
 from coderls.fim.reuse import Memory, Place
 from coderls.fim.templates import QWEN25_CODER
-from coderls.question import CompletionRequest, Tools, load_fim_model, question_at
+from coderls.question import CompletionRequest, FirstLines, Tools, load_fim_model, question_at
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings, parse_settings
 from coderls.steady import Steady
@@ -532,17 +533,15 @@ async def test_at_the_deadline_whole_lines_are_given_and_the_rest_follows(
 ) -> None:
     document, offset = at_cursor("def f():\n    $0\n")
     engine = ScriptedEngine(said, size=1, stall=True)
-    settings, problems = parse_settings({"completion.deadline_ms": 1})
-    assert problems == []
     given: list[Completion] = []
     arrived = asyncio.Event()
 
-    def early(completion: Completion) -> None:
+    def give(completion: Completion) -> None:
         given.append(completion)
         arrived.set()
 
-    request = CompletionRequest(document, offset)
-    asked = asyncio.ensure_future(complete(request, Tools(engine, fim, parse_file, settings), early=early))
+    request, due = CompletionRequest(document, offset), FirstLines(time.monotonic(), give)
+    asked = asyncio.ensure_future(complete(request, Tools(engine, fim, parse_file, Settings()), early=due))
     await engine.stalled.wait()
     if shown is None:
         await asyncio.wait([asked], timeout=0.05)
@@ -550,6 +549,9 @@ async def test_at_the_deadline_whole_lines_are_given_and_the_rest_follows(
     else:
         await arrived.wait()
         assert [(each.text, each.finish_reason) for each in given] == [(shown, "deadline")]
+        explained = given[0].explained()
+        assert explained["tokens"]["completion"] > 3
+        assert explained["timings_ms"]["engine"] >= explained["timings_ms"]["first_token"] > 0
         assert not asked.done()
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
@@ -558,10 +560,10 @@ async def test_at_the_deadline_whole_lines_are_given_and_the_rest_follows(
 
 async def test_an_answer_in_time_comes_once(fim: FimModel) -> None:
     document, offset = at_cursor("def f():\n    $0\n")
-    settings, _ = parse_settings({"completion.deadline_ms": 60_000})
-    tools = Tools(ScriptedEngine("a = 1\n    return a\n"), fim, parse_file, settings)
+    tools = Tools(ScriptedEngine("a = 1\n    return a\n"), fim, parse_file, Settings())
     given: list[Completion] = []
-    [made] = await complete(CompletionRequest(document, offset), tools, early=given.append)
+    due = FirstLines(time.monotonic() + 60, given.append)
+    [made] = await complete(CompletionRequest(document, offset), tools, early=due)
     assert (made.text, given) == ("a = 1\n    return a", [])
 
 

@@ -272,15 +272,15 @@ class Session:
             self._offering.rejected(shown)
 
     def explain(self, uri: str) -> dict[str, Any] | None:
-        """What the last completion of an open document was made from (`Completion.explained`); None without one.
-
-        With `influence`, where that was found out already (see `owing`).
+        """What the last completion that was shown in an open document was made from (`Completion.explained`), with its
+        text and its line (from 1); None without one. And `influence`, where that was found out already (see `owing`).
         """
         completion = self._last.get(uri)
         if completion is None:
             return None
         owed = self._owing.known(completion)
-        return completion.explained() | ({} if owed is None else {"influence": owed["snippets"]})
+        shown = {"text": completion.text, "line": completion.document.line_of(completion.start) + 1}
+        return shown | completion.explained() | ({} if owed is None else {"influence": owed["snippets"]})
 
     def _answered(self, made: list[Completion]) -> None:
         seconds = made[0].timings.total / 1000

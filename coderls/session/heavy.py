@@ -24,7 +24,7 @@ from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
 from coderls.influence import influence, weighing_s
 from coderls.own_parsers import OwnParsers, Processes
-from coderls.question import CompletionRequest, ContextSource, Tools, budget_at, load_fim_model, question_at
+from coderls.question import CompletionRequest, ContextSource, FirstLines, Tools, budget_at, load_fim_model, question_at
 from coderls.records.recorder import Recorder
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
@@ -43,6 +43,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "Engine",
+    "FirstLines",
     "OwnParsers",
     "Processes",
     "Recorder",

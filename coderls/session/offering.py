@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coderls.document import Document
 from coderls.engine.api import NOT_CACHED
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from coderls.answer import AnswerCache
     from coderls.completion import Completion
     from coderls.own_parsers import OwnParsers, Processes
-    from coderls.question import CompletionRequest, Tools
+    from coderls.question import CompletionRequest, FirstLines, Tools
     from coderls.records.recorder import Recorder
     from coderls.session.heavy import Engine
     from coderls.steady import Steady
@@ -42,8 +42,19 @@ logger = logging.getLogger(__name__)
 LONGEST_S = 30.0
 #: So long a text that was dismissed is not offered again at the same place.
 _SULKS_S = 60.0
+#: Whole lines are wanted after so long where the user names no deadline.
+_FIRST_LINES_S = 1.0
+#: Where they do, this part of it is for making the lines, and the rest for judging them.
+_LINES_OF_DEADLINE = 0.85
 #: So many of the texts shown last in a document are given to the engine as drafts.
 _DRAFTS = 4
+
+
+class _Due(NamedTuple):
+    """When whole lines are wanted, and when there is an answer whatever is slow (`time.monotonic`; None: never)."""
+
+    lines: float | None = None
+    answer: float | None = None
 
 
 class Offering:
@@ -85,6 +96,7 @@ class Offering:
         self._own: dict[Path | None, OwnParsers] = {}
         self._parsers: Processes | None = None
         self._looking = Looking()
+        self._overdue: set[asyncio.Task[list[Completion]]] = set()
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
         self._resting = Resting(self._read_ahead, self._may_go_ahead)
@@ -142,7 +154,41 @@ class Offering:
         self._memory.reject(shown, time.monotonic())
 
     async def at(self, place: Place, *, invoked: bool) -> list[Completion]:
-        """The completions at a place, the best first: one, or several where the user asked by a key."""
+        """The completions at a place, the best first: one, or several where the user asked by a key.
+
+        None where the user's deadline passes before there is a whole line: it is made all the same, for who asks next.
+        """
+        due = self._due(place, invoked)
+        if due.answer is None:
+            return await self._found(place, invoked, due)
+        task = asyncio.ensure_future(self._found(place, invoked, due))
+        try:
+            await asyncio.wait([task], timeout=max(0.0, due.answer - time.monotonic()))
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.done():
+            return task.result()
+        self._overdue.add(task)
+        task.add_done_callback(self._came_late)
+        return []
+
+    def _came_late(self, task: asyncio.Task[list[Completion]]) -> None:
+        self._overdue.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("A completion failed after its deadline: %s", error)
+
+    def _due(self, place: Place, invoked: bool) -> _Due:
+        """Counted from now, or for an automatic request from the end of the user's delay."""
+        deadline = self.settings.completion.deadline_ms
+        if deadline == 0:
+            return _Due()
+        began = time.monotonic() + (0.0 if invoked else self._delay(place.document.uri))
+        if deadline is None:
+            return _Due(began + _FIRST_LINES_S)
+        return _Due(began + deadline / 1000 * _LINES_OF_DEADLINE, began + deadline / 1000)
+
+    async def _found(self, place: Place, invoked: bool, due: _Due) -> list[Completion]:
         self._resting.asked(place)
         found = await self._recall(place, invoked)
         if not found and not invoked:
@@ -151,13 +197,13 @@ class Offering:
             self._generations.keep(place)  # these may be the first lines of what is still being made
             return found
         self._ahead.stop()
-        found = await self._generated(place, invoked)
+        found = await self._generated(place, invoked, due)
         if found and found[0].document is not place.document:  # it was on its way to this place, or seemed to be
-            found = await self._recall(place, invoked, from_start=True) or await self._generated(place, invoked)
+            found = await self._recall(place, invoked, from_start=True) or await self._generated(place, invoked, due)
         return found
 
-    async def _generated(self, place: Place, invoked: bool) -> list[Completion]:
-        return await self._generations.run(place, lambda heard: self._make(place, invoked, heard)) or []
+    async def _generated(self, place: Place, invoked: bool, due: _Due) -> list[Completion]:
+        return await self._generations.run(place, lambda heard: self._make(place, invoked, heard, due)) or []
 
     async def _recall(self, place: Place, invoked: bool, *, from_start: bool = False) -> list[Completion]:
         """What is left of an earlier completion here: no model, and no waiting for the user's delay."""
@@ -169,7 +215,7 @@ class Offering:
         found: Completion | None = await work.recall(request, again, parse=work.parse_file, settings=self.settings)
         return [] if found is None else [found]
 
-    async def _make(self, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
+    async def _make(self, place: Place, invoked: bool, heard: Heard, due: _Due) -> list[Completion]:
         """Completions by the model, and remembered."""
         if not self.settings.completion.enabled:
             return []
@@ -182,9 +228,9 @@ class Offering:
             return []
         with self._index.quiet():
             await self._looking.over()
-            made = await self._ask(engine, place, invoked, heard)
+            made = await self._ask(engine, place, invoked, heard, due)
             if not made and (successor := await self._engine.successor(engine)) is not None:
-                made = await self._ask(successor, place, invoked, heard)
+                made = await self._ask(successor, place, invoked, heard, due)
         return self._remembered(made, invoked)
 
     def _look_around(self, place: Place) -> None:
@@ -202,12 +248,13 @@ class Offering:
             self._memory.add(completion.shown)
         return wanted
 
-    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard) -> list[Completion]:
-        def early(completion: Completion) -> None:
+    async def _ask(self, engine: Engine, place: Place, invoked: bool, heard: Heard, due: _Due) -> list[Completion]:
+        def give(completion: Completion) -> None:
             self._generations.answer(place, self._remembered([completion], invoked))
 
         request, tools = self._request(engine, place, invoked)
         work = import_heavy()
+        early = None if due.lines is None else work.FirstLines(due.lines, give)
         try:
             if self._records is None:
                 asked = self._complete(request, tools, heard, early)
@@ -242,7 +289,7 @@ class Offering:
         request: CompletionRequest,
         tools: Tools,
         heard: Heard = lambda _text: None,
-        early: Callable[[Completion], None] | None = None,
+        early: FirstLines | None = None,
     ) -> list[Completion]:
         """With the backdrop, or without it where the engine says that it has it no more."""
         work = import_heavy()
@@ -332,9 +379,13 @@ class Offering:
 
         False: the user has had enough of answers for now. A delay that the user set is kept to, whatever they do.
         """
-        now, fixed = time.monotonic(), self.settings.completion.debounce_ms
-        if fixed is None and self._rhythm.rests(now):
+        if self.settings.completion.debounce_ms is None and self._rhythm.rests(time.monotonic()):
             return False
-        wait = self._rhythm.delay(now) if fixed is None else fixed / 1000
-        await asyncio.sleep(max(0.0, self._changed_at.get(uri, float("-inf")) + wait - now))
+        await asyncio.sleep(self._delay(uri))
         return True
+
+    def _delay(self, uri: str) -> float:
+        """What is left of it, in seconds."""
+        now, fixed = time.monotonic(), self.settings.completion.debounce_ms
+        wait = self._rhythm.delay(now) if fixed is None else fixed / 1000
+        return max(0.0, self._changed_at.get(uri, float("-inf")) + wait - now)

@@ -286,11 +286,28 @@ def test_after_an_accept_the_next_answer_is_there(home: Any) -> None:
     assert explained["reused"] == "ahead"
 
 
-def test_the_first_lines_come_by_the_deadline_and_the_rest_with_the_next_key(home: Any) -> None:
+@pytest.mark.parametrize("invoked", [True, False])
+def test_an_answer_comes_by_the_deadline_whatever_is_slow_and_is_there_when_asked_again(
+    home: Any, invoked: bool
+) -> None:
+    """The engine is at the prompt for seconds, and says a single line: there is none that is whole before its end."""
+    script = FakeScript(rules=(FakeRule("slow = ", "one"), FakeRule("fast = ", "two")), prefill_token_ms=100)
+    options = {"completion": {"debounce_ms": 0, "deadline_ms": 50, "ahead": "off"}, "context": {"enabled": False}}
+    front = home.started(script=script, options=options).ready()
+    uri, line, character = front.put("def f():\n    x = [1, 2, 3]\n    y = [4, 5, 6]\n    return x, y\n\n\nslow = $0\n")
+    assert text_of(front.wait(front.inline_request(uri, line, character, invoked=invoked))) is None
+    assert front.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]}) is None
+    eventually(lambda: front.engine().working(), "the generation that goes on")
+    eventually(lambda: not front.engine().working(), "the end of the generation")
+    eventually(lambda: text_of(front.wait(front.inline_request(uri, line, character, invoked=invoked))) == "one")
+    explained = front.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
+    assert (explained["text"], explained["line"]) == ("one", line + 1)
+
+
+def test_the_first_lines_come_after_a_second_and_the_rest_with_the_next_key(home: Any) -> None:
     body = "one = 1\n    two = 2\n    three = 3\n    return one\n"
     script = FakeScript(rules=(FakeRule("def f():\n    ", body),), token_ms=40)
-    options = {"completion": {"debounce_ms": 0, "deadline_ms": 700}}
-    front = home.started(script=script, options=options).ready()
+    front = home.started(script=script, options={"completion": {"debounce_ms": 0}}).ready()
     uri, line, character = front.put("def f():\n    $0\n")
     first = text_of(front.wait(front.inline_request(uri, line, character, invoked=False)))
     assert first is not None
