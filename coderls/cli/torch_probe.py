@@ -11,7 +11,10 @@ from typing import Any
 
 TIMEOUT_S = 120
 
+#: `python -c` imports from the current folder first, which may be anybody's project: that place is taken away.
 _PROBE = """
+import sys
+sys.path[:] = [place for place in sys.path if place]
 import importlib.util, json, torch
 from coderls.engine.model.native.build import why_not
 cuda = torch.cuda.is_available()

