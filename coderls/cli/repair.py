@@ -20,6 +20,7 @@ from pathlib import Path
 from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.repair_report import FileReport, Finding, as_json, finding_lines, not_asked, summary, written
+from coderls.cli.repair_roll import Roll
 from coderls.cli.target import language_id_of, read_document, workspace_of
 from coderls.cli.visible import visible
 from coderls.cli.write_back import refuse_links_out, refuse_read_only, write_back
@@ -195,6 +196,8 @@ class _Desk:
     #: Of the file at hand: what the rules made of a complaint, and which were told (to apply, each is tried once).
     ruled: dict[_Mark, Outcome] = field(default_factory=dict)
     told: set[_Mark] = field(default_factory=set)
+    roll: Roll = field(default_factory=Roll)
+    mended: list[Finding] = field(default_factory=list)  # and not shown yet
 
     async def work_on(self, report: FileReport) -> None:
         """Fill in the report, and write what was repaired if that was asked for. Raises DocumentError."""
@@ -204,10 +207,11 @@ class _Desk:
             refuse_links_out(report.path, self.root)
         original = document.text
         anchor = self._anchor(document)
-        self.ruled, self.told = {}, set()
+        self.ruled, self.told, self.roll = {}, set(), Roll()
         for _ in range(_MOST_ROUNDS):
             job = self._job(document)
             complaints = await self._complaints(job, anchor, report)
+            self._tell_gone(document, complaints, report)
             report.silent = await self.workshop.silent(job)
             report.asked, report.not_found = await self.workshop.asked(job)
             report.untrusted = await self.workshop.untrusted(job)
@@ -215,9 +219,11 @@ class _Desk:
             if applied is None:
                 break
             anchor = shifted(anchor, applied.edits) if anchor is not None else None
+            self.roll.moved(applied.edits)
             self.told = {_moved(mark, applied) for mark in self.told}
             self.ruled = {_moved(mark, applied): outcome for mark, outcome in self.ruled.items()}
             document = replace(document, text=applied.text, version=document.version + 1)
+        self._show_mended(report)
         if document.text != original:
             write_back(report.path, original, document.text)
             report.written = True
@@ -234,7 +240,7 @@ class _Desk:
                 continue
             outcome = self.ruled.get(mark) if self.args.apply else None
             if outcome is None:
-                say = self._say(f"{report.path}: complaint {number + 1} of {len(complaints)}")
+                say = self._say(f"{report.path}: complaint", number, len(complaints))
                 outcome = self.ruled[mark] = await self.workshop.repair(job, complaint, say, no_pause)
             if not outcome.repairs and not outcome.reason:
                 left.append((complaint, outcome))
@@ -246,7 +252,7 @@ class _Desk:
             known = await self._mended_by_known(job, complaint, report)
             engine, index = await self.models.get() if known is None else (None, None)
             if engine is not None:  # only now is a model needed
-                say = self._say(f"{report.path}: complaint {number + 1} of {len(left)} for the model")
+                say = self._say(f"{report.path}: for the model, complaint", number, len(left))
                 known = await self.workshop.repair(replace(job, engine=engine, index=index), complaint, say, no_pause)
             applied = self._tell(job, complaint, known or outcome, report)
             if applied is not None:
@@ -260,11 +266,31 @@ class _Desk:
             finding,
             applied=self.args.apply and finding.repair is not None,
             like=next((one for one in report.findings if one.is_same_repair(finding)), None),
+            place=self.roll.place(complaint),
         )
         self.told.add(_mark(job.document, complaint))
         report.findings.append(finding)
+        if finding.place >= 0:
+            self._show_mended(report, upto=_turn(finding))
         self.screen.show(report, finding)
         return finding.repair.candidate if finding.applied and finding.repair is not None else None
+
+    def _tell_gone(self, document: Document, complaints: Sequence[Diagnostic], report: FileReport) -> None:
+        """What the last repair has mended beside its own complaint. Echoes of a syntax error were never told."""
+        gone, by = self.roll.gone(document, complaints), report.findings[-1] if report.findings else None
+        for complaint in gone:
+            if by is None or self.roll.document is None or (is_syntax(complaint) and is_syntax(by.diagnostic)):
+                continue
+            also = replace(by, document=self.roll.document, diagnostic=complaint, like=by, place=complaint.start)
+            report.findings.insert(-1, also)  # the last one stays the one that was applied
+            self.mended.append(also)
+
+    def _show_mended(self, report: FileReport, upto: tuple[bool, int] = (True, sys.maxsize)) -> None:
+        """Show what was mended by another's repair when it is its turn, as a look would."""
+        due = sorted((one for one in self.mended if _turn(one) < upto), key=_turn)
+        self.mended = [one for one in self.mended if one not in due]
+        for one in due:
+            self.screen.show(report, one)
 
     async def _mended_by_known(self, job: Job, complaint: Diagnostic, report: FileReport) -> Outcome | None:
         """A repair of another complaint that is proved to mend this one, too."""
@@ -297,9 +323,7 @@ class _Desk:
                     found[one.start] = one
             else:
                 report.warnings_left_out += 1
-        # A slip can make something unused: it is mended first, or what it meant would be removed.
-        last = is_superfluous if self.args.apply else (lambda _one: False)
-        return sorted(found.values(), key=lambda one: (last(one), one.start))
+        return sorted(found.values(), key=lambda one: _order(one, one.start))
 
     def _anchor(self, document: Document) -> int | None:
         """Where the line that was asked for begins. Raises UsageError past the end."""
@@ -318,9 +342,22 @@ class _Desk:
         looked_at = not self.models.wanted and not self.args.apply  # a model, if there is one, is asked later
         return Job(document, self.root if inside else None, name, None, None, guess=looked_at)
 
-    def _say(self, what: str) -> Callable[[str, float], None]:
-        """Progress of one complaint, under one name: where nobody watches a bar, a line is enough for it."""
-        return lambda _step, fraction: self.screen.progress(what, fraction)
+    def _say(self, what: str, number: int, of: int) -> Callable[[str, float], None]:
+        """Progress of one complaint, under one name: where nobody watches a bar, a line is enough for it.
+
+        How far it is counts all of them.
+        """
+        name = f"{what} {number + 1} of {of}"
+        return lambda _step, fraction: self.screen.progress(name, (number + fraction) / of)
+
+
+def _order(complaint: Diagnostic, place: int) -> tuple[bool, int]:
+    """A slip can make something unused: it is mended first, or what it meant would be removed."""
+    return is_superfluous(complaint), place
+
+
+def _turn(finding: Finding) -> tuple[bool, int]:
+    return _order(finding.diagnostic, finding.place)
 
 
 def _mark(document: Document, complaint: Diagnostic) -> _Mark:

@@ -15,7 +15,10 @@ from coderls.repair.pipeline import Outcome, Repair
 
 @dataclass(frozen=True)
 class Finding:
-    """One complaint of a version of a file, and the best repair of it, or why there is none."""
+    """One complaint of a version of a file, and the best repair of it, or why there is none.
+
+    `place`: where it was before anything was repaired; -1: it came to light by a repair.
+    """
 
     document: Document
     diagnostic: Diagnostic
@@ -23,6 +26,7 @@ class Finding:
     applied: bool = False
     #: The finding that has the same repair and was told before.
     like: Finding | None = None
+    place: int = 0
 
     def is_same_repair(self, other: Finding) -> bool:
         """Whether one repair mends both: the same edits of the same version."""
@@ -55,9 +59,25 @@ class FileReport:
     written: bool = False
 
     @property
+    def ordered(self) -> list[Finding]:
+        """As they stand in the file; what came to light later is at the end."""
+        later = [one for one in self.findings if one.place < 0]
+        return sorted((one for one in self.findings if one.place >= 0), key=lambda one: one.place) + later
+
+    @property
+    def complaints(self) -> int:
+        """How many there were before anything was repaired."""
+        return sum(finding.place >= 0 for finding in self.findings)
+
+    @property
     def repaired(self) -> int:
-        """Complaints with a verified repair."""
-        return sum(finding.repair is not None for finding in self.findings)
+        """Of these, the ones with a verified repair."""
+        return sum(finding.repair is not None and finding.place >= 0 for finding in self.findings)
+
+    @property
+    def came_to_light(self) -> int:
+        """Complaints that nobody could see before something was repaired."""
+        return len(self.findings) - self.complaints
 
     @property
     def applied(self) -> int:
@@ -71,7 +91,7 @@ def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any
         "files": [
             {
                 "path": str(report.path),
-                "complaints": [_finding_json(finding, unverified) for finding in report.findings],
+                "complaints": [_finding_json(finding, unverified) for finding in report.ordered],
                 "asked": list(report.asked),
                 "not_found": list(report.not_found),
                 "untrusted": list(report.untrusted),
@@ -82,7 +102,8 @@ def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any
             for report in reports
         ],
         "failed": sum(bool(report.error) for report in reports),
-        "complaints": sum(len(report.findings) for report in reports),
+        "complaints": sum(report.complaints for report in reports),
+        "came_to_light": sum(report.came_to_light for report in reports),
         "repaired": sum(report.repaired for report in reports),
         "applied": sum(report.applied for report in reports),
     }
@@ -90,7 +111,7 @@ def as_json(reports: Sequence[FileReport], *, unverified: bool) -> dict[str, Any
 
 def summary(reports: Sequence[FileReport], *, errors_only: bool = False) -> str:
     """The last line."""
-    complaints = sum(len(report.findings) for report in reports)
+    complaints, later = sum(report.complaints for report in reports), sum(report.came_to_light for report in reports)
     failed = sum(bool(report.error) for report in reports)
     broken = f" {_count(failed, 'file')} could not be read." if failed else ""
     hidden = sum(report.warnings_left_out for report in reports)
@@ -102,6 +123,7 @@ def summary(reports: Sequence[FileReport], *, errors_only: bool = False) -> str:
     end = f"{applied} applied" if applied else "nothing was changed (--apply writes them)" if repaired else ""
     found = f"{_count(complaints, 'complaint')}{left_out} in {_count(len(reports), 'file')}"
     found = f"{found}, {repaired} with a verified fix ({_who(reports)})"
+    end += f", {later} more came to light" if later else ""
     return f"{found}; {end}.{broken}" if end else f"{found}.{broken}"
 
 
@@ -174,9 +196,10 @@ def _finding_json(finding: Finding, unverified: bool) -> dict[str, Any]:
         "repair": None,
         "why_not": None,
         "applied": finding.applied,
+        "came_to_light": finding.place < 0,
     }
     if repair is not None:
-        facts["repair"] = _repair_json(document, repair)
+        facts["repair"] = _repair_json((finding.like or finding).document, repair)
     elif finding.outcome is not None:
         facts["why_not"] = finding.outcome.sentence()
         facts["guesses"] = [_repair_json(document, guess) for guess in finding.outcome.guesses]

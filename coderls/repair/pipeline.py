@@ -135,7 +135,7 @@ async def repair(
     """
     until = time.monotonic() + limit_s
     work = _Work(baseline or Baseline(document), clamped(diagnostic, len(document.text)), checkers, rules)
-    progress("asking the checkers", 0.05)
+    progress("asking the checkers", 0.0)
     reason = await _why_not(work)
     if reason:
         return work.outcome(reason)

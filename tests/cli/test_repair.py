@@ -387,6 +387,66 @@ def test_a_deletion_is_no_repair_of_another_complaint(repair: Run, file: Path) -
     assert "2 complaints in 1 file, 1 with a verified fix" in out
 
 
+#: Two slips in one line, an import that a slip makes unused, one that nothing needs, and a name that nobody knows.
+MANY = """\
+import os
+from util import Account
+
+
+def total(items):
+    print(entirely_unknown_thing)
+    result = Acount(items)
+    value = reslt + reslt
+    return value
+"""
+
+
+def test_apply_tells_of_the_same_complaints_as_a_look(repair: Run, file: Path) -> None:
+    file.with_name("util.py").write_text("class Account: ...\n", "utf-8")
+    told = {}
+    for text in (MANY, "from util import Acount\n\nprint(Account())\n", TEXT):
+        for words in ((), ("--apply",)):
+            file.write_text(text, encoding="utf-8")
+            facts = repair(file, "--json", *words, checkers="parse,ruff,mypy").json
+            found = [
+                (one["rule"], one["message"], one["repair"] is not None) for one in facts["files"][0]["complaints"]
+            ]
+            told[words] = (found, facts["complaints"], facts["repaired"], facts["came_to_light"])
+        assert told[()] == told[("--apply",)]
+        assert told[()][1] == len(told[()][0])
+
+
+def test_the_terminal_has_them_in_one_order_too(repair: Run, file: Path) -> None:
+    told = []
+    for words in ((), ("--apply",)):
+        file.write_text(MANY, encoding="utf-8")
+        lines = repair(file, *words).out.splitlines()
+        told.append([line.partition(": ")[2] for line in lines if line.startswith(f"{file}:")])
+    assert sorted(told[0]) == sorted(told[1])
+    assert told[0] == told[1]
+
+
+def test_what_comes_to_light_by_a_repair_is_counted_by_itself(repair: Run, file: Path) -> None:
+    file.write_text("def f(x)\n    return x\n\n\nprint(entirely_unknown_thing)\n", encoding="utf-8")
+    looked = repair(file)
+    shown = repair(file, "--apply")
+    assert shown.code == NONE_FIXED
+    for one in (looked, shown):
+        assert "1 complaint in 1 file, 1 with a verified fix" in one.out.splitlines()[-1]
+    assert shown.out.splitlines()[-1].endswith("; 1 applied, 1 more came to light.")
+
+
+def test_progress_goes_on_from_complaint_to_complaint(repair: Run, file: Path) -> None:
+    file.write_text("".join(f"print(entirely_unknown_{number})\n" for number in range(4)), encoding="utf-8")
+    said = [line for line in repair(file).err.splitlines() if "complaint" in line]
+    assert [line.rpartition("complaint ")[2] for line in said] == [
+        "1 of 4",
+        "2 of 4 (25%)",
+        "3 of 4 (50%)",
+        "4 of 4 (75%)",
+    ]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="programs are found by other names there")
 def test_who_would_be_asked_in_a_trusted_folder(repair: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = file.parent.parent / "programs"
