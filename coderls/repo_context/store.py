@@ -46,6 +46,8 @@ _RACY_NS = 2_000_000_000
 _FLUSH_FILES = 256
 _FLUSH_S = 1.0
 _BUSY_S = 5.0
+#: After somebody else has held the database for so long, nothing is written for a while: each try would wait again.
+_RESTS_S = 60.0
 #: More is no record of a file of 1 MB (bytes; number).
 _MAX_RECORD, _MAX_DEFINITIONS = 64_000_000, 1_000_000
 _TABLES = """
@@ -101,6 +103,7 @@ class Store:
         self._new_contents: dict[bytes, tuple[Content, bytes]] = {}
         self._new_windows: dict[bytes, bytes] = {}
         self._flushed_at = time.monotonic()
+        self._rests_until = float("-inf")
         if file is not None:
             self._open(file)
 
@@ -287,7 +290,7 @@ class Store:
     def _write(self, work: Callable[[sqlite3.Connection], None]) -> bool:
         """Do `work` in one transaction; False when it came to nothing. Called with the lock."""
         writer = self._writer
-        if writer is None:
+        if writer is None or time.monotonic() < self._rests_until:
             return False
         try:
             writer.execute("BEGIN IMMEDIATE")
@@ -297,7 +300,8 @@ class Store:
             with suppress(sqlite3.Error):
                 writer.execute("ROLLBACK")
             if is_busy(error):
-                return False  # another server writes; next time
+                self._rests_until = time.monotonic() + _RESTS_S
+                return False  # somebody else writes; next time
             if is_damage(error):
                 self._begin_anew(error)
             else:  # what was written before can still be read
