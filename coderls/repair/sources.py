@@ -10,7 +10,7 @@ from typing import Protocol
 
 from coderls.document import Document, ParseFile
 from coderls.engine.api import ChatRequest, Chunk, Priority, Sampling
-from coderls.errors import EngineError
+from coderls.errors import DocumentError, EngineError
 from coderls.repair.answers import Refused, first_block, read_answer
 from coderls.repair.candidate import Candidate
 from coderls.repair.checkers import Checker, Fix
@@ -89,14 +89,21 @@ def of_checkers(baseline: Baseline, diagnostic: Diagnostic, checkers: Sequence[C
         reports = [await baseline.report(checker) for checker in checkers]
         others = [one for report in reports for one in report.diagnostics]
         offered = [fix for report in reports for fix in report.fixes if concerns(fix.diagnostic, diagnostic, document)]
-        return Found(tuple(await asyncio.to_thread(lambda: [_of_checker(document, fix, others) for fix in offered])))
+        made = await asyncio.to_thread(lambda: [_of_checker(document, fix, others) for fix in offered])
+        return Found(tuple(one for one in made if one is not None))
 
     return Source("fixes of the checkers", find)
 
 
-def _of_checker(document: Document, fix: Fix, others: Sequence[Diagnostic]) -> Candidate:
-    """A checker's own fix: a guess where it takes away what another complaint may mean, or says so itself."""
-    candidate = Candidate(document.text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe)
+def _of_checker(document: Document, fix: Fix, others: Sequence[Diagnostic]) -> Candidate | None:
+    """A checker's own fix: a guess where it takes away what another complaint may mean, or says so itself.
+
+    None for one whose edits overlap or lie outside of the text.
+    """
+    try:
+        candidate = Candidate(document.text, fix.edits, "rule", fix.title or "Its own fix", safe=fix.safe)
+    except DocumentError:
+        return None
     meant = is_superfluous(fix.diagnostic) and may_be_meant(document, candidate, others)
     return replace(candidate, guess=meant or fix.title.lower().startswith(_CONDITIONAL))
 

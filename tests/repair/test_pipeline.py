@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,10 +12,10 @@ from coderls.document import Document, Edit
 from coderls.errors import EngineUnreachable
 from coderls.repair import pipeline
 from coderls.repair.candidate import Candidate
-from coderls.repair.checkers import Report, Step
+from coderls.repair.checkers import Fix, Report, Step
 from coderls.repair.diagnostic import Diagnostic
 from coderls.repair.pipeline import no_worse, repair
-from coderls.repair.sources import Found, Source
+from coderls.repair.sources import Found, Source, of_checkers
 from coderls.repair.verify import Baseline
 
 TEXT = "one = 1\ntwo = bad\nthree = 3\n"
@@ -201,3 +201,21 @@ async def test_a_rewriting_may_not_bring_complaints() -> None:
         assert (await no_worse(baseline, candidate, [Played()])).accepted is accepted
     failing = await no_worse(baseline, Candidate.of_text(text, "one = 2\n", "chat", "t"), [Played(fails="gone")])
     assert not failing.accepted
+
+
+async def test_fixes_of_a_checker_that_are_no_edits_of_the_text_are_passed_over() -> None:
+    class Offering(Played):
+        async def check(self, document: Document, *, limit_s: float = 30.0, others: object = ()) -> Report:
+            report = await super().check(document, limit_s=limit_s)
+            edits = [
+                (Edit(AT, AT + 3, "4"), Edit(AT + 1, AT + 2, "5")),
+                (Edit(5, len(TEXT) + 9, ""),),
+                (Edit(AT, AT + 3, "2"),),
+            ]
+            return replace(report, fixes=tuple(Fix(one, each, "") for one in report.diagnostics for each in edits))
+
+    checker = Offering()
+    outcome = await repair(
+        DOCUMENT, TARGET, checkers=[checker], sources=[of_checkers(Baseline(DOCUMENT), TARGET, [checker])]
+    )
+    assert [one.candidate.text for one in outcome.repairs] == [TEXT.replace("bad", "2")]
