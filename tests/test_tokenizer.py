@@ -133,9 +133,9 @@ def test_a_text_is_cut_where_its_pre_tokenizer_cuts(nano: Tokenizer, qwen: Token
     assert {")", "x", ":", "1"} <= nano.cuts
     assert "x" in qwen.cuts
     assert not {")", ":"} & qwen.cuts  # there a sign takes the line ends behind it
-    text = "abcd\n    efgh\nij\nklmn  \nopq)\nrest"
-    assert nano.parts(text) == ["abcd", "\n    efgh", "\nij\nklmn  \nopq)", "\nrest"]
-    assert qwen.parts(text) == ["abcd", "\n    efgh", "\nij\nklmn  \nopq)\nrest"]
+    text = "abcd\n    efgh\nijk\nklmn  \nopq)\nrest"
+    assert nano.parts(text) == ["abcd", "\n    efgh", "\nijk\nklmn  \nopq)", "\nrest"]
+    assert qwen.parts(text) == ["abcd", "\n    efgh", "\nijk\nklmn  \nopq)\nrest"]
     assert nano.parts("abcd\r\nefgh\r\n") == ["abcd", "\r\nefgh", "\r\n"]
     assert nano.parts("") == [""]
 

@@ -92,7 +92,7 @@ def _encode_short(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return tuple(chain.from_iterable(_encode_part(tokenizer, part) for part in parts))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _encode_part(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     return _encode(tokenizer, text)
 
