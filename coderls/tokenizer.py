@@ -26,8 +26,8 @@ _MOST_IDS = 1 << 24  # tables have a row for each id
 #: What may come behind a cut, and what no token of a piece before it reaches into.
 _PROBES = ("\n", "\ny", "\n    y", "\n\n  y", "\n\ty", "\n)", "\n  )", "\n'", "\n1", "\r\n y", "\n\u00e9", "\n\u8a9e")
 _BEFORE = ("x{0}", " {0}", "{0}{0}", "){0}", "'{0}", "1{0}")
-#: A text is cut behind lines of a length that this divides. Larger parts are fewer; smaller ones are sooner the same again
-#: behind a text that begins elsewhere.
+#: A text is cut behind lines of a length that this divides. Larger parts are fewer; smaller ones are sooner the same
+#: again in a text that begins elsewhere.
 _SELDOM = 2
 
 

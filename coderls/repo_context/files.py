@@ -9,21 +9,22 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from coderls.repo_context.changes import Changes
-from coderls.repo_context.languages.language import ALL, Language, parent_folder
+from coderls.repo_context.languages.language import Language, parent_folder
 from coderls.repo_context.names import NameTable, hashes_of
-from coderls.repo_context.outline import Definition, Outline
+from coderls.repo_context.outline import Definition, Outline, members_of, named_imports, places_of
 
 #: A name that is defined in more files than this says nothing.
 MAX_FILES_OF_A_NAME = 12
-#: Files whose names are kept ready for `places`.
+#: Files whose names are kept ready for `places` and `members`.
 _MAX_PLACES = 400
 #: Definitions of loaded outlines that stay in memory: some 350 bytes each.
 _MAX_LOADED = 50_000
 _MAX_RESOLVED = 20_000
-#: Files whose named imports are kept ready, and how many of each.
-_MAX_NAMED, _MAX_NAMED_IMPORTS = 2_000, 100
+#: Files whose named imports are kept ready.
+_MAX_NAMED = 2_000
 #: Shorter signatures are alike by chance (characters).
 _TELLING = 24
 #: File names that more files have than this are looked up together with their folder's name.
@@ -32,6 +33,7 @@ _CROWD = 32
 #: Before the name of a namespace, where it stands for "declares this namespace".
 _NAMESPACE = "namespace "
 
+T = TypeVar("T")
 Load = Callable[[bytes], Outline | None]
 
 
@@ -49,6 +51,19 @@ def name_hashes(outline: Outline) -> array[int]:
 def telling_signatures(definitions: Sequence[Definition]) -> frozenset[str]:
     """Those that are not alike by chance."""
     return frozenset([item.text.strip() for item in definitions if len(item.text) > _TELLING])
+
+
+class _Found(dict[str, T]):
+    """What `make` says of files, by path: when it is asked for, and all anew once there are `most`."""
+
+    def __init__(self, make: Callable[[str], T], most: int) -> None:
+        self._make, self._most = make, most
+
+    def __missing__(self, path: str) -> T:
+        if len(self) >= self._most:
+            self.clear()
+        self[path] = found = self._make(path)
+        return found
 
 
 class Shelf:
@@ -88,9 +103,10 @@ class Shelf:
         self._by_folder: dict[str, list[str]] = {}
         self._by_tail: dict[str, dict[str, list[str]]] = {}
         self._resolved: dict[tuple[str, str, str], tuple[str, ...]] = {}
-        self._places: dict[str, dict[str, list[int]]] = {}
-        self._telling: dict[str, frozenset[str]] = {}
-        self._named: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._places = _Found(lambda path: places_of(self.definitions(path)), _MAX_PLACES)
+        self._members = _Found(lambda path: members_of(self.definitions(path)), _MAX_PLACES)
+        self._telling = _Found(lambda path: telling_signatures(self.definitions(path)), _MAX_PLACES)
+        self._named = _Found(lambda path: named_imports(self.outline(path)), _MAX_NAMED)
 
     def announce(self, paths: Iterable[str]) -> None:
         """These files are there, and will be read: imports of them can be resolved from now on."""
@@ -222,35 +238,19 @@ class Shelf:
 
     def places(self, path: str, name: str) -> Sequence[int]:
         """Indices of the definitions of `path` that are called `name`."""
-        names = self._places.get(path)
-        if names is None:
-            if len(self._places) >= _MAX_PLACES:
-                self._places.clear()
-            names = self._places[path] = {}
-            for index, definition in enumerate(self.definitions(path)):
-                names.setdefault(definition.name, []).append(index)
-        return names.get(name, ())
+        return self._places[path].get(name, ())
+
+    def members(self, path: str, owner: str) -> Sequence[int]:
+        """Indices of the definitions of `path` that belong to the type `owner`."""
+        return self._members[path].get(owner, ())
 
     def telling(self, path: str) -> frozenset[str]:
-        """The signatures of `path` that are not alike by chance."""
-        found = self._telling.get(path)
-        if found is None:
-            if len(self._telling) >= _MAX_PLACES:
-                self._telling.clear()
-            found = self._telling[path] = telling_signatures(self.definitions(path))
-        return found
+        """The `telling_signatures` of `path`."""
+        return self._telling[path]
 
     def named(self, path: str) -> tuple[tuple[str, str], ...]:
         """Modules and names of the named imports of `path`."""
-        found = self._named.get(path)
-        if found is None:
-            if len(self._named) >= _MAX_NAMED:
-                self._named.clear()
-            outline = self.outline(path)
-            imports = outline.imports[:_MAX_NAMED_IMPORTS] if outline else ()
-            named = dict.fromkeys((entry.module, entry.name) for entry in imports if entry.name not in ("", ALL))
-            found = self._named[path] = tuple(named)
-        return found
+        return self._named[path]
 
     # What import resolution asks: `languages.language.Files`.
 
@@ -323,9 +323,8 @@ class Shelf:
         """Forget what is in a file, not that it is there."""
         path = self._paths[number]
         self._held.pop(path, None)
-        self._places.pop(path, None)
-        self._telling.pop(path, None)
-        self._named.pop(path, None)
+        for found in (self._places, self._members, self._telling, self._named):
+            found.pop(path, None)
         hashes = self._hashes[number]
         if hashes is not None:
             self._names.remove(number, hashes)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from operator import lt
 from typing import Any
 
-from coderls.repo_context.languages.language import Import
+from coderls.repo_context.languages.language import ALL, Import
 
 #: Version of what `to_bytes` writes, and of what stands in it.
 FORMAT = 6
@@ -25,6 +26,7 @@ FORMAT = 6
 KINDS = ("wrapper", "namespace", "class", "function", "method", "type", "constant", "attribute")
 #: Kinds that hold other definitions.
 CONTAINERS = ("namespace", "class")
+_MAX_NAMED_IMPORTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,29 @@ class Outline:
     definitions: tuple[Definition, ...]
     imports: tuple[Import, ...]
     import_rows: tuple[int, ...] = ()
+
+
+def places_of(definitions: Sequence[Definition]) -> Mapping[str, Sequence[int]]:
+    """The indices of the definitions of each name."""
+    found: dict[str, list[int]] = {}
+    for index, definition in enumerate(definitions):
+        found.setdefault(definition.name, []).append(index)
+    return found
+
+
+def members_of(definitions: Sequence[Definition]) -> Mapping[str, Sequence[int]]:
+    """The indices of what belongs to a type, by the name of that type."""
+    found: dict[str, list[int]] = {}
+    for index, definition in enumerate(definitions):
+        if definition.owner:
+            found.setdefault(definition.owner, []).append(index)
+    return found
+
+
+def named_imports(outline: Outline | None) -> tuple[tuple[str, str], ...]:
+    """Modules and names of the first named imports of a file."""
+    imports = outline.imports[:_MAX_NAMED_IMPORTS] if outline else ()
+    return tuple(dict.fromkeys((entry.module, entry.name) for entry in imports if entry.name not in ("", ALL)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
+from typing import NamedTuple
 
 from coderls.repo_context.candidates import Asker, Candidate
 from coderls.repo_context.surroundings import words_of
@@ -76,8 +76,7 @@ WEIGHTS: dict[str, float] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A candidate, and how likely it is needed, from 0 to 1."""
 
     candidate: Candidate
@@ -117,9 +116,8 @@ def _named(name: str, asker: Asker) -> list[tuple[str, float]]:
     if used is not None:
         found += [("used", used), ("mentioned", 1.0)]
     words = words_of(name)
-    shared = sum([around.words.get(word, 0.0) for word in words])
-    if shared:
-        found.append(("words", shared / len(words)))
+    if not around.words.keys().isdisjoint(words):
+        found.append(("words", sum([around.words.get(word, 0.0) for word in words]) / len(words)))
     return found
 
 
@@ -141,18 +139,20 @@ def _placed(candidate: Candidate, asker: Asker, beside: float) -> list[tuple[str
 def rank(candidates: Sequence[Candidate], asker: Asker, weights: Mapping[str, float] = WEIGHTS) -> list[Ranked]:
     """Best first: likelihood for each token; ties by path and place."""
     ranked: list[tuple[float, str, int, Ranked]] = []
-    known: dict[tuple[str, str], float] = {}
+    of_kind: dict[tuple[str, ...], float] = {}
+    of_name: dict[str, float] = {}
+    near = asker.around.names
     for candidate, beside in with_neighbours(candidates, asker):
         definition = candidate.definition
-        key = (definition.name, definition.kind)
-        odds = known.get(key)
-        if odds is None:
-            odds = sum([weights[feature] for feature in _plain(*key)])
-            odds += sum([weights[feature] * value for feature, value in _named(definition.name, asker)])
-            known[key] = odds
+        kind, name = _plain(definition.name, definition.kind), definition.name
+        if kind not in of_kind:
+            of_kind[kind] = sum([weights[feature] for feature in kind])
+        if name not in of_name:
+            of_name[name] = sum([weights[feature] * value for feature, value in _named(name, asker)])
+        odds = of_kind[kind] + of_name[name]
         for way, strength in candidate.ways.items():
             odds += weights[way] * strength
-        if beside or definition.owner:  # nothing else has to do with the place
+        if beside or definition.owner in near or "own" in candidate.ways:  # nothing else has to do with the place
             for feature, value in _placed(candidate, asker, beside):
                 odds += weights[feature] * value
         score = 1.0 / (1.0 + math.exp(-odds if -30.0 < odds < 30.0 else math.copysign(30.0, -odds)))

@@ -90,7 +90,7 @@ def ask(query: Query, sources: Sources) -> tuple[Asker, list[Usage]]:
 
     twins = twins_of(query.path, shelf)
     similar = usages.find(around, query.path, is_copied_code, favoured=twins)
-    scope = Scope(shelf, query.path, query.language, own, whole.places(own))
+    scope = Scope(shelf, query.path, query.language, own, whole.places(own), whole.members(own))
     classes = own_classes(scope, around)[:1]
     asker = Asker(
         scope=scope,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from coderls.repo_context.files import Shelf
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.languages.language import ALL, Import, Language
-from coderls.repo_context.outline import Binding, Definition, Outline
+from coderls.repo_context.outline import Binding, Definition, Outline, members_of, places_of
 
 #: How often a name is followed from one file's imports to the next.
 MAX_HOPS = 4
@@ -27,19 +27,12 @@ _CLASSES = ("class", "type")
 Ref = tuple[str, int]
 
 
-def places_of(definitions: Sequence[Definition]) -> Mapping[str, Sequence[int]]:
-    """The indices of the definitions of each name."""
-    found: dict[str, list[int]] = {}
-    for index, definition in enumerate(definitions):
-        found.setdefault(definition.name, []).append(index)
-    return found
-
-
 @dataclass
 class Scope:
     """Answers for one request. `path` is the open file, `own` its outline, which goes before what the shelf has.
 
-    `own_places` are the `places_of` its definitions, which may have been found before.
+    `own_places` and `own_members` are the `places_of` and `members_of` its definitions, which may have been found
+    before.
     """
 
     shelf: Shelf
@@ -47,15 +40,15 @@ class Scope:
     language: Language
     own: Outline
     own_places: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    own_members: Mapping[str, Sequence[int]] = field(default_factory=dict)
     _aliases: dict[str, dict[str, list[Import]]] = field(default_factory=dict)
-    _members: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     _lineages: dict[Ref, list[tuple[Ref, int]]] = field(default_factory=dict)
     _definitions: dict[str, Sequence[Definition]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._definitions[self.path] = self.own.definitions
         if not self.own_places:
-            self.own_places = places_of(self.own.definitions)
+            self.own_places, self.own_members = places_of(self.own.definitions), members_of(self.own.definitions)
 
     def outline(self, path: str) -> Outline | None:
         """The outline of a file."""
@@ -123,15 +116,11 @@ class Scope:
     def members(self, ref: Ref) -> Sequence[int]:
         """Indices of the members of a class in its file, or of what is in a namespace."""
         path, index = ref
-        if self.definitions(path)[index].kind == "namespace":
-            return [number for number, item in enumerate(self.definitions(path)) if item.parent == index]
-        owners = self._members.get(path)
-        if owners is None:
-            owners = self._members[path] = {}
-            for number, definition in enumerate(self.definitions(path)):
-                if definition.owner:
-                    owners.setdefault(definition.owner, []).append(number)
-        return owners.get(self.definitions(path)[index].name, ())
+        definitions = self.definitions(path)
+        owner = definitions[index]
+        if owner.kind == "namespace":
+            return [number for number, item in enumerate(definitions) if item.parent == index]
+        return self.own_members.get(owner.name, ()) if path == self.path else self.shelf.members(path, owner.name)
 
     def member(self, ref: Ref, name: str) -> Ref | None:
         """A member of a class or of its bases."""

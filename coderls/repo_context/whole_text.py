@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from coderls.repo_context.languages.language import Import
-from coderls.repo_context.outline import Outline
-from coderls.repo_context.scope import places_of
+from coderls.repo_context.outline import Outline, members_of, places_of
 from coderls.repo_context.usages import OwnLines
 
 #: More names that nothing uses are a list of names for others, as packages have.
@@ -25,12 +24,14 @@ class WholeText:
     def __init__(self) -> None:
         self._lines: OwnLines | None = None
         self._places: Mapping[str, Sequence[int]] | None = None
+        self._members: Mapping[str, Sequence[int]] | None = None
         self._idle: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def find(self, text: str, own: Outline) -> None:
         """Find all now, so that no question waits for it."""
         self.lines(text)
         self.places(own)
+        self.members(own)
         self.idle(text, own)
 
     def lines(self, text: str) -> OwnLines:
@@ -44,6 +45,12 @@ class WholeText:
         if self._places is None:
             self._places = places_of(own.definitions)
         return self._places
+
+    def members(self, own: Outline) -> Mapping[str, Sequence[int]]:
+        """Where the members of each type are among the definitions of `own`."""
+        if self._members is None:
+            self._members = members_of(own.definitions)
+        return self._members
 
     def idle(self, text: str, own: Outline) -> dict[str, float]:
         """Imported names and declared attributes that are not used yet, each with its share of the chance.

@@ -113,6 +113,20 @@ def test_places_are_reused_and_nothing_is_left_behind():
     assert (shelf._by_folder, shelf._by_file_name) == ({}, {})
 
 
+def test_what_was_found_out_of_a_file_goes_with_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files_module, "_MAX_PLACES", 3)
+    shelf = Shelf()
+    shelf.put("a.py", read("a.py", "from b import c\nclass A:\n    def one(self): ...\n"))
+    assert (shelf.places("a.py", "one"), shelf.members("a.py", "A"), shelf.named("a.py")) == ([1], [1], (("b", "c"),))
+    shelf.put("a.py", read("a.py", "class B:\n    x: int = 1\n    def one(self): ...\n"))
+    assert (shelf.places("a.py", "one"), shelf.members("a.py", "A"), shelf.named("a.py")) == ([2], (), ())
+    assert shelf.members("a.py", "B") == [1, 2]
+    for n in range(7):
+        assert shelf.members(f"m{n}.py", "A") == ()
+    assert len(shelf._members) <= 3
+    assert shelf.members("a.py", "B") == [1, 2]
+
+
 def test_a_name_of_many_files_says_nothing():
     kept = Kept()
     shelf = Shelf(kept.load)

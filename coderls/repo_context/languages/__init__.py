@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import translate
+from functools import lru_cache
 from pathlib import PurePath
 
 from coderls.repo_context.languages.c import CPP, C
@@ -43,8 +44,14 @@ def by_id(language_id: str) -> Language | None:
 
 def by_path(path: str | PurePath, text: str = "") -> Language | None:
     """The language of a file, by its extension; `text` tells a C++ header from a C header."""
-    name = path.name if isinstance(path, PurePath) else path.rpartition("/")[2]
-    language = _BY_EXTENSION.get("." + name.rpartition(".")[2].lower()) if "." in name else None
+    name = path.name if isinstance(path, PurePath) else path
+    language = _by_extension(name)
     if language is C and name.endswith(".h") and _CPP_WORDS.search(text):
         return CPP
     return language
+
+
+@lru_cache(maxsize=4096)  # asked for every candidate of every question
+def _by_extension(path: str) -> Language | None:
+    name = path.rpartition("/")[2]
+    return _BY_EXTENSION.get("." + name.rpartition(".")[2].lower()) if "." in name else None
