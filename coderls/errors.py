@@ -17,6 +17,7 @@
     ├── CheckerFailed          a compiler, linter or test command gave no answer that can be used
     ├── RecordBroken           a record of a completion that cannot be read, or a folder that cannot hold one
     ├── UsageError             options or arguments of a command that do not go together
+    │   └── NotThere           a file or folder that a command names (a DocumentError, too)
     ├── DocumentError          a document or position that cannot be worked on
     └── WorkspaceError         a repository or folder that cannot be read
 
@@ -112,6 +113,10 @@ class UsageError(CoderlsError):
 
 class DocumentError(CoderlsError):
     """A document or a position in it that cannot be worked on."""
+
+
+class NotThere(UsageError, DocumentError):
+    """A file or folder that a command names is not there, or is the other of the two."""
 
 
 class WorkspaceError(CoderlsError):

@@ -11,6 +11,7 @@ import argparse
 import gc
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from typing import Any
 
 from coderls import __version__
 from coderls.cli.visible import visible
-from coderls.errors import CoderlsError, UsageError
+from coderls.errors import CoderlsError, ModelNotFound, SettingsError, UsageError
 
 #: name -> (module, one line for `coderls --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -36,17 +37,23 @@ APART = frozenset({"complete", "replay", "repair", "index", "doctor"})
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 _LAYOUT = "\n\t"
+#: What was typed has to be corrected, and nothing was done.
+_TO_CORRECT = (UsageError, SettingsError, ModelNotFound)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 (it failed and said why), 2 (wrong usage) or 130 (Ctrl+C)."""
+    """Run one command; returns the exit code.
+
+    0; 1: it failed and said why, or the answer is no; 2: what was typed has to be corrected, be it an option, a value,
+    or the name of a file, folder, place, model or engine that is not there; 130: Ctrl+C. Some have 3 and 4, too.
+    """
     _write_anything()
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except CoderlsError as error:
         print(f"coderls: {visible(str(error), keep=_LAYOUT)}", file=sys.stderr)
-        return MISUSED if isinstance(error, UsageError) else FAILED
+        return MISUSED if isinstance(error, _TO_CORRECT) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -56,8 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    parser = _parser(argv)
-    args = parser.parse_args(argv)
+    parser, commands = _parser(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and args.command is not None:
+        _refuse(args.command, unknown[0], commands.choices[args.command])
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if args.stdio:
         return int(_server().serve_stdio(_records(args)))
     if args.tcp is not None:
@@ -67,10 +78,24 @@ def _run(argv: list[str]) -> int:
     if args.command is None:
         parser.print_help()
         return MISUSED
+    if "look_first" in args:
+        args.look_first(args)  # before what takes long to import
     return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def _refuse(command: str, word: str, parser: argparse.ArgumentParser) -> None:
+    """Leave with a sentence about a word that a command does not take, and the option that it may stand for."""
+    import difflib  # noqa: PLC0415  (an editor's server needs none)
+
+    options = set(re.findall(r"--[a-z][a-z-]+", parser.format_help()))
+    near = difflib.get_close_matches(f"--{word.lstrip('-')}", sorted(options), 1, 0.7)
+    guess = f" Did you mean {near[0]}?" if near else ""
+    said = f"coderls {command} takes no {visible(word)!r}.{guess} `coderls {command} --help` says what it takes."
+    parser.exit(MISUSED, f"coderls: {said}\n")
+
+
+def _parser(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, Any]:
+    """The parser, and those of the commands (`choices`)."""
     parser = argparse.ArgumentParser(
         prog="coderls",
         description="Code completion from a model on your own machine, for every editor that speaks LSP.",
@@ -94,7 +119,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             importlib.import_module(module).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=line)
-    return parser
+    return parser, subparsers
 
 
 def _server() -> Any:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from coderls.cli import places
 from coderls.cli.options import add_engine_options
-from coderls.cli.target import Target
+from coderls.cli.places import Target
 
 
 def complete(subparsers: Any) -> None:
@@ -47,6 +48,7 @@ def complete(subparsers: Any) -> None:
     parser.add_argument("--no-context", action="store_true", help="take nothing from other files")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the project's folder (default: found from the file)")
     add_engine_options(parser)
+    parser.set_defaults(look_first=places.of_complete)
 
 
 def replay(subparsers: Any) -> None:
@@ -68,6 +70,7 @@ def replay(subparsers: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_engine_options(parser)
+    parser.set_defaults(look_first=places.of_replay)
 
 
 def repair(subparsers: Any) -> None:
@@ -99,6 +102,7 @@ def repair(subparsers: Any) -> None:
     model.add_argument("--no-model", action="store_true", help="only fixes that need no model")
     model.add_argument("--with-model", action="store_true", help="with --check: ask the model, too")
     add_engine_options(parser)
+    parser.set_defaults(look_first=places.of_repair)
 
 
 def index(subparsers: Any) -> None:
@@ -115,6 +119,7 @@ def index(subparsers: Any) -> None:
     parser.add_argument("--why", type=Path, metavar="FILE", help="say whether FILE is in the index, and why not")
     parser.add_argument("--rebuild", action="store_true", help="forget what was kept, and read everything again")
     parser.add_argument("--json", action="store_true", help="print facts as JSON")
+    parser.set_defaults(look_first=places.of_index)
 
 
 def doctor(subparsers: Any) -> None:
@@ -128,6 +133,7 @@ def doctor(subparsers: Any) -> None:
     parser.add_argument("--quick", action="store_true", help="start no engine, and complete nothing")
     parser.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="index this one (default: here)")
     add_engine_options(parser)
+    parser.set_defaults(look_first=places.of_doctor)
 
 
 def _line(text: str) -> int:

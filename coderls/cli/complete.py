@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from coderls.cli.options import settings_of
+from coderls.cli.places import Target
 from coderls.cli.progress import Progress
-from coderls.cli.target import Target, offset_of, read_document, workspace_of
+from coderls.cli.target import offset_of, read_document, workspace_of
 from coderls.cli.visible import visible
 from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
 from coderls.engine.launch import connect_or_start
-from coderls.errors import DocumentError
 from coderls.fim.model import FimModel, budgets
 from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
@@ -66,8 +66,6 @@ def run(args: argparse.Namespace) -> int:
     document = read_document(target.path)
     offset = offset_of(document, target)
     root = (args.root or workspace_of(target.path)).absolute()
-    if not root.is_dir():
-        raise DocumentError(f"--root {root} is no folder.", "Name the folder of the project.")
     reason = refusal(document, offset, invoked=True, settings=settings.completion)
     if reason:  # nothing is asked: no engine is started for it
         outcome = Outcome(reason=reason)

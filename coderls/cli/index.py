@@ -25,8 +25,6 @@ def run(args: argparse.Namespace) -> int:
     # A file in no project is asked about where the user is: nobody wants an index of /etc.
     folder = args.folder or (project_of(args.why) if args.why else None) or workspace_of(Path("x"))
     folder = folder.absolute()
-    if not folder.is_dir():
-        raise WorkspaceError(f"{folder} is no folder.", "Name the folder of a project.")
     database = database_path(cache_dir() / "index", folder)
     if args.rebuild:
         _forget(database)

@@ -12,6 +12,7 @@ from typing import Any
 
 from coderls import paths
 from coderls.cli import quantize
+from coderls.cli.places import needs_file
 from coderls.cli.progress import Progress
 from coderls.errors import CoderlsError, ModelError, ModelNotFound
 from coderls.models import catalogue, disk, quantized, store
@@ -20,7 +21,9 @@ from coderls.models import catalogue, disk, quantized, store
 def add_parser(subparsers: Any) -> None:
     """`coderls models list|pull|build|recommend|quantize|remove|path`."""
     parser = subparsers.add_parser("models", help="list, fetch, build, recommend or remove models")
-    actions = parser.add_subparsers(dest="action", required=True)
+    actions = parser.add_subparsers(
+        dest="action",
+    )
 
     listing = actions.add_parser("list", help="the models on this machine")
     listing.add_argument("--all", action="store_true", help="also those that could be pulled")
@@ -55,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
         "remove": _remove,
         "path": _path,
     }
+    if args.action is None:
+        _list(argparse.Namespace(all=False, json=False))
+        print("`coderls models --help` says what else it does.")
+        return 0
     return actions[args.action](args)
 
 
@@ -136,6 +143,8 @@ def _pull(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
+    if args.from_wheel is not None:
+        needs_file(args.from_wheel)
     from coderls.models.embedded import build_nano  # noqa: PLC0415  (brings numpy and gguf)
 
     with Progress() as progress:

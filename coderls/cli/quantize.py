@@ -24,11 +24,11 @@ def add_parser(actions: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make it, or say that it is there."""
+    found = store.resolve(args.model)  # a wrong name is told before torch is there
     from coderls.engine.model.config import read_config  # noqa: PLC0415  (these bring torch)
     from coderls.engine.model.forms import WeightForm  # noqa: PLC0415
     from coderls.engine.model.quantized_file import make  # noqa: PLC0415
 
-    found = store.resolve(args.model)
     with Progress() as progress:
         if not store.is_ready(found):
             from coderls.models.embedded import build_nano  # noqa: PLC0415  (brings gguf)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -21,11 +20,11 @@ from coderls.cli.options import settings_of
 from coderls.cli.progress import Progress
 from coderls.cli.repair_report import FileReport, Finding, as_json, finding_lines, not_asked, summary, written
 from coderls.cli.repair_roll import Roll
-from coderls.cli.target import language_id_of, read_document, workspace_of
+from coderls.cli.target import language_id_of, lines_of, no_such_line, read_document, workspace_of
 from coderls.cli.visible import visible
 from coderls.cli.write_back import refuse_links_out, refuse_read_only, write_back
 from coderls.document import Document
-from coderls.errors import CoderlsError, DocumentError, UsageError
+from coderls.errors import CoderlsError, DocumentError
 from coderls.question import load_fim_model
 from coderls.repair.candidate import Candidate
 from coderls.repair.diagnostic import Diagnostic, Severity, is_superfluous, is_syntax, shifted
@@ -47,8 +46,6 @@ def run(args: argparse.Namespace) -> int:
     """Look for repairs and print them; returns the exit code. Raises CoderlsError."""
     settings = settings_of(args)
     files, root = _files(args)
-    if args.line is not None and (args.check or len(files) != 1):
-        raise UsageError("--line goes with one FILE.", "Leave out --check, and name one file.")
     reports = [FileReport(path) for path in files]
     try:
         with Progress() as progress:
@@ -75,21 +72,9 @@ def _exit_code(reports: Sequence[FileReport]) -> int:
 
 def _files(args: argparse.Namespace) -> tuple[list[Path], Path]:
     """The files to look at, and the project's folder. Raises DocumentError."""
-    paths: list[Path] = args.paths or ([Path()] if args.check else [])
-    if not paths:
-        raise UsageError("There is no FILE to repair.", "Name one, or use --check for a whole folder.")
-    if not args.check and (len(paths) > 1 or paths[0].is_dir()):
-        raise UsageError("Several files or a folder need --check.", "With --apply it writes, too.")
-    missing = next((path for path in paths if not path.exists()), None)
-    if missing is not None:
-        place = re.fullmatch(r"(.+?):(\d+)(?::\d+)?", str(missing))
-        if place and Path(place[1]).is_file():
-            raise UsageError(f"There is no file {missing}.", f"For one line: {place[1]} --line {place[2]}")
-        raise DocumentError(f"There is no file {missing}.", "Check the path.")
+    paths: list[Path] = args.paths or [Path()]
     first = paths[0].absolute()
     root = (args.root or (first if first.is_dir() else workspace_of(first))).absolute()
-    if not root.is_dir():
-        raise UsageError(f"--root {root} is no folder.", "Name the folder of the project.")
     files: dict[Path, None] = {}
     for path in paths:
         files.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
@@ -329,10 +314,8 @@ class _Desk:
         """Where the line that was asked for begins. Raises UsageError past the end."""
         if self.args.line is None:
             return None
-        lines = len(document.line_starts) - document.text.endswith("\n")
-        if self.args.line > max(1, lines):
-            said = f"{lines} line{'' if lines == 1 else 's'}"
-            raise UsageError(f"{self.args.paths[0]} has {said}; there is no line {self.args.line}.")
+        if self.args.line > lines_of(document):
+            raise no_such_line(document, self.args.paths[0], self.args.line)
         return document.line_span(self.args.line - 1)[0]
 
     def _job(self, document: Document) -> Job:

@@ -17,10 +17,20 @@ HELP = "how completions fared: shown, taken, kept (all of it stays on this machi
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser("stats", help=HELP, description=HELP)
-    parser.add_argument("--days", type=float, default=30.0, help="how far back to look (default: 30)")
+    parser.add_argument("--days", type=_days, default=30.0, help="how far back to look (default: 30)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--clear", action="store_true", help="forget everything")
     parser.set_defaults(run=run)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days < 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days")
+    return days
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,11 +1,11 @@
-"""FILE:LINE:COLUMN of a command line becomes a document and an offset, or a sentence that says why not."""
+"""A place in a file becomes a document and an offset, or a sentence that says why not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from coderls.cli.places import Target, needs_file
 from coderls.document import Document
 from coderls.errors import DocumentError, UsageError
 from coderls.repo_context import parse
@@ -28,26 +28,6 @@ _LANGUAGE_IDS = {
 _LANGUAGE_IDS_OF_NAMES = {"makefile": "makefile", "dockerfile": "dockerfile", "cmakelists.txt": "cmake"}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A place in a file. `line` and `column` count from 1; a column counts characters (code points)."""
-
-    path: Path
-    line: int
-    column: int
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """Read FILE:LINE:COLUMN; colons before the last two belong to the file (`C:\\a.py:3:1`). Raises ValueError."""
-        pieces = text.rsplit(":", 2)
-        if len(pieces) < 3 or not pieces[0] or not all(piece.isdecimal() for piece in pieces[1:]):
-            raise ValueError(f"{text!r} is no FILE:LINE:COLUMN, for example src/app.py:12:5")
-        line, column = int(pieces[1]), int(pieces[2])
-        if not line or not column:
-            raise ValueError(f"{text!r}: lines and columns count from 1")
-        return cls(Path(pieces[0]), line, column)
-
-
 def read_document(path: Path) -> Document:
     """The file as a document. Raises DocumentError for what cannot be read as text."""
     data = _read(path)
@@ -65,8 +45,7 @@ def read_document(path: Path) -> Document:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise DocumentError(f"{path} is a folder.", "Name a file in it.")
+        needs_file(path)
         if not path.is_file() and path.exists():
             raise DocumentError(f"{path} is no regular file.", "Name a file of text.")
         size = path.stat().st_size
@@ -76,8 +55,6 @@ def _read(path: Path) -> bytes:
                 "Complete in a smaller file.",
             )
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DocumentError(f"There is no file {path}.", "Check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DocumentError(f"{path} cannot be read: {reason}.", "Check its path and its permissions.") from error
@@ -89,11 +66,18 @@ def language_id_of(path: Path) -> str:
     return known or _LANGUAGE_IDS_OF_NAMES.get(path.name.lower()) or _LANGUAGE_IDS.get(path.suffix.lower(), "plaintext")
 
 
+def lines_of(document: Document) -> int:
+    """How many lines it has. What stands behind the last line end is no line where that is nothing."""
+    return max(1, len(document.line_starts) - document.text.endswith(("\n", "\r")))
+
+
 def offset_of(document: Document, target: Target) -> int:
-    """The target's offset in the document. Raises UsageError for a place past the end."""
-    lines = len(document.line_starts)
-    if target.line > lines:
-        raise UsageError(f"{target.path} has {lines} lines; there is no line {target.line}.", "Give one of those.")
+    """The target's offset in the document; the empty rest behind the last line end is a place too.
+
+    Raises UsageError for a place past the end.
+    """
+    if target.line > len(document.line_starts):
+        raise no_such_line(document, target.path, target.line)
     start, end = document.line_span(target.line - 1)
     if target.column > end - start + 1:
         raise UsageError(
@@ -101,6 +85,13 @@ def offset_of(document: Document, target: Target) -> int:
             f"Columns go from 1 to {end - start + 1}, which is the end of the line.",
         )
     return start + target.column - 1
+
+
+def no_such_line(document: Document, path: Path, line: int) -> UsageError:
+    """The error for a line past the end."""
+    lines = lines_of(document)
+    said = f"{lines} line{'' if lines == 1 else 's'}"
+    return UsageError(f"{path} has {said}; there is no line {line}.", "Name one of those.")
 
 
 def workspace_of(path: Path, marks: Sequence[str] = ROOT_MARKS) -> Path:

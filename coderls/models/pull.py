@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coderls import __version__, paths
-from coderls.errors import ModelBroken, ModelUnavailable
+from coderls.errors import ModelBroken, ModelNotFound, ModelUnavailable
 from coderls.models import catalogue, store
 from coderls.models.disk import Progress, disk_error, one_at_a_time, require_space
 from coderls.models.store import ModelDir
@@ -91,7 +91,7 @@ def _parse(model: str) -> tuple[str, str, str | None]:
     plain, _, revision = name.partition("@")
     known = catalogue.find(plain)
     if known is None and "/" not in plain:
-        raise ModelUnavailable(
+        raise ModelNotFound(
             f"coderls knows no model {plain!r}.",
             "`coderls models list --all` shows the known ones; others are named ORGANISATION/NAME.",
         )

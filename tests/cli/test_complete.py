@@ -142,7 +142,7 @@ def test_a_reason_is_said_where_there_is_one(coderls: Run, model: Path, project:
     assert shown.json["reason"] == "the file may hold secrets"
 
 
-def refused(shown: Shown, *says: str, code: int = 1) -> None:
+def refused(shown: Shown, *says: str, code: int = 2) -> None:
     assert shown.code == code
     assert shown.out == ""
     assert "coderls: " in shown.err
@@ -164,7 +164,7 @@ def refused(shown: Shown, *says: str, code: int = 1) -> None:
 )
 def test_bad_files(coderls: Run, project: Path, data: bytes, place: str, says: str) -> None:
     (project / "bad.py").write_bytes(data)
-    code = 2 if "there is no" in says else 1  # a place that is not there is wrong usage, as with `repair --line`
+    code = 2 if "there is no" in says else 1  # a place that is not there is to be corrected
     refused(coderls("complete", f"{project / 'bad.py'}:{place}"), says, code=code)
 
 
@@ -195,12 +195,12 @@ def test_a_wrong_option_is_not_guessed_at(coderls: Run, model: Path, project: Pa
 
 def test_an_engine_elsewhere_that_is_not_there(coderls: Run, project: Path) -> None:
     shown = coderls("complete", f"{project / 'app.py'}:3:9", "--engine-url", "http://127.0.0.1:1")
-    refused(shown, "127.0.0.1:1")
+    refused(shown, "127.0.0.1:1", code=1)
 
 
 def test_a_model_that_cannot_be_loaded_ends_with_its_reason(coderls: Run, model: Path, project: Path) -> None:
     (model / "fake.json").write_text('{"load_error": "The weights are torn."}')
-    refused(coderls("complete", f"{project / 'app.py'}:3:9", "--model", model), "The weights are torn.")
+    refused(coderls("complete", f"{project / 'app.py'}:3:9", "--model", model), "The weights are torn.", code=1)
     assert coderls("complete", f"{project / 'app.py'}:3:9", "--model", model).err.count("The weights are torn.") == 1
 
 

@@ -99,12 +99,6 @@ def test_a_model_with_nothing_to_say_is_a_warning(coderls: Run, model: Path, pro
     assert "warn  completion  the model scripted had nothing to say" in shown.out
 
 
-def test_a_folder_that_is_none(coderls: Run, model: Path, project: Path) -> None:
-    shown = coderls("doctor", "--model", model, "--folder", project / "none", "--quick")
-    assert shown.code == 1
-    assert "FAIL  index" in shown.out
-
-
 def test_an_engine_elsewhere_that_is_not_there(coderls: Run, project: Path) -> None:
     shown = coderls("doctor", "--engine-url", "http://127.0.0.1:1", "--folder", project, "--quick")
     assert shown.code == 1

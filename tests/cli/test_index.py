@@ -102,5 +102,5 @@ def test_rebuild_forgets_what_was_kept(repo: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["index", str(tmp_path / "gone")]) == 1
+    assert main(["index", str(tmp_path / "gone")]) == 2
     assert "is no folder" in capsys.readouterr().err

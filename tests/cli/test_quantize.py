@@ -67,5 +67,5 @@ def test_forms_that_there_are_not(folder: Path, options: list[str], capsys: pyte
 
 
 def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "quantize", "qwen2.5-coder-0.5b"]) == 1
+    assert main(["models", "quantize", "qwen2.5-coder-0.5b"]) == 2
     assert "coderls models pull" in capsys.readouterr().err

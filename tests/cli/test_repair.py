@@ -112,7 +112,7 @@ def test_exit_codes(repair: Run, file: Path) -> None:
     assert shown.code == NONE_FIXED
     assert "No verified fix" in shown.out
     assert repair("--check", file, hopeless).code == SOME_FIXED
-    assert repair(file.parent / "nowhere.py").code == 1
+    assert repair(file.parent / "nowhere.py").code == 2
     assert repair(file.parent).code == 2
     assert repair().code == 2
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from coderls.cli import target
-from coderls.cli.target import Target, language_id_of, offset_of, read_document, workspace_of
+from coderls.cli.places import Target
+from coderls.cli.target import language_id_of, offset_of, read_document, workspace_of
 from coderls.errors import DocumentError, UsageError
 
 

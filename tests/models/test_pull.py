@@ -253,5 +253,5 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 
 def test_an_unknown_short_name_is_said_to_be_unknown() -> None:
-    with pytest.raises(ModelUnavailable, match="knows no model 'gpt-9'"):
+    with pytest.raises(ModelNotFound, match="knows no model 'gpt-9'"):
         pull("gpt-9")
