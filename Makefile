@@ -9,6 +9,7 @@ TORCH_INDEX ?=
 VENV        := .venv
 BIN         := $(VENV)/bin
 STAMP       := $(VENV)/.installed
+RUNTIME     := $(VENV)/.runtime
 PIP         := $(BIN)/python -m pip --disable-pip-version-check
 # Beside the usual index, from which all else still comes: 2.13.0+cpu counts as newer than 2.13.0 of the usual one, and
 # as the 2.13.0 that constraints.txt asks for.
@@ -27,15 +28,18 @@ help:
 	@echo "make vscode the VS Code extension: types, lint, unit tests, and coderls.vsix (needs npm)"
 	@echo "make clean  remove .venv and what was built or fetched here"
 
-# Made once, and again when the versions change; after that nothing here asks the network.
-$(STAMP): pyproject.toml constraints.txt
+# Made once, and again when the versions change; after that nothing here asks the network. The demo needs coderls alone;
+# where the tools of its developers are (STAMP), coderls is.
+$(STAMP): WHAT := .[dev]
+$(RUNTIME): WHAT := .
+$(STAMP) $(RUNTIME): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "coderls needs Python 3.10 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade -c constraints.txt pip $(REACHED)
-	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(MORE_INDEX) -e '.[dev]' $(REACHED)
+	$(PIP) install $(if $(CI),--quiet) -c constraints.txt $(MORE_INDEX) -e '$(WHAT)' $(REACHED)
 	@touch $@
 
-demo: $(STAMP)
+demo: $(or $(wildcard $(STAMP)),$(RUNTIME))
 	@$(BIN)/python -m devtools.demo
 
 test: $(STAMP)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from devtools.demo import next_steps
+from coderls.settings import parse_settings
+from devtools.demo import OPTIONS, next_steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +36,34 @@ def test_the_index_of_torch_stands_beside_the_usual_one() -> None:
     assert "index-url" not in plain
     assert "--extra-index-url https://torch.test/cpu -e '.[dev]'" in cpu
     assert "--index-url" not in cpu
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("stamps", "target", "installs"),
+    [
+        ((), "demo", ["."]),
+        ((), "test", [".[dev]"]),
+        ((".runtime",), "demo", []),
+        ((".runtime",), "test", [".[dev]"]),
+        ((".installed",), "demo", []),
+        ((".installed",), "test", []),
+    ],
+)
+def test_what_is_installed_for_what(tmp_path: Path, stamps: tuple[str, ...], target: str, installs: list[str]) -> None:
+    """The demo needs no tools of developers, and nothing is installed twice."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for stamp in stamps:
+        (tmp_path / ".venv").mkdir(exist_ok=True)
+        (tmp_path / ".venv" / stamp).touch()
+    said = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r" -e '([^']+)'", said) == installs
+
+
+def test_the_demo_is_not_counted_into_the_users_statistics() -> None:
+    settings, problems = parse_settings(OPTIONS)
+    assert (settings.stats.enabled, problems) == (False, [])
 
 
 @needs_make
