@@ -21,7 +21,7 @@ from coderls.document import Document
 from coderls.engine import launch
 from coderls.engine.client import Endpoint
 from coderls.errors import CoderlsError
-from coderls.repair.checkers import find_checkers, not_found
+from coderls.repair.checkers import find_checkers, not_found, only_trusted
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import ContextSettings, EngineSettings, Settings
@@ -114,11 +114,16 @@ def check_checkers(folder: Path) -> Finding:
     root = folder if folder.is_dir() else None
     found = {one.name: one.version_of for one in find_checkers(root, trusted=False, parse=parse_file)}
     missing = not_found(root, trusted=False)
-    detail = ", ".join(found) + (f"; not found: {', '.join(missing)}" if missing else "")
-    facts = {"found": found, "not_found": list(missing)}
+    untrusted = only_trusted(root) if root is not None else ()
+    detail = ", ".join(found) + (f"; in a trusted folder also: {', '.join(untrusted)}" if untrusted else "")
+    detail += f"; not found: {', '.join(missing)}" if missing else ""
+    facts = {"found": found, "not_found": list(missing), "untrusted": list(untrusted)}
     if len(found) > 1:
         return Finding("checkers", "ok", detail, facts=facts)
-    todo = "Repairs are proved by parsing alone. Install the checkers of your language (README, Repairs)."
+    todo = "Install the checkers of your language (README, Repairs)."
+    if untrusted:
+        todo = "Trust the folder in your editor, or use `coderls repair --trust`: then those that are there are asked."
+    todo = f"Repairs are proved by parsing alone. {todo}"
     return Finding("checkers", "warn", detail, todo, facts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,3 +124,23 @@ def test_colours_on_a_terminal_only(model: Path) -> None:
     finding = doctor.check_index(model)
     assert "\x1b[32mok  \x1b[0m" in doctor.render([finding], colours=True)
     assert "\x1b" not in doctor.render([finding])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs are found by other names there")
+def test_checkers_of_the_projects_own_environment_are_a_matter_of_trust(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = project / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (project / ".venv" / "pyvenv.cfg").touch()
+    (programs / "mypy").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (programs / "mypy").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    found = doctor.check_checkers(project)
+    assert "in a trusted folder also: mypy" in found.detail
+    assert "mypy" not in found.detail.partition("not found: ")[2]
+    assert found.facts["untrusted"] == ["mypy"]
+    assert (found.status, "coderls repair --trust" in found.todo) == ("warn", True)
+    (programs / "mypy").unlink()
+    assert "Install the checkers" in doctor.check_checkers(project).todo

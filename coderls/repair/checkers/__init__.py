@@ -62,11 +62,11 @@ def not_found(folder: Path | None, *, trusted: bool, language_id: str = "") -> t
     return tuple(missing)
 
 
-def only_trusted(folder: Path, language_id: str) -> tuple[str, ...]:
-    """The names of checkers of a language that are there for a folder, and would be asked if it were trusted: they run
-    code of the project, or lie in its own environment."""
+def only_trusted(folder: Path, language_id: str = "") -> tuple[str, ...]:
+    """The names of checkers of a language ("": of any) that are there for a folder, and would be asked if it were
+    trusted: they run code of the project, or lie in its own environment."""
     outside, all_there = (Surroundings.of(folder, trusted=each) for each in (False, True))
-    rows = (row for row in TABLE if language_id in row.kind.languages)
+    rows = (row for row in TABLE if not language_id or language_id in row.kind.languages)
     return tuple(
         row.kind.name
         for row in rows
