@@ -19,7 +19,6 @@ Contenders: coderls, windows by Jaccard similarity, chunks by BM25, and no conte
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import random
 import shutil
@@ -38,6 +37,7 @@ from benchmarks.context_sources import SourceError
 from benchmarks.machine import describe, percentile
 from coderls import paths
 from coderls.document import Document, Edit, Snippet
+from coderls.garbage import look_seldom, set_aside
 from coderls.models import store
 from coderls.repo_context import candidates, retrieve
 from coderls.repo_context.index import RepositoryIndex
@@ -117,8 +117,8 @@ def measure(points: PointFile, count: Count, *, baselines: bool, limit: int, cop
         try:
             index.build()
             index.settle(120)
-            gc.collect()
-            gc.freeze()  # as an editor's session does
+            look_seldom()  # as an editor's session does
+            set_aside()
             return _measure(points.name, root, index, chosen, count, baselines=baselines)
         finally:
             index.close()

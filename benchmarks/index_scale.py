@@ -15,7 +15,6 @@ Memory is the resident set of the process, with Python, the grammars and all. Th
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import random
@@ -34,6 +33,7 @@ import psutil
 
 from benchmarks.machine import cores, describe, percentile, wait_for_idle
 from coderls.document import Document
+from coderls.garbage import look_seldom, set_aside
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.languages import by_path
 from coderls.repo_context.parse import language_of
@@ -108,8 +108,8 @@ def _ready(index: RepositoryIndex) -> None:
     """As it is in an editor a while after its start."""
     index.build()
     index.settle(_BACKGROUND_S)  # the windows of similar code are read after the definitions
-    gc.collect()
-    gc.freeze()
+    look_seldom()
+    set_aside()
 
 
 def _edit(folder: Path, cache: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from coderls.garbage import look_seldom
 from coderls.server import late_types  # noqa: F401  (before anything else that imports lsprotocol)
 from coderls.server.methods import Server
 from coderls.server.transport import PipeWriter, read_frames, stream_of, take_standard_streams
@@ -99,6 +100,7 @@ async def _serve_port(port: int, records: Path | None) -> int:
 async def _serve(server: Server, reading: Coroutine[Any, Any, None]) -> int | None:
     """Run a connection to its end; the exit code that the client asked for, or None if it just went away."""
     sys.setswitchinterval(TURN_S)
+    look_seldom()
     read = asyncio.ensure_future(reading)
     gone = asyncio.ensure_future(server.client_gone.wait())
     ready = asyncio.get_running_loop().call_later(_SILENCE_S, server.protocol.get_ready)

@@ -7,7 +7,6 @@ polite: it waits while a completion runs.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coderls.document import Document
+from coderls.garbage import set_aside
 from coderls.session.engine_link import import_heavy
 from coderls.session.ui import Client, Progress
 
@@ -149,7 +149,7 @@ class IndexLink:
 
         def build() -> None:
             on_loop(told, _build(index, lambda text, fraction: on_loop(report, text, fraction)))
-            _set_aside()
+            set_aside()
 
         threading.Thread(target=build, name="index-build", daemon=True).start()
 
@@ -195,17 +195,7 @@ class _Bar:
 def _end(indexes: list[RepositoryIndex]) -> None:
     """Close an index and let it go: only the list has it, and what is set aside is kept for good."""
     indexes.pop().close()
-    _set_aside()
-
-
-def _set_aside() -> None:
-    """What was read so far stays: the garbage collector does not look through it again, until the next call.
-
-    When it looks through all there is, everything else stands still, some fifty milliseconds with a middling project.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+    set_aside()
 
 
 def _build(index: RepositoryIndex, progress: Callable[[str, float], None]) -> str:
