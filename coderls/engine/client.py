@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 CONNECT_S = 5.0
 HEALTH_S = 10.0
 SILENCE_S = 300.0  # a long prompt on a slow machine may wait in the queue before it says anything
+#: Bytes of one event. Those with the log-probabilities of a whole prompt are the longest.
+_LONGEST_EVENT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +250,20 @@ def _base_url(endpoint: Endpoint) -> str:
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
-    """The JSON of each server-sent event, up to [DONE]. Lines end at \\n or \\r\\n only: httpx cuts at U+2028 too."""
-    rest = b""
+    """The JSON of each server-sent event, up to [DONE]. Lines end at \\n or \\r\\n only: httpx cuts at U+2028 too.
+
+    Raises EngineMismatch for a line without end, before it fills the memory.
+    """
+    rest = bytearray()
     async for data in response.aiter_bytes():
-        *lines, rest = (rest + data).split(b"\n")
+        whole, end, begun = data.rpartition(b"\n")
+        if len(rest) + len(data) > _LONGEST_EVENT:
+            raise EngineMismatch("The engine sent an event without end.", "Is it an engine?")
+        if not end:
+            rest += data
+            continue
+        lines = (bytes(rest) + whole).split(b"\n")
+        rest = bytearray(begun)
         for line in lines:
             if not line.startswith(b"data:"):
                 continue  # comments, event names, empty lines between events
@@ -260,7 +272,7 @@ async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], No
                 continue  # read on to the end, so that the connection can be kept
             yield _read_event(payload)
     if rest.startswith(b"data:") and rest[5:].strip() != b"[DONE]":
-        yield _read_event(rest[5:].strip())
+        yield _read_event(bytes(rest[5:]).strip())
 
 
 def _read_event(payload: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from coderls.engine import client as client_module
 from coderls.engine.api import ChatRequest, Chunk, GenerationRequest, Message, Priority, Sampling, Usage
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.errors import EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
@@ -284,6 +285,23 @@ async def test_lines_are_cut_at_line_feeds_only(runtime_folder: Path) -> None:
     answer = says(http(data, kind="text/event-stream"))
     async with server(runtime_folder, answer) as place, client_of(place, model="m") as client:
         assert text(await collect(client, GenerationRequest("x"))) == odd
+
+
+async def test_an_event_without_end_is_given_up(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_LONGEST_EVENT", 300_000)
+    choice = json.dumps({"choices": [{"text": "x" * 200_000, "finish_reason": "stop"}]}).encode()
+    async with server(runtime_folder, says(events(choice, b"[DONE]"))) as place, client_of(place, model="m") as client:
+        assert len(text(await collect(client, GenerationRequest("x")))) == 200_000
+
+    async def say_on(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: ")
+        while not writer.is_closing():
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+
+    async with server(runtime_folder, say_on) as place, client_of(place, model="m") as client:
+        with pytest.raises(EngineMismatch, match="without end"):
+            await collect(client, GenerationRequest("x"))
 
 
 async def test_an_engine_of_another_protocol_or_none_is_a_mismatch(runtime_folder: Path) -> None:
