@@ -2,7 +2,7 @@
 
 | language | judge | where it comes from |
 | --- | --- | --- |
-| Python | `ast.parse` of this Python; it stops at the first error | here |
+| Python | `compile` of this Python, which runs nothing; it stops at the first error | here |
 | TypeScript | the parser of `typescript`, `parseDiagnostics` | npm, fetched once; needs node |
 | Rust | `rustc`'s parser (`parse-crate-root-only`) | installed by the user |
 | Java | `javac`'s parser (`JavacTask.parse`) | an installed JDK |
@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import json
 import os
@@ -80,7 +79,7 @@ def _python() -> Judge:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ast.parse(text)
+                compile(text, "judged.py", "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError):
             return 1
         return 0

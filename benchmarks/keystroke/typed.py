@@ -15,7 +15,6 @@ as in `latency`, at lines of the pieces, by a scripted engine, with and without 
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import random
 import re
@@ -210,7 +209,7 @@ def _type_all(editor: Editor, engine: httpx.Client, pieces: Sequence[Piece], res
 
 
 def is_valid(text: str, start: int, end: int, new: str) -> bool:
-    """Whether Python parses `text` with `new` in the place of `start`..`end`, or does not parse `text` itself."""
+    """Whether Python takes `text` with `new` in the place of `start`..`end`, or does not take `text` itself."""
     return _parses(text[:start] + new + text[end:]) or not _parses(text)
 
 
@@ -218,7 +217,7 @@ def _parses(text: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(text)
+            compile(text, "typed.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,16 +34,27 @@ class Target:
 
 def needs_file(path: Path) -> None:
     """Raises NotThere for a path that no file is at."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise NotThere(f"{path} is a folder.", "Name a file in it.")
-    if not path.exists():
+    if _is_missing(path):
         raise NotThere(f"There is no file {path}.", "Check the path.")
 
 
 def needs_folder(path: Path | None, what: str = "", todo: str = "Name the folder of the project.") -> None:
     """Raises NotThere for a path (None: it was not given) that no folder is at. `what` stands before it."""
-    if path is not None and not path.is_dir():
+    if path is not None and not os.path.isdir(path):
         raise NotThere(f"{what} {path.absolute()} is no folder.".lstrip(), todo)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether nothing is there. What may not be looked at is: reading it says why it cannot be."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):  # no permission; a name that is too long, or holds a null byte
+        return False
+    return False
 
 
 def of_complete(args: argparse.Namespace) -> None:
@@ -54,9 +66,9 @@ def of_complete(args: argparse.Namespace) -> None:
 def of_replay(args: argparse.Namespace) -> None:
     """What `coderls replay` names."""
     for path in args.files:
-        if not path.exists():
+        if _is_missing(path):
             raise NotThere(f"There is no file {path}.", "Name a file that `coderls --record` wrote.")
-    if args.as_test is not None and (len(args.files) != 1 or args.files[0].is_dir()):
+    if args.as_test is not None and (len(args.files) != 1 or os.path.isdir(args.files[0])):
         raise UsageError("A test is made of one record.", "Name one file.")
 
 
@@ -67,12 +79,12 @@ def of_repair(args: argparse.Namespace) -> None:
         raise UsageError("--line goes with one FILE.", "Leave out --check, and name one file.")
     if not paths and not args.check:
         raise UsageError("There is no FILE to repair.", "Name one, or use --check for a whole folder.")
-    if not args.check and (len(paths) > 1 or paths[0].is_dir()):
+    if not args.check and (len(paths) > 1 or os.path.isdir(paths[0])):
         raise UsageError("Several files or a folder need --check.", "With --apply it writes, too.")
-    missing = next((path for path in paths if not path.exists()), None)
+    missing = next(filter(_is_missing, paths), None)
     if missing is not None:
         place = re.fullmatch(r"(.+?):(\d+)(?::\d+)?", str(missing))
-        line = f"For one line: {place[1]} --line {place[2]}" if place and Path(place[1]).is_file() else ""
+        line = f"For one line: {place[1]} --line {place[2]}" if place and os.path.isfile(place[1]) else ""
         raise NotThere(f"There is no file {missing}.", line or "Check the path.")
     needs_folder(args.root, "--root")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -74,10 +75,10 @@ def _files(args: argparse.Namespace) -> tuple[list[Path], Path]:
     """The files to look at, and the project's folder. Raises DocumentError."""
     paths: list[Path] = args.paths or [Path()]
     first = paths[0].absolute()
-    root = (args.root or (first if first.is_dir() else workspace_of(first))).absolute()
+    root = (args.root or (first if os.path.isdir(first) else workspace_of(first))).absolute()
     files: dict[Path, None] = {}
     for path in paths:
-        files.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
+        files.update(dict.fromkeys(_below(path) if os.path.isdir(path) else [path]))
     if len(files) > MOST_FILES:
         raise DocumentError(f"{len(files)} files are too many for one run.", "Check one folder at a time.")
     return list(files), root

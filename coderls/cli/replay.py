@@ -29,7 +29,7 @@ OTHER, NO_VERDICT = 1, 3
 
 def run(args: argparse.Namespace) -> int:
     """Replay and say what came; returns the exit code. Raises CoderlsError."""
-    files = [file for given in args.files for file in (records_in(given) if given.is_dir() else [given])]
+    files = [file for given in args.files for file in (records_in(given) if os.path.isdir(given) else [given])]
     if not files:
         raise RecordBroken(f"There are no records in {args.files[0]}.", "`coderls --record DIR` writes them.")
     records = [read_record(file) for file in files]

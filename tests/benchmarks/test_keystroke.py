@@ -102,8 +102,8 @@ def test_a_number_sign_in_a_string_begins_no_comment() -> None:
 
 
 def test_pythons_own_parser_judges() -> None:
-    texts = ["x = 1\n", "x = (\n", "x = '\\d'\n", "\0"]
-    assert judge_of("python")([(Path("a.py"), text) for text in texts]) == [0, 1, 0, 1]
+    texts = ["x = 1\n", "x = (\n", "x = '\\d'\n", "\0", "f(a=1, a=2)\n"]
+    assert judge_of("python")([(Path("a.py"), text) for text in texts]) == [0, 1, 0, 1, 1]
 
 
 def test_holes_are_drawn_alike_and_only_where_the_file_parses(sources: Path) -> None:

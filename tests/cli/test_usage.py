@@ -81,6 +81,24 @@ def test_what_has_to_be_corrected_is_two(
     assert not list(runtime_folder.rglob("*.sock")), "nothing was started for it"
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["complete", "{}:1:1"], 1),
+        (["repair", "{}"], 1),
+        (["replay", "{}"], 1),
+        (["index", "{}"], 2),
+        (["doctor", "--folder", "{}"], 2),
+        (["models", "build", "--from-wheel", "{}"], 1),
+    ],
+)
+def test_a_name_that_no_file_system_takes_is_said_to_be_wrong(coderls: Run, words: list[str], code: int) -> None:
+    shown = coderls(*(word.format("x" * 5000) for word in words))
+    assert shown.code == code
+    assert shown.err.startswith("coderls: ")
+
+
 def test_no_command_is_left_out() -> None:
     assert {words.split()[0] for words, _ in WRONG} == set(cli.COMMANDS)
 
