@@ -10,7 +10,8 @@ from pathlib import Path
 import pathspec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-from coderls.repo_context.reading import read_regular
+from coderls.repo_context.exclusion import Reason
+from coderls.repo_context.reading import read_stamped
 
 _NAMES = (".gitignore", ".ignore", ".coderlsignore")
 IGNORE_FILES = frozenset(_NAMES)
@@ -98,8 +99,13 @@ class IgnoreRules:
         patterns: list[GitIgnoreSpecPattern] = []
         places: list[str] = []
         for name in _NAMES[0 if with_git else 1 :]:
-            data = read_regular(os.path.join(self._root, folder, name), _MAX_BYTES) or b""
-            for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+            read = read_stamped(os.path.join(self._root, folder, name), _MAX_BYTES)
+            if read.reason is Reason.TOO_LONG:  # what it would ignore is not known: nothing here is let in
+                patterns += _patterns("*")
+                places.append(f"{folder}/{name}: too long to be read, so all of its folder is left out".lstrip("/"))
+                continue
+            text = read.data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+            for number, line in enumerate(text.split("\n"), 1):  # where git ends lines, and nowhere else
                 found = _patterns(line)
                 patterns += found
                 places += [f"{folder}/{name}:{number}: {line.strip()}".lstrip("/")] * len(found)

@@ -159,6 +159,20 @@ def test_our_ignore_files_count_with_git_too(tmp_path: Path):
     assert not Workspace([tmp_path]).is_allowed(tmp_path / "b.py")
 
 
+def test_an_ignore_file_that_is_too_long_to_be_read_lets_nothing_in(tmp_path: Path):
+    write(tmp_path, {"a.py": "", "b/c.py": "", "b/.coderlsignore": "# " + "x" * 200_000 + "\nc.py\n", "b/d/e.py": ""})
+    workspace = Workspace([tmp_path])
+    assert workspace.list_files(0) == ["a.py"]
+    assert workspace.forbidden(tmp_path / "b" / "d" / "e.py") is Reason.IGNORED
+    assert workspace.ignore_rule(0, "b/c.py").startswith("b/.coderlsignore: too long")
+
+
+def test_lines_of_ignore_files_end_where_git_ends_them(tmp_path: Path):
+    names = ["a.py", "b.py", "c\u2028d.py", "d.py"]
+    write(tmp_path, dict.fromkeys(names, "") | {".ignore": "\ufeffa.py\r\nb.py\r\nc\u2028d.py\n"})
+    assert listed(tmp_path) == ["d.py"]
+
+
 @pytest.mark.parametrize(
     "path",
     [".env", ".env.local", "prod.env", "a/b/server.pem", "id_rsa", "id_ed25519.pub", ".npmrc", ".pypirc", ".netrc",
