@@ -28,7 +28,7 @@ from coderls.engine.lock_file import LockFile
 from coderls.engine.metrics import Metrics
 from coderls.engine.unix_socket import LONGEST_SOCKET_PATH, is_too_long, listens
 from coderls.engine.worker import Loaded, Report, Worker
-from coderls.errors import EngineStartFailed
+from coderls.errors import EngineStartFailed, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +118,10 @@ def listen_loopback(
 
     `port_file` is where port, token and process id are written for clients, with mode 0600; `listed` another such file,
     by which `running` finds the engine. Without that one it serves as well, where it cannot be written.
-    Raises EngineStartFailed: not loopback, taken, no permission.
+    Raises SettingsError: not loopback. Raises EngineStartFailed: taken, no permission.
     """
     if host not in LOOPBACK:
-        raise EngineStartFailed(f"The engine does not listen on {host!r}.", "Use 127.0.0.1, localhost or ::1.")
+        raise SettingsError(f"The engine does not listen on {host!r}.", "Use 127.0.0.1, localhost or ::1.")
     token = token or secrets.token_urlsafe(32)
     stop_token = secrets.token_urlsafe(32)  # other programs are given the other one
     written: dict[Path, str] = {}

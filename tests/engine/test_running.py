@@ -93,7 +93,7 @@ def test_a_model_or_a_process_names_them_too(fake_dir: Path) -> None:
 
 def test_a_name_that_none_has(fake_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with engine("e-aaaa1111bbbb2222", fake_dir) as process:
-        assert main(["engine", "--stop", "zzz"]) == 1
+        assert main(["engine", "--stop", "zzz"]) == 2
         assert "aaaa1111 (fake)" in capsys.readouterr().err
         assert process.poll() is None
 
@@ -188,7 +188,7 @@ def test_the_other_place_of_a_long_runtime_folder_is_looked_at(
 
 
 def test_listing_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["engine", "--json"]) == 1
+    assert main(["engine", "--json"]) == 2
     assert "--list" in capsys.readouterr().err
     done = subprocess.run(
         [sys.executable, "-m", "coderls", "engine", "--list"],
