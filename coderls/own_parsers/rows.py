@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coderls.document import Document
-from coderls.repair.checkers.process import C_MEMORY_KIB, Done
+from coderls.repair.checkers.process import C_MEMORY_KIB, WITHOUT_GCH, Done
 
 #: So many folders above a file are looked at for headers.
 _ABOVE = 6
@@ -112,7 +112,7 @@ def _of_php(done: Done) -> int | None:
 
 
 _RUSTC = ("-Zparse-crate-root-only", "--error-format=json", "--edition=2021", "--crate-name=parsed", "-")
-_CC = ("-fsyntax-only", "-w", "-fno-diagnostics-color")
+_CC = ("-fsyntax-only", "-w", "-fno-diagnostics-color", *WITHOUT_GCH)
 _NODE = ("--max-old-space-size=512", "--experimental-vm-modules", "--no-warnings")
 _JAVA = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
 _ROWS: tuple[Once | Stays, ...] = (

@@ -23,7 +23,7 @@ from coderls.errors import CheckerFailed
 from coderls.repair.checkers.checker import Fix, Report, Step
 from coderls.repair.checkers.command import CommandChecker, home_of
 from coderls.repair.checkers.places import UNIX_LINES, Places
-from coderls.repair.checkers.process import C_MEMORY_KIB, Done, run
+from coderls.repair.checkers.process import C_MEMORY_KIB, WITHOUT_GCH, Done, run
 from coderls.repair.diagnostic import Diagnostic, Severity
 
 _LANGUAGES = {"c": "c", "cpp": "c++"}
@@ -56,7 +56,7 @@ class CCompiler(CommandChecker):
 
     async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         folder = document.path.parent if document.path is not None else None
-        arguments = ["-fsyntax-only", "-Wall", "-x", _LANGUAGES[document.language_id]]
+        arguments = ["-fsyntax-only", "-Wall", *WITHOUT_GCH, "-x", _LANGUAGES[document.language_id]]
         arguments += ["-fdiagnostics-parseable-fixits", "-fno-caret-diagnostics"] if self.is_clang else []
         arguments += [] if self.is_clang else ["-fdiagnostics-format=json"]
         arguments += ["-iquote", str(folder)] if folder is not None else []

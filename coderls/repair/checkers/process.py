@@ -22,6 +22,9 @@ MOST_OUTPUT = 32_000_000
 #: Address space of a C compiler in KiB: `#include "/dev/zero"` and macros that double ten times over end there. Headers
 #: of C++ libraries need a part of it.
 C_MEMORY_KIB = 4_000_000
+#: gcc reads `a.h.gch`, a picture of its own memory that a repository could bring, instead of `a.h` where that is the
+#: first file of all to be included. With this one before it, it is not.
+WITHOUT_GCH = ("-include", os.devnull)
 _SHELL = Path("/bin/sh")  # Windows has none, and no limit: there the time is all that ends it
 _CHUNK = 65_536
 _LAST_WORDS = 300

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from coderls.document import Document
+from coderls.own_parsers import OwnParsers, Processes
 from coderls.repair.checkers import find_checkers, of_language
+from coderls.repair.checkers.cc import CCompiler
+from coderls.repair.checkers.surroundings import Surroundings
 from coderls.repo_context.parse import parse_file
 from tests.repair.checkers.conftest import FindTool
 
@@ -19,6 +22,10 @@ MAIN = 'package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Printf("%d", "text"
 
 def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=folder, check=True)
+
+
+def precompile(header: Path, flags: tuple[str, ...]) -> None:
+    subprocess.run(["gcc", *flags, "-x", "c-header", header, "-o", f"{header}.gch"], check=True)
 
 
 @pytest.mark.skipif(shutil.which("git") is None or sys.platform == "win32", reason="needs git and a shell")
@@ -52,3 +59,21 @@ async def test_a_header_without_end_takes_no_more_memory_than_a_compiler_needs(t
     report = await checker.check(Document(path.as_uri(), "c", 1, text, path))
     assert "memory" in report.failed
     assert not report.diagnostics
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="only gcc has such headers")
+@pytest.mark.parametrize("flags", [("-Wall",), ("-w",)])
+async def test_no_precompiled_header_stands_for_a_header(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    header, path = tmp_path / "a.h", tmp_path / "a.c"
+    header.write_text("int other;\n", encoding="utf-8")
+    precompile(header, flags)
+    header.write_text("#define END ;\nint there;\n", encoding="utf-8")
+    document = Document(path.as_uri(), "c", 1, '#include "a.h"\nint x END\nint f(void) { return there; }\n', path)
+
+    checker = CCompiler(Path(str(shutil.which("gcc"))), Surroundings.of(tmp_path, trusted=False))
+    assert (await checker.check(document)).diagnostics == ()
+
+    processes = Processes()
+    own = OwnParsers(tmp_path, processes, limit_s=30.0)
+    assert await own.faults(document, document.text) == 0
+    await processes.aclose()
