@@ -52,6 +52,7 @@ class Session:
         self._told: Status | None = None
         self._index = IndexLink(client, self.documents.values)
         self._last: dict[str, Completion] = {}
+        self._took_ms: dict[str, float] = {}
         self._tally = Tally(lambda uri: self.documents[uri].text if uri in self.documents else None)
         self._records = records
         self._offering = Offering(
@@ -144,6 +145,7 @@ class Session:
         """The editor has closed a document."""
         document = self.documents.pop(uri, None)
         self._last.pop(uri, None)
+        self._took_ms.pop(uri, None)
         self.lost.discard(uri)
         self._offering.closed(uri)
         self._next_edits.closed(uri)
@@ -241,6 +243,7 @@ class Session:
         number = self._tally.showing(found, invoked=invoked, milliseconds=milliseconds)
         self._offering.shown(found[0])
         self._last[document.uri] = found[0]
+        self._took_ms[document.uri] = milliseconds
         self._owing.shown(found[0])
         return [replace(completion, offer=number) for completion in found]
 
@@ -273,13 +276,15 @@ class Session:
 
     def explain(self, uri: str) -> dict[str, Any] | None:
         """What the last completion that was shown in an open document was made from (`Completion.explained`), with its
-        text and its line (from 1); None without one. And `influence`, where that was found out already (see `owing`).
+        text, its line (from 1) and the milliseconds from its request to it, over all that was waited for (`took_ms`);
+        None without one. And `influence`, where that was found out already (see `owing`).
         """
         completion = self._last.get(uri)
         if completion is None:
             return None
         owed = self._owing.known(completion)
-        shown = {"text": completion.text, "line": completion.document.line_of(completion.start) + 1}
+        line = completion.document.line_of(completion.start) + 1
+        shown = {"text": completion.text, "line": line, "took_ms": round(self._took_ms[uri], 2)}
         return shown | completion.explained() | ({} if owed is None else {"influence": owed["snippets"]})
 
     def _answered(self, made: list[Completion]) -> None:

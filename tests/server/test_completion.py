@@ -302,6 +302,7 @@ def test_an_answer_comes_by_the_deadline_whatever_is_slow_and_is_there_when_aske
     eventually(lambda: text_of(front.wait(front.inline_request(uri, line, character, invoked=invoked))) == "one")
     explained = front.call("workspace/executeCommand", {"command": "coderls.explain", "arguments": [uri]})
     assert (explained["text"], explained["line"]) == ("one", line + 1)
+    assert explained["took_ms"] >= explained["timings_ms"]["total"] > 0
 
 
 def test_the_first_lines_come_after_a_second_and_the_rest_with_the_next_key(home: Any) -> None:
