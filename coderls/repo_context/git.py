@@ -10,6 +10,8 @@ from pathlib import Path
 from coderls.stand_ins import stands_for_nothing
 
 _LIMIT_S = 20.0
+#: About one file: a completion may wait for it.
+CHECK_LIMIT_S = 2.0
 _MAX_DEPTH = 4
 #: A repository's own configuration can name programs; these settings keep git from running any, or going online.
 _SAFE = (
@@ -56,7 +58,11 @@ def git_ignore_rule(path: Path, folder: Path) -> str:
 
 def _check_ignore(path: Path, folder: Path, option: str) -> subprocess.CompletedProcess[bytes] | None:
     program = _program(folder)
-    return None if program is None else _run(program, path.parent, "check-ignore", option, "--", path.name)
+    return (
+        None
+        if program is None
+        else _run(program, path.parent, "check-ignore", option, "--", path.name, limit_s=CHECK_LIMIT_S)
+    )
 
 
 def _program(folder: Path) -> str | None:
@@ -93,14 +99,16 @@ def _ask(program: str, folder: Path) -> list[str] | None:
     return [os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
 
 
-def _run(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+def _run(
+    program: str, folder: Path, *arguments: str, limit_s: float = _LIMIT_S
+) -> subprocess.CompletedProcess[bytes] | None:
     try:
         return subprocess.run(
             [program, *_SAFE, "-C", str(folder), *arguments],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_LIMIT_S,
+            timeout=limit_s,
             check=False,
         )
     except (OSError, ValueError, subprocess.SubprocessError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from coderls.repo_context.filters import (
     name_reason,
     text_reason,
 )
-from coderls.repo_context.git import git_files, git_ignore_rule, git_ignores
+from coderls.repo_context.git import CHECK_LIMIT_S, git_files, git_ignore_rule, git_ignores
 from coderls.repo_context.ignore import IGNORE_FILES, IgnoreRules
 from coderls.repo_context.languages.language import normal
 from coderls.repo_context.reading import Bytes, Stamp, read_stamped
@@ -31,6 +32,8 @@ from coderls.secret_files import SECRET_FOLDERS, is_secret
 MAX_FILES = 250_000
 #: Answers of git about single files that are kept.
 _MAX_ANSWERS = 10_000
+#: A git that does not answer (a slow disk, a pipe where it looks for patterns) is not asked about each file in turn.
+_GIT_RESTS_S = 60.0
 
 
 class Workspace:
@@ -50,6 +53,7 @@ class Workspace:
         self._listed: list[frozenset[str]] = [frozenset() for _ in self.folders]
         self._real_parents: dict[str, str] = {}
         self._git_ignores: dict[tuple[int, str], bool] = {}
+        self._git_rests_until = float("-inf")
         #: Folders that a repository around them ignores: git has nothing to say about their files.
         self._without_git: set[int] = set()
         #: Where `A.py` is `a.py`: the names as they were listed, by the same in lower case.
@@ -212,9 +216,16 @@ class Workspace:
             return False
         key = (number, inside)
         if key not in self._git_ignores:
+            began = time.monotonic()
+            if began < self._git_rests_until:
+                return False
             if len(self._git_ignores) >= _MAX_ANSWERS:
                 self._git_ignores.clear()
-            self._git_ignores[key] = git_ignores(self.folders[number] / inside, self.folders[number])
+            answer = git_ignores(self.folders[number] / inside, self.folders[number])
+            if time.monotonic() - began >= CHECK_LIMIT_S:  # that was no answer
+                self._git_rests_until = time.monotonic() + _GIT_RESTS_S
+                return False
+            self._git_ignores[key] = answer
         return self._git_ignores[key]
 
     def _stays_inside(self, number: int, inside: str) -> bool:

@@ -159,6 +159,18 @@ def test_our_ignore_files_count_with_git_too(tmp_path: Path):
     assert not Workspace([tmp_path]).is_allowed(tmp_path / "b.py")
 
 
+def test_a_git_that_does_not_answer_in_time_is_asked_about_one_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[Path] = []
+    monkeypatch.setattr(workspace_module, "git_ignores", lambda path, folder: asked.append(path))
+    monkeypatch.setattr(workspace_module, "CHECK_LIMIT_S", 0.0)
+    write(tmp_path, {"a.py": "", "b.py": "", "c.py": "", ".gitignore": "c.py\n"})
+    workspace = Workspace([tmp_path])
+    assert [workspace.is_allowed(tmp_path / f"{name}.py") for name in "abc"] == [True, True, False]
+    assert asked == [tmp_path / "a.py"]
+
+
 def test_an_ignore_file_that_is_too_long_to_be_read_lets_nothing_in(tmp_path: Path):
     write(tmp_path, {"a.py": "", "b/c.py": "", "b/.coderlsignore": "# " + "x" * 200_000 + "\nc.py\n", "b/d/e.py": ""})
     workspace = Workspace([tmp_path])
