@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from coderls.document import Document
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 _MAX_ROWS = 1_000
 #: After a failure (another program has locked the file, the disk is full) nothing is written for so long.
 _RESTS_S = 60.0
+#: What is to be written waits so long for more: no answer, and no key after it, shares the processor with the writer.
+_GATHERED_S = 1.0
 
 
 class Tally:
@@ -39,6 +42,8 @@ class Tally:
         self._text_of = text_of
         self._offers = Offers(self._ended)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="coderls-stats")
+        self._waiting: SimpleQueue[Callable[[Stats], None]] = SimpleQueue()
+        self._gathering: asyncio.TimerHandle | None = None
         self._stats: Stats | None = None
         self._rows: dict[int, int] = {}  # offer -> row of the file; the writer's
         self._looking: set[asyncio.TimerHandle] = set()
@@ -101,13 +106,16 @@ class Tally:
 
     def settle(self) -> None:
         """Wait until all is written that was to be written."""
-        self._writer.submit(lambda: None).result()
+        self._writer.submit(self._write_all).result()
 
     def close(self) -> None:
         """Write what there is, and look at nothing more."""
         self.enabled = False
         for handle in self._looking:
             handle.cancel()
+        if self._gathering is not None:
+            self._gathering.cancel()
+        self._writer.submit(self._write_all)
         self._writer.shutdown(wait=True)
 
     def _ended(self, outcome: Outcome) -> None:
@@ -150,12 +158,22 @@ class Tally:
     def _write(self, what: Callable[[Stats], None]) -> None:
         if not self.enabled:
             return
+        self._waiting.put(what)
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(_GATHERED_S, self._gathered)
 
-        def write() -> None:
-            import sqlite3  # noqa: PLC0415 - nobody waits for it in this thread
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._writer.submit(self._write_all)
 
+    def _write_all(self) -> None:
+        """What waits, in the writer's thread."""
+        import sqlite3  # noqa: PLC0415 - nobody waits for it in this thread
+
+        while not self._waiting.empty():  # nobody else takes from it
+            what = self._waiting.get()
             if time.monotonic() < self._rests_until:  # what waited then would fail too, each after a while
-                return
+                continue
             try:
                 if self._stats is None:
                     self._stats = Stats()
@@ -163,5 +181,3 @@ class Tally:
             except (sqlite3.Error, OSError) as error:
                 self._rests_until = time.monotonic() + _RESTS_S
                 logger.warning("No statistics for a minute: %s", error)
-
-        self._writer.submit(write)

@@ -65,6 +65,31 @@ async def test_each_offer_is_counted_once_also_one_that_comes_back() -> None:
     assert (summary.shown, summary.accepted, summary.without_model) == (2, 1, 0.5)
 
 
+async def test_numbers_are_written_a_while_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, came, loop = list[str](), asyncio.Event(), asyncio.get_running_loop()
+
+    def note(self: Stats, offer: object) -> int:
+        written.append("shown")
+        loop.call_soon_threadsafe(came.set)
+        return 1
+
+    def end(self: Stats, row: int, outcome: str, taken: int) -> None:
+        written.append(outcome)
+
+    monkeypatch.setattr("coderls.session.tally._GATHERED_S", 0.05)
+    monkeypatch.setattr(Stats, "offered", note)
+    monkeypatch.setattr(Stats, "ended", end)
+    tally = Tally(lambda _uri: None)
+    show(tally, MADE)
+    tally.changed(typed("y = \n"))
+    await asyncio.sleep(0)
+    assert not written
+    await asyncio.wait_for(came.wait(), 4)
+    await asyncio.to_thread(tally.settle)
+    assert written == ["shown", "passed"]
+    tally.close()
+
+
 async def test_after_the_end_nothing_is_noted_and_nothing_fails() -> None:
     tally = Tally(lambda _uri: None)
     tally.close()
