@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ _MAX_HEADER = 16 * 1024
 #: More digits than any length has, and fewer than Python refuses to read.
 _MAX_DIGITS = 18
 _CHUNK = 256 * 1024
+_HTTP = re.compile(rb"[A-Z]+ \S+ HTTP/\d\.\d\s*")
 
 
 class Receiver(Protocol):
@@ -51,7 +53,10 @@ async def read_frames(stream: asyncio.StreamReader, receiver: Receiver) -> None:
 
 
 async def _read_header(stream: asyncio.StreamReader) -> int | None:
-    """The length of the next body; None at the end of the stream. Lines that are no header are passed over."""
+    """The length of the next body; None at the end of the stream. Lines that are no header are passed over.
+
+    But for the first line of HTTP: any page in the user's browser can send a message's body to a port of this machine.
+    """
     length: int | None = None
     while True:
         try:
@@ -61,6 +66,9 @@ async def _read_header(stream: asyncio.StreamReader) -> int | None:
         except asyncio.LimitOverrunError as error:
             await stream.readexactly(error.consumed)
             continue
+        if _HTTP.fullmatch(line):
+            logger.warning("Somebody spoke HTTP, which no editor does: a browser perhaps. It was turned away.")
+            return None
         name, _, value = line.partition(b":")
         value = value.strip()
         if name.strip().lower() == b"content-length" and value.isdigit() and len(value) <= _MAX_DIGITS:

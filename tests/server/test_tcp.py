@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -97,3 +98,23 @@ def test_a_port_that_is_taken() -> None:
     assert ended.returncode == 1
     assert f"port {port} cannot be used" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_page_in_a_browser_is_no_client(home: Any, server: Any) -> None:
+    _, port = server
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}'
+    with socket.create_connection(("127.0.0.1", port), 20) as page:
+        page.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        assert said_by(page) == b""
+    with socket.create_connection(("127.0.0.1", port), 20) as editor:
+        editor.sendall(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        assert editor.recv(100).startswith(b"Content-Length")
+
+
+def said_by(peer: socket.socket) -> bytes:
+    """All that comes until the connection ends, in whatever way."""
+    said = b""
+    with suppress(ConnectionError):
+        while piece := peer.recv(1000):
+            said += piece
+    return said
