@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
+#: A look takes some ten milliseconds, in a large project fifty.
+_LONGEST_S = 0.5
+
 
 class Looking:
     """One look at a time, in a thread: who types faster than that is looked for when they rest."""
@@ -26,9 +29,10 @@ class Looking:
 
     async def over(self) -> None:
         """Wait for the look that is under way. The index answers one after the other: a question that does not wait
-        here waits there, and what else it computes takes turns with the look's thread."""
+        here waits there, and what else it computes takes turns with the look's thread. Not for long: a look that is
+        held up (by a slow disk, or git) may be one at another document."""
         if self._task is not None and not self._task.done():
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=_LONGEST_S)
 
 
 def _note_failure(task: asyncio.Future[object]) -> None:

@@ -110,6 +110,17 @@ async def test_the_question_waits_for_the_look_that_is_under_way() -> None:
     await offered.aclose()
 
 
+async def test_a_look_that_is_held_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coderls.session.looking._LONGEST_S", 0.01)
+    gate, looking = threading.Event(), Looking()
+    looking.begin(gate.wait)
+    await asyncio.wait_for(looking.over(), 4)
+    assert looking._task is not None
+    assert not looking._task.done()
+    gate.set()
+    assert await looking._task
+
+
 async def test_a_question_may_end_while_it_waits_for_a_look() -> None:
     gate, looking = threading.Event(), Looking()
     await looking.over()
