@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coderls.document import Document
-from coderls.repair.checkers.process import C_MEMORY_KIB, WITHOUT_GCH, Done
+from coderls.repair.checkers.process import WITHOUT_GCH, Done
 
 #: So many folders above a file are looked at for headers.
 _ABOVE = 6
+#: Address space of a C compiler in KiB while somebody types: it looks at no types, and needs less than a checker.
+_C_MEMORY_KIB = 1_500_000
 _SHEBANG = re.compile(r"\A\ufeff?#!")
 _GOFMT = re.compile(r"^<standard input>:\d+:\d+: ", re.MULTILINE)
 #: In whatever file: a macro that is defined here may break a header.
@@ -119,7 +121,7 @@ _ROWS: tuple[Once | Stays, ...] = (
     # The option is one of nightly compilers; this is how a stable one takes it.
     Once(frozenset({"rust"}), ("rustc",), _RUSTC, _of_rustc, environment=(("RUSTC_BOOTSTRAP", "1"),)),
     Once(frozenset({"go"}), ("gofmt",), ("-e",), _of_gofmt),
-    Once(frozenset({"c", "cpp"}), ("clang", "gcc", "cc"), _CC, _of_c, memory_kib=C_MEMORY_KIB),
+    Once(frozenset({"c", "cpp"}), ("clang", "gcc", "cc"), _CC, _of_c, memory_kib=_C_MEMORY_KIB),
     Once(frozenset({"ruby"}), ("ruby",), ("--disable=gems", "-W0", "-c"), _of_ruby, first_only=True),
     Once(frozenset({"php"}), ("php",), ("-n", "-l"), _of_php, first_only=True),
     Stays({"javascript": "module"}, ("node",), _NODE, "parse.cjs", first_only=True),
