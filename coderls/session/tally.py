@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -109,13 +110,14 @@ class Tally:
         self._writer.submit(self._write_all).result()
 
     def close(self) -> None:
-        """Write what there is, and look at nothing more."""
+        """Write what there is, and look at nothing more. May be called again: `shutdown` and `exit` both do."""
         self.enabled = False
         for handle in self._looking:
             handle.cancel()
         if self._gathering is not None:
             self._gathering.cancel()
-        self._writer.submit(self._write_all)
+        with suppress(RuntimeError):  # it was closed before
+            self._writer.submit(self._write_all)
         self._writer.shutdown(wait=True)
 
     def _ended(self, outcome: Outcome) -> None:

@@ -93,6 +93,7 @@ async def test_numbers_are_written_a_while_after_the_answer(monkeypatch: pytest.
 async def test_after_the_end_nothing_is_noted_and_nothing_fails() -> None:
     tally = Tally(lambda _uri: None)
     tally.close()
+    tally.close()
     show(tally, MADE)
     tally.changed(typed("x = first(1)\n"))
     assert Stats().summary().shown == 0
