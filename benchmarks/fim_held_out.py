@@ -1,4 +1,4 @@
-"""Hidden lines and blocks of projects that were never trained on, through the real engine and the real pipeline.
+"""Hidden lines, rests of lines and blocks of projects that were never trained on, through the real engine and pipeline.
 
 `python -m benchmarks.fim_quality CORPUS` runs this. Each point is asked with context of its project and without: then
 the context's share of the prompt goes to the text before the cursor. One generation of the engine serves all figures:
@@ -29,13 +29,15 @@ from coderls.engine.api import Chunk, GenerationRequest
 from coderls.engine.client import EngineClient
 from coderls.errors import CoderlsError
 from coderls.fim.model import FimModel
+from coderls.local_ids import CHARACTERS, LocalIds
 from coderls.question import CompletionRequest, Tools
 from coderls.repo_context.index import RepositoryIndex
 from coderls.repo_context.parse import parse_file
 from coderls.settings import CompletionSettings, ContextSettings, Settings
 
 _SAVE_EVERY = 20
-_MAX_TOKENS = {"line": 64, "block": 128}
+_MAX_TOKENS = {"line": 64, "rest": 64, "block": 128}
+_KINDS = ("line", "rest", "block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +122,30 @@ async def run(
     client: EngineClient,
     fim: FimModel,
     results: Results,
+    words: bool = True,
 ) -> None:
-    """Ask every point that has no row yet. Budgets follow `fim.prefill_tokens_per_s`: 0 for their full size."""
+    """Ask every point that has no row yet. Budgets follow `fim.prefill_tokens_per_s`: 0 for their full size.
+
+    `words`: those of the project are blended in (`engine/blend.py`), with context and without.
+    """
     missing = [point for point in wanted if any((point.name, context) not in results.rows for context in contexts)]
     bar = tqdm(total=len(missing), unit="point", mininterval=10.0)
     try:
         for project, mine in by_project(missing).items():
-            index = RepositoryIndex([corpus / "projects" / project], keep=False) if True in contexts else None
+            folder = corpus / "projects" / project
+            index = RepositoryIndex([folder], keep=False) if words or True in contexts else None
+            ids = LocalIds(fim.encode_afresh)
             try:
                 if index is not None:
                     await asyncio.to_thread(index.build)
                     index.settle(120)
                 for point in mine:
                     hidden = hide(corpus, point)
+                    if index is not None and words:
+                        texts = await asyncio.to_thread(index.local_texts, hidden.document, hidden.offset, CHARACTERS)
+                        await client.give(ids.of(texts) or b"")
                     for context in contexts:
-                        results.add(await one(hidden, client, fim, index if context else None))
+                        results.add(await one(hidden, client, fim, index if context else None, words=words))
                     bar.update()
             finally:
                 if index is not None:
@@ -144,20 +155,22 @@ async def run(
         results.save()
 
 
-async def one(hidden: Hidden, client: EngineClient, fim: FimModel, index: RepositoryIndex | None) -> Row:
-    """Ask for one point."""
+async def one(
+    hidden: Hidden, client: EngineClient, fim: FimModel, index: RepositoryIndex | None, *, words: bool
+) -> Row:
+    """Ask for one point. `words`: the engine was given those of its project."""
     kind = hidden.point.kind
     recorder = Recorder(client)
     settings = Settings(
         completion=CompletionSettings(
-            max_tokens=_MAX_TOKENS[kind], multiline="never" if kind == "line" else "auto", in_strings=True
+            max_tokens=_MAX_TOKENS[kind], multiline="auto" if kind == "block" else "never", in_strings=True
         ),
         context=ContextSettings(enabled=index is not None),
     )
     place, project = hidden.point.path, hidden.point.project
     found = await complete(
         CompletionRequest(hidden.document, hidden.offset, invoked=True, path=place, repo_name=project),
-        Tools(recorder, fim, parse_file, settings, index),
+        Tools(recorder, fim, parse_file, settings, index, local=client.local if words else None),
     )
     made = found[0] if found else None
     text = _in_place(hidden, made)
@@ -221,12 +234,12 @@ def report(rows: Sequence[Row]) -> str:
         "| hidden | context | points | exact | of those offered | similarity | stops by itself | bits a character |",
         "| --- | --- | ---: | --- | --- | ---: | ---: | ---: |",
     ]
-    for kind in ("line", "block"):
+    for kind in _KINDS:
         for context in (True, False):
             mine = [row for row in rows if row.kind == kind and row.context is context]
             if mine:
                 lines.append(f"| {kind} | {'yes' if context else 'no'} | {_figures(mine)} |")
-    for kind in ("line", "block"):
+    for kind in _KINDS:
         by_name = {(row.name, row.context): row.exact for row in rows if row.kind == kind}
         both = {name for name, context in by_name if context and (name, False) in by_name}
         gained = sum(by_name[name, True] and not by_name[name, False] for name in both)
@@ -247,6 +260,6 @@ def _figures(rows: Sequence[Row]) -> str:
     )
 
 
-def chosen(corpus: Path, lines: int, blocks: int, every: int = 1) -> list[Point]:
+def chosen(corpus: Path, lines: int, blocks: int, rests: int = 0, every: int = 1) -> list[Point]:
     """The points of a run: one in `every` of them."""
-    return points(corpus, lines, blocks)[::every]
+    return points(corpus, lines, blocks, rests)[::every]

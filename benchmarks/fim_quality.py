@@ -1,6 +1,6 @@
 """Fill-in-the-middle through the real engine and the real pipeline: held-out lines and blocks, and HumanEval's lines.
 
-    python -m benchmarks.fim_quality CORPUS [--lines 500] [--blocks 300] [--context both|yes|no] [--every N] ...
+    python -m benchmarks.fim_quality CORPUS [--lines 500] [--rests 500] [--blocks 300] [--context both|yes|no] ...
     python -m benchmarks.fim_quality HumanEval-SingleLineInfilling.jsonl.gz [--limit N] [--at-line-start] ...
         ... [--json FILE] [--model NAME|DIR] [--delta FILE|--no-delta] [--weights int8] [--layout prefix-only]
     python -m benchmarks.fim_quality --compare ONE.json OTHER.json
@@ -97,6 +97,7 @@ class Variant:
     at_line_start: bool
     weights: str = "auto"
     prompt_tokens: int = 0
+    words: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--compare", type=Path, nargs=2, metavar="JSON", help="two files of results, point by point")
     parser.add_argument("--lines", type=int, default=500, metavar="N", help="held-out lines")
     parser.add_argument("--blocks", type=int, default=300, metavar="N", help="held-out blocks")
+    parser.add_argument("--rests", type=int, default=0, metavar="N", help="held-out rests of lines")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="one in N of the held-out points")
     parser.add_argument(
         "--prompt-tokens",
@@ -137,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         help="held-out prompts as on a machine that reads N in time",
     )
     parser.add_argument("--context", choices=["both", "yes", "no"], default="both")
+    parser.add_argument("--no-words", action="store_true", help="held-out points without the words of their project")
     parser.add_argument("--delta", type=Path, metavar="FILE", help="nano with this delta")
     parser.add_argument("--weights", choices=WEIGHTS, default="auto")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N tasks only")
@@ -263,11 +266,13 @@ async def _engine(model: store.ModelDir, layout: str, args: argparse.Namespace) 
 
 
 def _held_out(args: argparse.Namespace) -> int:
-    wanted = fim_held_out.chosen(args.data, args.lines, args.blocks, args.every)
+    wanted = fim_held_out.chosen(args.data, args.lines, args.blocks, args.rests, args.every)
     model = _model(args)
     contexts = {"both": [True, False], "yes": [True], "no": [False]}[args.context]
     facts = {
-        "variant": asdict(Variant(_model_key(model), args.layout, False, args.weights, args.prompt_tokens)),
+        "variant": asdict(
+            Variant(_model_key(model), args.layout, False, args.weights, args.prompt_tokens, not args.no_words)
+        ),
         "corpus_sha256": recipe.sha256_of(args.data / "manifest.jsonl"),
     }
     results = fim_held_out.Results(args.json, facts)
@@ -276,7 +281,8 @@ def _held_out(args: argparse.Namespace) -> int:
         client, fim = await _engine(model, args.layout, args)
         fim = replace(fim, prefill_tokens_per_s=args.prompt_tokens / COLD_PROMPT_S)
         try:
-            await fim_held_out.run(args.data, wanted, contexts, client=client, fim=fim, results=results)
+            words = not args.no_words
+            await fim_held_out.run(args.data, wanted, contexts, client=client, fim=fim, results=results, words=words)
         finally:
             await client.aclose()
 

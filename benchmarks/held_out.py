@@ -1,7 +1,8 @@
 """Lines and blocks to hide in the held-out projects of a corpus (`python -m training.corpus`), drawn with a seed.
 
-A line is hidden behind its indentation. A block is what a line that ends in a colon opens: two to six lines, hidden
-from the first one's indentation on. Lines that say nothing (imports, comments, brackets, `pass`) are not asked for.
+A line is hidden behind its indentation, the rest of one from somewhere inside of it on. A block is what a line that
+ends in a colon opens: two to six lines, hidden from the first one's indentation on. Lines that say nothing (imports,
+comments, brackets, `pass`) are not asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _LONGEST_BLOCK = 6
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`text[start:end]` of a file (offsets in code points) is hidden; `kind` is "line" or "block"."""
+    """`text[start:end]` of a file (offsets in code points) is hidden; `kind` is "line", "rest" or "block"."""
 
     project: str
     path: str
@@ -56,18 +57,23 @@ class Hidden:
         return self.point.start
 
 
-def points(corpus: Path, lines: int, blocks: int, language: str = "python") -> list[Point]:
+def points(corpus: Path, lines: int, blocks: int, rests: int = 0, *, language: str = "python") -> list[Point]:
     """So many points, in an order that does not depend on their number. Raises CoderlsError without a corpus."""
     files = list(_files(corpus, language))
     random.Random(SEED).shuffle(files)
     found: list[Point] = []
-    for kind, wanted, most in (("line", lines, _LINES_OF_A_FILE), ("block", blocks, _BLOCKS_OF_A_FILE)):
+    kinds = (
+        ("line", lines, _LINES_OF_A_FILE), ("block", blocks, _BLOCKS_OF_A_FILE), ("rest", rests, _LINES_OF_A_FILE)
+    )  # fmt: skip
+    for kind, wanted, most in kinds:
         rounds: list[list[Point]] = [[] for _ in range(most)]
         for project, path in files:
             text = (corpus / "projects" / project / path).read_text(encoding="utf-8")
             chooser = random.Random(f"{SEED} {project} {path} {kind}")
-            spans = list(_lines(text) if kind == "line" else _blocks(text))
+            spans = list(_blocks(text) if kind == "block" else _lines(text))
             for number, (start, end) in enumerate(chooser.sample(spans, min(most, len(spans)))):
+                if kind == "rest":
+                    start = chooser.randrange(start + 1, end)  # noqa: PLW2901
                 rounds[number].append(Point(project, path, start, end, kind))
         found += [point for part in rounds for point in part][:wanted]
     return found

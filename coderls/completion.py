@@ -50,7 +50,8 @@ class Completion:
     first lines were wanted before the rest was there. `logprob` is the
     mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `unknown` are names in it
     that exist nowhere in reach. `snippets` were offered
-    for the prompt; `prompt.parts` says what is in it.
+    for the prompt; `prompt.parts` says what is in it. `words`: so many tokens of the repository the engine had to blend
+    in.
     """
 
     text: str
@@ -69,6 +70,7 @@ class Completion:
     was_cut: bool = False
     parses: bool = False
     unknown: tuple[str, ...] = ()
+    words: int = 0
 
     @property
     def score(self) -> float:
@@ -92,6 +94,7 @@ class Completion:
             "mean_logprob": round(self.logprob, 4),
             "score": round(self.score, 4),
             "unknown_names": list(self.unknown),
+            "blended_words": self.words,
             "tokens": {
                 "prompt": usage.prompt_tokens,
                 "cached": usage.cached_tokens,
@@ -232,6 +235,7 @@ def _completion(
         logprob=answer.logprob,
         document=question.document,
         snippets=question.snippets,
+        words=question.words,
         reused=reused,
         model=question.model,
         was_cut=judged.checked != judged.insertion,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from coderls.answer import AnswerCache, Engine
 from coderls.document import Document, ParseFile, Snippet
-from coderls.engine.api import GenerationRequest, Health, Priority, Sampling
+from coderls.engine.api import GenerationRequest, Health, LocalName, Priority, Sampling
 from coderls.fim.anchor import Anchor
 from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import Budgets, FimModel, budgets
@@ -37,6 +37,8 @@ _MARKS = (
 )
 #: Of alternatives after the first. Lower ones repeat the first, higher ones talk nonsense.
 _TEMPERATURE = 0.7
+#: Of the text before the cursor, what an engine is told that blends words in (characters, and tokens of these).
+_TAIL, _TAIL_TOKENS = 200, 16
 #: Longer documents (characters) are looked at in a thread.
 _LONG = 2_000
 
@@ -88,6 +90,7 @@ class Tools:
     that the same engine answers the same again, where it can (see `GenerationRequest`). `own`: who has the last word on
     syntax, None where that is tree-sitter's. `told` gets each question, what the engine said to it, and why that is not
     offered ("": it is). `steady`: what stood in the prompts before, so that keys change as little of it as is wise.
+    `local`: the text of the repository that the engine was given to blend in; None: nothing is blended.
     """
 
     engine: Engine
@@ -100,6 +103,7 @@ class Tools:
     own: OwnParser | None = None
     told: Callable[[Question, str, str], None] | None = None
     steady: Steady | None = None
+    local: LocalName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +151,21 @@ class Question:
 
     @property
     def key(self) -> tuple[GenerationRequest, Gap]:
-        """All that the answer depends on, and where it is cut. Keys are kept, so a beginning is a number in them."""
+        """All that the answer depends on, and where it is cut. Keys are kept, so a beginning is a number in them.
+
+        A local text is not in it: it changes whenever the repository does, and what was answered with an older one is
+        as good.
+        """
         first = self.asked.beginning
         if first is None:
-            return self.asked, self.gap
+            return replace(self.asked, local=None, before=()), self.gap
         prompt = (int(first.digest, 16), *map(int, self.asked.prompt))
-        return replace(self.asked, prompt=prompt, beginning=None), self.gap
+        return replace(self.asked, prompt=prompt, beginning=None, local=None, before=()), self.gap
+
+    @property
+    def words(self) -> int:
+        """How many tokens of the repository are blended in."""
+        return self.asked.local.tokens if self.asked.local is not None else 0
 
     def sampled(self, seed: int) -> Question:
         """The same, answered by a draw."""
@@ -184,6 +197,8 @@ async def question_at(request: CompletionRequest, tools: Tools) -> Question | No
     gap = gap_at(document, offset, settings.completion.multiline)
     watch.lap("prompt")
     asked = _generation(prompt, tools)
+    if asked.local is not None and not fim.template.ends_with_prefix:
+        asked = replace(asked, before=_before(document, offset, prompt, fim))
     if backdrop is not None:
         first = backdrop.beginning
         asked = replace(asked, room=backdrop.room, least_cached=len(first), beginning=first)
@@ -283,6 +298,12 @@ async def _snippets(
     return await asyncio.to_thread(found)
 
 
+def _before(document: Document, offset: int, prompt: Prompt, fim: FimModel) -> tuple[int, ...]:
+    """The last tokens before what the engine is to say."""
+    end = offset - len(prompt.required_prefix)
+    return fim.encode(document.text[max(0, end - _TAIL) : end])[-_TAIL_TOKENS:]
+
+
 def _generation(prompt: Prompt, tools: Tools) -> GenerationRequest:
     template, tokenizer, features = tools.fim.template, tools.fim.tokenizer, tools.fim.features
     return GenerationRequest(
@@ -293,4 +314,5 @@ def _generation(prompt: Prompt, tools: Tools) -> GenerationRequest:
         logprobs=0 if "token_ids" in features else None,
         required_prefix=prompt.required_prefix,
         exact=tools.exact and "exact" in features,
+        local=tools.local if "local" in features and tools.settings.context.words == "auto" else None,
     )

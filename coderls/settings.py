@@ -73,6 +73,7 @@ class ContextSettings:
     tokens: int = 0
     layout: str = "before"
     whole: str = "auto"
+    words: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,12 @@ OPTIONS: tuple[Option, ...] = (
         "as much of the repository as fits before all that, once the engine has read it: `auto` (fast engines), "
         "`on`, `off`",
         one_of("auto", "on", "off"),
+    ),
+    Option(
+        "context.words",
+        "`auto`: blend into the model's choice of words how the repository goes on after the same ones, for models "
+        "whose weights for it were measured (the one that comes with coderls); `off`",
+        one_of("auto", "off"),
     ),
     Option("repair.enabled", "offer verified fixes as code actions", flag),
     Option("repair.checkers", "checkers to ask, by name; empty: all that are found", texts),

@@ -20,11 +20,14 @@ from coderls.cli.target import offset_of, read_document, workspace_of
 from coderls.cli.visible import visible
 from coderls.completion import Completion, complete
 from coderls.document import Document, Snippet
+from coderls.engine.api import LocalName
+from coderls.engine.client import EngineClient
 from coderls.engine.launch import connect_or_start
 from coderls.fim.model import FimModel, budgets
 from coderls.fim.prompt import Prompt
 from coderls.fim.triggers import refusal
 from coderls.influence import Influence, influence
+from coderls.local_ids import CHARACTERS, LocalIds
 from coderls.own_parsers import OwnParsers, Processes
 from coderls.question import CompletionRequest, Question, Tools, budget_at, load_fim_model
 from coderls.records.recorder import Recorder
@@ -120,8 +123,12 @@ async def complete_once(
             try:
                 own = OwnParsers(root, parsers) if settings.completion.own_parser == "auto" else None
                 heard: list[tuple[Question, str, str]] = []
+                local = None if recorder is not None else await _local(client, fim, request, index, settings)
                 tools = Tools(
-                    *(client, fim, parse_file, settings, index), own=own, told=lambda *facts: heard.append(facts)
+                    *(client, fim, parse_file, settings, index),
+                    own=own,
+                    told=lambda *facts: heard.append(facts),
+                    local=local,
                 )
                 found = await (
                     complete(request, tools) if recorder is None else recorder.complete(request, tools, health=health)
@@ -140,6 +147,19 @@ async def complete_once(
     room = budget_at(document, offset, fim, settings.completion, settings.context).context
     why = _room_why(fim, settings)
     return Outcome(made, fim.name, stages, "" if made else reason, whole, tuple(owed), question, said, room, why)
+
+
+async def _local(
+    client: EngineClient, fim: FimModel, request: CompletionRequest, index: RepositoryIndex | None, settings: Settings
+) -> LocalName | None:
+    """The words of the repository, given to the engine; None where it blends nothing. Raises EngineError."""
+    if "local" not in fim.features or settings.context.words != "auto":
+        return None
+    if index is not None:
+        texts = await asyncio.to_thread(index.local_texts, request.document, request.offset, CHARACTERS)
+        ids = await asyncio.to_thread(lambda: LocalIds(fim.encode_afresh).of(texts))
+        await client.give(ids or b"")
+    return client.local
 
 
 def _room_why(fim: FimModel, settings: Settings) -> str:
@@ -211,6 +231,8 @@ def explained(outcome: Outcome) -> str:
     if outcome.room:
         taken = sum(snippet.tokens for snippet in asked.snippets)
         lines.append(f"Of {outcome.room} tokens for other files ({outcome.room_why}): {taken}.")
+    if asked.words:
+        lines.append(f"Words of the repository that were blended in: {asked.words:,} tokens.")
     if completion is None and outcome.said.strip():
         lines.append(f"The model said: {outcome.said!r}")
     lines += [

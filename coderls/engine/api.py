@@ -2,7 +2,7 @@
 
 The protocol is OpenAI's completions API (https://platform.openai.com/docs/api-reference/completions)
 with fields of our own that other engines may ignore: `required_prefix`, `priority`, `stop_token_ids`, `drafts`,
-`exact`, `forced`, `room`, `least_cached`, `beginning`, `remember`.
+`exact`, `forced`, `room`, `least_cached`, `beginning`, `remember`, `local`, `before`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ LEAVING = "leaving"
 NOT_CACHED = 412
 #: The HTTP status (Precondition Required) of a request that goes on from a beginning which the engine does not know.
 UNKNOWN_BEGINNING = 428
+#: The HTTP status (Failed Dependency) of a request that names a local text which the engine does not know.
+UNKNOWN_LOCAL = 424
+#: The most tokens of a local text, files' gaps among them.
+LONGEST_LOCAL = 1 << 20
 #: How much of `GenerationRequest.drafts` an engine of ours takes.
 MOST_DRAFTS = 16
 LONGEST_DRAFTS = 32_768  # characters of all drafts together
@@ -48,6 +52,17 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalName:
+    """A text of the repository that the engine was given (`EngineClient.give`): SHA-256 of its ids, and their number.
+
+    The empty one names no text: only the prompt's own words are blended in.
+    """
+
+    digest: str = ""
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One request. `prompt` is token ids, or text for an engine whose tokenizer we do not have.
 
@@ -64,6 +79,8 @@ class GenerationRequest:
     `least_cached`: refused at once (`NOT_CACHED`) unless so many tokens of the prompt are in the cache: who asks has a
     shorter question ready.
     `beginning`: stands before `prompt` (token ids then); an engine that has been sent it is sent its digest.
+    `local`: blend into the model's probabilities how this text and the prompt go on after the same tokens (`blend.py`);
+    None: the model alone. `before`: the tokens that the output comes after, for that; empty: the prompt ends with them.
     """
 
     prompt: tuple[int, ...] | str
@@ -81,6 +98,8 @@ class GenerationRequest:
     room: int = 0
     least_cached: int = 0
     beginning: Beginning | None = None
+    local: LocalName | None = None
+    before: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,13 @@ from starlette.routing import Route
 from coderls.engine import openai_api as wire
 from coderls.engine.api import LEAVING, UNKNOWN_BEGINNING, Chunk, GenerationRequest, Usage
 from coderls.engine.beginnings import Beginnings
+from coderls.engine.blend import LocalText
 from coderls.engine.chat import ChatTemplate
 from coderls.engine.event_stream import EventStream, unless_gone
 from coderls.engine.exit_door import ExitDoor
 from coderls.engine.guard import Guard, Use
 from coderls.engine.jobs import Job
+from coderls.engine.local_texts import LocalTexts
 from coderls.engine.metrics import Metrics
 from coderls.engine.resident import resident_bytes
 from coderls.engine.worker import Worker
@@ -55,6 +57,7 @@ def make_app(
         routes=[
             Route("/v1/completions", endpoints.completions, methods=["POST"]),
             Route("/v1/chat/completions", endpoints.chat, methods=["POST"]),
+            Route("/v1/local_text", endpoints.local_text, methods=["POST"]),
             Route("/v1/models", endpoints.models),
             Route("/v1/models/{model:path}", endpoints.model),
             Route("/health", endpoints.health),
@@ -88,6 +91,7 @@ class _Endpoints:
         self._created = int(time.time())
         self._chat: ChatTemplate | None = None
         self._beginnings = Beginnings()
+        self._local = LocalTexts()
 
     async def health(self, _: Request) -> Response:
         now = {"prefill_tokens_per_s": self._worker.prefill_rate, "resident_bytes": resident_bytes()}
@@ -110,17 +114,24 @@ class _Endpoints:
 
     async def completions(self, request: Request) -> Response:
         asked = wire.read_completion(await _json(request))
-        self._check_ready(asked)
+        self._check_ready(asked.model)
         begun = self._begun(asked.beginning)
         asked_prompt = asked.request.prompt
         rest = await self._encode(asked_prompt) if isinstance(asked_prompt, str) else asked_prompt
         prompt = (*begun, *rest)
         logprobs = asked.request.logprobs is not None
         shape = _Completions(self._head("cmpl", "text_completion"), self._worker.token_bytes, logprobs)
-        response = await self._answer(request, asked, prompt, shape, checked=len(begun))
+        local = None if asked.request.local is None else self._local.get(asked.request.local.digest)
+        response = await self._answer(request, asked, prompt, shape, checked=len(begun), local=local)
         if asked.remember:  # it was taken in: these are tokens of the model
             self._beginnings.keep(prompt[: asked.remember])
         return response
+
+    async def local_text(self, request: Request) -> Response:
+        body = await _json(request)
+        self._check_ready()
+        digest = await asyncio.to_thread(self._local.take, body.get("ids"), len(self._worker.token_bytes))
+        return JSONResponse({"digest": digest})
 
     def _begun(self, digest: str) -> tuple[int, ...]:
         """The tokens that a prompt begins with by their digest; none for "". Raises RequestRefused."""
@@ -131,7 +142,7 @@ class _Endpoints:
 
     async def chat(self, request: Request) -> Response:
         asked, messages = wire.read_chat(await _json(request))
-        self._check_ready(asked)
+        self._check_ready(asked.model)
         template = self._chat_template()
         prompt = await asyncio.to_thread(template.encode, messages)
         stops = (*asked.request.stop_token_ids, *template.stop_ids)
@@ -144,14 +155,14 @@ class _Endpoints:
         shape = _Chat(self._head("chatcmpl", kind), self._worker.token_bytes, logprobs)
         return await self._answer(request, asked, tuple(prompt), shape)
 
-    def _check_ready(self, asked: wire.Asked) -> None:
+    def _check_ready(self, model: str | None = None) -> None:
         health = self._worker.health
         if health.state == LEAVING:
             raise EngineLeaving("The engine is leaving.", "Ask again: it is started anew.")
         if health.state != "ready":
             raise RequestRefused(f"The engine is not ready ({health.state}): {health.detail}.", "Try again.", 503)
-        if asked.model is not None:
-            self._check_model(asked.model)
+        if model is not None:
+            self._check_model(model)
 
     def _check_model(self, name: str) -> None:
         health = self._worker.health
@@ -173,9 +184,18 @@ class _Endpoints:
         return {"id": identity, "object": kind, "created": int(time.time()), "model": self._worker.health.model}
 
     async def _answer(
-        self, request: Request, asked: wire.Asked, prompt: tuple[int, ...], shape: _Shape, *, checked: int = 0
+        self,
+        request: Request,
+        asked: wire.Asked,
+        prompt: tuple[int, ...],
+        shape: _Shape,
+        *,
+        checked: int = 0,
+        local: LocalText | None = None,
     ) -> Response:
-        chunks = generate(self._worker, asked.request, prompt, _client(request, asked.user), checked)
+        chunks = generate(
+            self._worker, asked.request, prompt, _client(request, asked.user), checked=checked, local=local
+        )
         if not asked.stream:
             every = await unless_gone(request.receive, _all(chunks))
             if every is None:
@@ -196,7 +216,13 @@ def _client(request: Request, user: str) -> str:
 
 
 async def generate(
-    worker: Worker, request: GenerationRequest, prompt: tuple[int, ...], client: str = "", checked: int = 0
+    worker: Worker,
+    request: GenerationRequest,
+    prompt: tuple[int, ...],
+    client: str = "",
+    *,
+    checked: int = 0,
+    local: LocalText | None = None,
 ) -> AsyncGenerator[Chunk, None]:
     """Run a request; closing the generator stops it before the next step. Raises what the worker fails it with."""
     loop = asyncio.get_running_loop()
@@ -206,7 +232,7 @@ async def generate(
         if not loop.is_closed():
             loop.call_soon_threadsafe(arrived.put_nowait, event)
 
-    job = Job(request, prompt, emit, client, checked)
+    job = Job(request, prompt, emit, client, checked, local)
     worker.submit(job)
     try:
         unfinished = request.n

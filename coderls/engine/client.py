@@ -6,6 +6,8 @@ httpx is imported when the first client is made, so that the front starts withou
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import secrets
 import sys
@@ -22,10 +24,12 @@ from coderls.engine.api import (
     PROTOCOL_HEADER,
     PROTOCOL_VERSION,
     UNKNOWN_BEGINNING,
+    UNKNOWN_LOCAL,
     ChatRequest,
     Chunk,
     GenerationRequest,
     Health,
+    LocalName,
     Usage,
 )
 from coderls.engine.openai_requests import chat_body, completion_body
@@ -73,6 +77,7 @@ class EngineClient:
         self._user = secrets.token_hex(8)  # the engine shares its time out by it
         self._health: Health | None = None
         self._sent: Beginning | None = None  # the engine was sent this one in full
+        self.local = LocalName()  # the text that it was given last
         self._httpx = httpx
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if not endpoint.foreign:
@@ -116,6 +121,34 @@ class EngineClient:
         Closing the iterator (`contextlib.aclosing`) or cancelling the task drops the connection, which stops the
         generation. Raises EngineUnreachable, EngineMismatch or RequestRefused.
         """
+        try:
+            async with aclosing(self._begun(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        except RequestRefused as error:
+            if error.status != UNKNOWN_LOCAL:
+                raise
+        self.local = LocalName()  # it has forgotten the text: answers come without it until it is given again
+        async with aclosing(self._begun(replace(request, local=self.local))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def give(self, ids: bytes) -> None:
+        """Give the engine a text of the repository: `local` names it from now on.
+
+        `ids`: four bytes a token (little-endian, signed), -1 between two files. Raises as `stream` does.
+        """
+        name = LocalName(hashlib.sha256(ids).hexdigest(), len(ids) // 4)
+        if name == self.local:
+            return
+        body = {"ids": base64.b64encode(ids).decode("ascii")}
+        async with self._connected("POST", "/v1/local_text", body) as response:
+            await response.aread()
+        self.local = name
+
+    async def _begun(self, request: GenerationRequest) -> AsyncGenerator[Chunk, None]:
+        """As `stream`, with a beginning by its digest where the engine knows it."""
         model, user, first = await self._named(), "" if self.endpoint.foreign else self._user, request.beginning
         if first is not None and self._sent == first:
             body = completion_body(request, model, user=user, begun=first.digest)

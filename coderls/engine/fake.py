@@ -25,6 +25,8 @@ SPECIAL = (
     *(END, "<|im_start|>", "<|im_end|>", FIM_PREFIX, FIM_MIDDLE, FIM_SUFFIX),
     *("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
 )
+#: What is blended in with more than this is said instead of the script's text.
+_SURE = 0.5
 #: Whole words that are one token, so that cursors fall inside of tokens as with real models.
 WORDS = ("return", " return", "self", "def", "import", "print", "    ", " = ", " + ", "()", "):")
 #: Log-probabilities of a token that the script says, and of one that it was made to say.
@@ -188,6 +190,8 @@ class FakeRunner:
         token, failure, meant = self._choose(prompt, said, spec.allowed, seed)
         if failure:
             token = self._fail(failure, token)
+        elif spec.blend is not None and max(spec.blend.masses) > _SURE:
+            token = spec.blend.tokens[spec.blend.masses.index(max(spec.blend.masses))]
         others = [token, *(number for number in range(97, 97 + spec.top) if number != token)]
         top = tuple((number, _LIKELY - rank) for rank, number in enumerate(others[: spec.top]))
         return Sample(token, float("nan") if failure == "nan" else _LIKELY if meant else _UNLIKELY, top)

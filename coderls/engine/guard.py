@@ -18,7 +18,15 @@ from coderls.engine.api import PROTOCOL_HEADER, PROTOCOL_VERSION
 from coderls.engine.metrics import Metrics
 
 OUR_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/shutdown")
+ENDPOINTS = (
+    "/v1/completions",
+    "/v1/chat/completions",
+    "/v1/local_text",
+    "/v1/models",
+    "/health",
+    "/metrics",
+    "/shutdown",
+)
 
 #: What a request that counts as use of the engine runs in.
 Use = Callable[[], AbstractContextManager[None]]

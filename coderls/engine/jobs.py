@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from coderls.engine.api import Chunk, GenerationRequest, Sampling, Usage
+from coderls.engine.blend import Blender, LocalText
 from coderls.engine.healing import HealingIndex
 from coderls.engine.output import OutputText, Piece
 from coderls.engine.runner import Sample, SampleSpec
@@ -23,7 +24,7 @@ class Job:
     or once with the error that ended the job. Set `cancelled` to stop it before the next step; nothing is emitted then.
 
     `client`: whom it counts against when several share the engine. `checked`: so many of the first tokens are known to
-    be tokens of the model.
+    be tokens of the model. `local`: the text that the request names in `local`.
     """
 
     request: GenerationRequest
@@ -31,6 +32,7 @@ class Job:
     emit: Callable[[Chunk | CoderlsError], None]
     client: str = ""
     checked: int = 0
+    local: LocalText | None = None
     cancelled: bool = False
     received: float = field(default_factory=time.perf_counter)
     open: int = 0  # candidates that are not finished
@@ -46,13 +48,15 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """One output of a job."""
+    """One output of a job. `ends`: tokens that end it, of which only the model knows."""
 
     job: Job
     index: int
     output: OutputText
     sampling: Sampling
     drafter: TextDrafter | None = None
+    blender: Blender | None = None
+    ends: tuple[int, ...] = ()
     produced: int = 0
 
     def propose(self, most: int) -> Draft:
@@ -92,14 +96,18 @@ class Candidate:
                     raise RequestRefused(f"No token of this model begins {remaining!r} (required_prefix).")
                 kept.pop()  # it would lead nowhere
                 break
-            specs.append(SampleSpec(self.sampling, self.produced + place, allowed, top))
+            # What is still to be healed is known: nothing has to be guessed from other texts.
+            blend = None
+            if self.blender is not None and not remaining:
+                blend = self.blender.after(draft[:place], self.ends)
+            specs.append(SampleSpec(self.sampling, self.produced + place, allowed, top, blend))
             if token < 0 or (allowed is not None and token not in allowed):
                 break
             kept.append(token)
             remaining = remaining[len(self.output.bytes_of(token)) :]
         return tuple(kept), tuple(specs)
 
-    def take(self, samples: Sequence[Sample], ends: Collection[int]) -> tuple[Piece, str | None]:
+    def take(self, samples: Sequence[Sample]) -> tuple[Piece, str | None]:
         """Take tokens until one ends the output; what became final, and why it ended (None: it goes on)."""
         text = ""
         done: tuple[Sample, ...] = ()
@@ -107,7 +115,7 @@ class Candidate:
         for sample in samples:
             self.produced += 1
             self.job.produced += 1
-            if sample.token in ends or sample.token in self.job.request.stop_token_ids:
+            if sample.token in self.ends:
                 piece, reason = self.output.finish(), "stop"
             else:
                 piece, stopped = self.output.add(sample)

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from coderls.engine.blend import read_gate
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.fake import SCRIPT_FILE, FakeRunner
 from coderls.engine.power import Power
@@ -41,7 +42,7 @@ def loader(
         report("loading", f"loading {found.name}", 0.0)
         runner, speculates = _runner(found, rest, report)
         speculates = speculates and speculation != "off"
-        return Loaded(runner, tokenizer, found.path, speculates, drafting, Power(battery))
+        return Loaded(runner, tokenizer, found.path, speculates, drafting, Power(battery), read_gate(found.path))
 
     return load
 

@@ -17,6 +17,7 @@ from coderls.engine.api import (
     MOST_DRAFTS,
     Chunk,
     GenerationRequest,
+    LocalName,
     Priority,
     Sampling,
     Usage,
@@ -150,6 +151,9 @@ def read_completion(body: Mapping[str, Any]) -> Asked:
         raise FieldRefused("beginning", "with a prompt of token ids", beginning)
     remember = fields.whole("remember", 0, 0 if beginning or isinstance(prompt, str) else len(prompt), 0) or 0
     asked = _asked(fields, prompt, fields.whole("max_tokens", 0, 1 << 20, 16), logprobs)
+    local = fields.text("local")
+    if local is not None:
+        asked = replace(asked, request=replace(asked.request, local=LocalName(local), before=fields.ids("before")))
     return replace(asked, beginning=beginning, remember=remember)
 
 

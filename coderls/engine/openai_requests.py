@@ -30,6 +30,8 @@ def completion_body(request: GenerationRequest, model: str, *, user: str, begun:
             "room": request.room or None,
             "least_cached": request.least_cached or None,
             "beginning": begun or None,
+            "local": None if request.local is None else request.local.digest,
+            "before": list(request.before) or None,
             "remember": None if first is None or begun else len(first),
             "user": user,
         }

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from coderls.engine.api import NOT_CACHED, Sampling
+from coderls.engine.blend import GAP, Blender, Gate
 from coderls.engine.draft_lengths import LONGEST_DRAFT, POINTS, Costs
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.healing import HealingIndex
@@ -41,7 +42,8 @@ MEASURE_SECONDS = 0.8
 class Rounds:
     """Jobs, and the model that they run on. `ended` is called at the end of each; `disturbed` says whether there is
     something that a long run should be given up for. `speculates`: drafted tokens are verified where that pays;
-    `draft_model` drafts too. `power`: where it says so, nothing is drafted and the runner goes gently.
+    `draft_model` drafts too. `power`: where it says so, nothing is drafted and the runner goes gently. `gate`: weights
+    of what is blended in for requests that want it.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class Rounds:
         speculates: bool = True,
         draft_model: DraftModel | None = None,
         power: Power | None = None,
+        gate: Gate | None = None,
     ) -> None:
         info = runner.info
         self._power = power or Power("off")
+        self._gate = gate
         self._saves = False
         self._runner = runner
         self._info = info
@@ -165,8 +169,18 @@ class Rounds:
                 OutputText(self.token_bytes, request.stop, request.required_prefix),
                 replace(request.sampling, seed=first_seed + index),
                 self._speculation.drafter(job.prompt, expected) if drafts else None,
+                self._blender(job),
+                tuple({*self._info.stop_ids, *request.stop_token_ids}),
             )
             self.scheduler.add(generation)
+
+    def _blender(self, job: Job) -> Blender | None:
+        request = job.request
+        if self._gate is None or request.local is None or not request.max_tokens:
+            return None
+        more = max(request.max_tokens, len(request.forced))
+        prompt = [token if self.token_bytes[token] else GAP for token in job.prompt]
+        return Blender(self._gate, prompt, request.before or prompt, more, job.local)
 
     def step(self) -> None:
         """Run one round. Raises only what ends the card."""
@@ -298,11 +312,14 @@ class Rounds:
         if not job.produced:
             self._metrics.first_token.observe(time.perf_counter() - job.received)
         before = candidate.produced
-        piece, reason = candidate.take(samples, self._info.stop_ids)
+        piece, reason = candidate.take(samples)
         job.drafted += drafted
         job.accepted += min(len(samples) - 1, candidate.produced - before)
+        came = [sample.token for sample in samples[: candidate.produced - before]]
         if candidate.drafter is not None:
-            candidate.drafter.came([sample.token for sample in samples[: candidate.produced - before]])
+            candidate.drafter.came(came)
+        if candidate.blender is not None:
+            candidate.blender.came(came)
         if candidate.index == 0:
             job.cached = generation.cached or 0
         if reason is not None:

@@ -45,16 +45,32 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Blend:
+    """Probability that does not come from the model: a mass for each of `tokens`, less than 1 in all.
+
+    What is left of 1 is the model's, which shares it out as it would have shared out all (see `blend.py`). Of tokens
+    `untouched` only the model knows, such as where a text ends: they keep their probability, and all this is about the
+    rest.
+    """
+
+    tokens: tuple[int, ...]
+    masses: tuple[float, ...]
+    untouched: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SampleSpec:
     """Choose a token after the last one. `step` counts tokens of this output: seed and step fix the draw.
 
     `allowed`: only these ids may be chosen (token healing); None: all. `top`: how many alternatives to report.
+    `blend`: what is mixed into the model's probabilities before anything else.
     """
 
     sampling: Sampling
     step: int = 0
     allowed: Sequence[int] | None = None
     top: int = 0
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 
 import coderls
 from coderls.engine.api import LEAVING, PROTOCOL_VERSION, Health
+from coderls.engine.blend import Gate
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
@@ -37,7 +38,7 @@ class Loaded:
     """A model that is ready to run, its tokenizer and its directory.
 
     `speculates`: drafted tokens are verified where that pays (see `speculate.py`). `draft_model`: a smaller model of
-    the same vocabulary that drafts. `power`: whether a battery is to be spared.
+    the same vocabulary that drafts. `power`: whether a battery is to be spared. `gate`: see `blend.py`.
     """
 
     runner: Runner
@@ -46,6 +47,7 @@ class Loaded:
     speculates: bool = True
     draft_model: DraftModel | None = None
     power: Power = field(default_factory=lambda: Power("off"))
+    gate: Gate | None = None
 
 
 class Worker:
@@ -140,6 +142,8 @@ class Worker:
         limit, sent = self.context_length, len(job.prompt)
         if not sent:
             raise RequestRefused("The prompt is empty.", "Send at least one token.")
+        if job.request.local is not None and "local" not in self.health.features:
+            raise RequestRefused("This model has no weights for local texts ('local').", "Ask without it.")
         if max(sent + job.request.max_tokens, job.request.room) > limit:
             more = max(job.request.max_tokens, job.request.room - sent)
             raise RequestRefused(
@@ -194,6 +198,7 @@ class Worker:
             speculates=loaded.speculates,
             draft_model=loaded.draft_model,
             power=loaded.power,
+            gate=loaded.gate,
         )
         self._report("loading", "measuring the speed", 0.95)
         rounds.measure()
@@ -202,6 +207,7 @@ class Worker:
                 self.health,
                 model=info.name,
                 model_path=str(loaded.path),
+                features=FEATURES if loaded.gate is None else (*FEATURES, "local"),
                 device=info.device,
                 weights=info.weights,
                 kv_cache=info.kv_cache,

@@ -67,6 +67,12 @@ class FimModel:
             raise ValueError("a model without a tokenizer cannot encode")
         return (_encode_long if len(text) > _LONG else _encode_short)(self.tokenizer, text)
 
+    def encode_afresh(self, text: str) -> tuple[int, ...]:
+        """As `encode`, of a text that is hardly asked for again: it takes no place in the cache of those that are."""
+        if self.tokenizer is None:
+            raise ValueError("a model without a tokenizer cannot encode")
+        return _encode(self.tokenizer, text)
+
     def get_ready(self, *documents: str) -> None:
         """Encode documents once, line by line, so that questions about places in them find their lines encoded.
 

@@ -90,6 +90,11 @@ class FimTemplate:
         """Whether the prefix is the last text of the prompt, so that a keystroke only appends."""
         return self.layout == "suffix-prefix-middle"
 
+    @property
+    def ends_with_prefix(self) -> bool:
+        """Whether the last tokens of a prompt are those before the cursor."""
+        return not self.middle and self.layout != "prefix-suffix-middle"
+
     def written(self, name: str) -> str:
         """How control token `name` is written for an engine that tokenizes by itself."""
         return self.as_text.get(name, name)

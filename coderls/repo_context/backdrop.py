@@ -36,16 +36,27 @@ _MAX_MISSES = 20
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """What is needed of a workspace folder: its shelf, how to lock it, and the text of a file (None: not to be had)."""
+    """What is needed of a workspace folder: its shelf, how to lock it, and the text of a file (None: not to be had).
+
+    It is looked at for work on the file `path`, of which others may be copies.
+    """
 
     shelf: Shelf
     lock: TurnLock
     read: Callable[[str], str | None]
+    path: str
+    is_copy: Callable[[str], bool]
+
+    def is_other(self, path: str) -> bool:
+        """Whether this is a file of the index, and neither the one that is worked on nor a copy of it."""
+        if path == self.path:
+            return False
+        with self.lock:
+            return self.shelf.is_outlined(path) and not self.is_copy(path)
 
 
 def backdrop(
     folder: Surveyed,
-    path: str,
     imports: Outline,
     language: Language,
     *,
@@ -54,7 +65,7 @@ def backdrop(
     without: Callable[[str], bool],
     previous: Sequence[Snippet] = (),
 ) -> list[Snippet]:
-    """Snippets of at most `budget` tokens, headings included, for work on the file `path`, which has these `imports`.
+    """Snippets of at most `budget` tokens, headings included, for work on `folder.path`, which has these `imports`.
 
     There are none of files of which `without` is true. What of `previous` is still as it was keeps its place.
     """
@@ -62,7 +73,7 @@ def backdrop(
     for old in previous:
         if not without(old.path):
             packer.keep(old)
-    files = [found for found in _closest(folder, path, imports, language) if not without(found)]
+    files = [found for found in closest(folder, imports, language) if not without(found)]
     packer.add(files)
     return packer.snippets()
 
@@ -141,11 +152,11 @@ class _Packer:
         return Snippet(path, first, last, text, SOURCE, 0.0, tokens, pieces)
 
 
-def _closest(folder: Surveyed, path: str, imports: Outline, language: Language) -> Iterator[str]:
-    """Files of the workspace folder, the closest to `path` first; tests after the rest."""
-    seen = {path}
+def closest(folder: Surveyed, imports: Outline, language: Language) -> Iterator[str]:
+    """Files of the workspace folder, the closest to `folder.path` first; tests after the rest."""
+    seen = {folder.path}
     tests: list[str] = []
-    for found in _reached(folder, path, imports, language):
+    for found in _reached(folder, imports, language):
         if found not in seen and len(seen) < _MAX_FILES:
             seen.add(found)
             if is_test(found):
@@ -155,9 +166,9 @@ def _closest(folder: Surveyed, path: str, imports: Outline, language: Language) 
     yield from tests
 
 
-def _reached(folder: Surveyed, path: str, imports: Outline, language: Language) -> Iterator[str]:
-    waiting: deque[tuple[str, Outline, Language]] = deque([(path, imports, language)])
-    followed = {path}
+def _reached(folder: Surveyed, imports: Outline, language: Language) -> Iterator[str]:
+    waiting: deque[tuple[str, Outline, Language]] = deque([(folder.path, imports, language)])
+    followed = {folder.path}
     while waiting and len(followed) < _MAX_FILES:
         importer, outline, spoken = waiting.popleft()
         for entry in outline.imports[:_MAX_IMPORTS]:
@@ -172,7 +183,7 @@ def _reached(folder: Surveyed, path: str, imports: Outline, language: Language) 
                     yield other
     with folder.lock:
         rest = list(folder.shelf.outlined())
-    yield from sorted(rest, key=lambda other: (_steps(path, other), other))
+    yield from sorted(rest, key=lambda other: (_steps(folder.path, other), other))
 
 
 def _files_of(entry: Import, shelf: Shelf, language: Language, importer: str) -> Sequence[str]:

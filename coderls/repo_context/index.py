@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from coderls.document import Document, Edit, Snippet
 from coderls.paths import cache_dir
-from coderls.repo_context.backdrop import Surveyed, backdrop
+from coderls.repo_context.backdrop import Surveyed, backdrop, closest
 from coderls.repo_context.building import Build, Progress
 from coderls.repo_context.candidates import Asker, copies_of
 from coderls.repo_context.counts import Counts
@@ -24,6 +24,7 @@ from coderls.repo_context.exclusion import Tally
 from coderls.repo_context.intake import Intake
 from coderls.repo_context.languages import by_id
 from coderls.repo_context.languages.language import Language
+from coderls.repo_context.local import around, local_texts
 from coderls.repo_context.outline import Outline
 from coderls.repo_context.parse import outline
 from coderls.repo_context.recent import Recent, Region
@@ -263,28 +264,31 @@ class RepositoryIndex:
         if found is None or budget_tokens <= 0:
             return []
         number, query = found
-        shelf, own = self._shelves[number], _outline_of(query.view) or Outline((), ())
-        is_copy = copies_of(
-            own.definitions, shelf, partial(self._usages[number].shares_lines, own=OwnLines.of(document.text))
-        )
+        folder, own = self._surveyed(number, document, query)
 
         def without(path: str) -> bool:
-            if path == query.path or self._intake.open_at(number, path) is not None:
-                return True
-            with self._lock:
-                return not shelf.is_outlined(path) or is_copy(path)
+            return self._intake.open_at(number, path) is not None or not folder.is_other(path)
 
-        folder = Surveyed(shelf, self._lock, partial(self._text, number))
         return backdrop(
-            folder,
-            query.path,
-            own,
-            query.language,
-            budget=budget_tokens,
-            count=count,
-            without=without,
-            previous=previous,
+            folder, own, query.language, without=without, previous=previous, budget=budget_tokens, count=count
         )
+
+    def local_texts(self, document: Document, offset: int, characters: int) -> list[tuple[str, str]]:
+        """Paths and texts near a cursor (see `repo_context.local`). Takes a second: call it in a thread."""
+        found = self._query(document, len(document.text))
+        if found is None:
+            return []
+        number, query = found
+        folder, own = self._surveyed(number, document, query)
+        files = closest(folder, own, query.language)
+        return [*local_texts(folder, files, characters), *around(document, offset, query.path)]
+
+    def _surveyed(self, number: int, document: Document, query: Query) -> tuple[Surveyed, Outline]:
+        """The workspace folder of a document as others look at it, and the document's own outline."""
+        shelf, own = self._shelves[number], _outline_of(query.view) or Outline((), ())
+        shares_lines = partial(self._usages[number].shares_lines, own=OwnLines.of(document.text))
+        is_copy = copies_of(own.definitions, shelf, shares_lines)
+        return Surveyed(shelf, self._lock, partial(self._text, number), query.path, is_copy), own
 
     def holds(self, document: Document, snippets: Sequence[Snippet]) -> bool:
         """Whether all of a backdrop may still be shown to `document`: files that are there, allowed, and not open."""

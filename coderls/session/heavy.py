@@ -23,6 +23,8 @@ from coderls.fim.model import FimModel, backdrop_plan
 from coderls.fim.prompt import make_backdrop
 from coderls.fim.triggers import refusal
 from coderls.influence import influence, weighing_s
+from coderls.local_ids import CHARACTERS as LOCAL_CHARACTERS
+from coderls.local_ids import LocalIds
 from coderls.own_parsers import OwnParsers, Processes
 from coderls.question import CompletionRequest, ContextSource, FirstLines, Tools, budget_at, load_fim_model, question_at
 from coderls.records.recorder import Recorder
@@ -39,11 +41,13 @@ _MOST_UNASKED_S = 8.0
 _LONGEST_READ_S = 2.0
 
 __all__ = [
+    "LOCAL_CHARACTERS",
     "AnswerCache",
     "Completion",
     "CompletionRequest",
     "Engine",
     "FirstLines",
+    "LocalIds",
     "OwnParsers",
     "Processes",
     "Recorder",

@@ -20,6 +20,7 @@ from coderls.session.backdrops import Backdrops
 from coderls.session.engine_link import EngineLink, import_heavy
 from coderls.session.generations import Generations, Heard
 from coderls.session.index_link import IndexLink
+from coderls.session.local_words import LocalWords
 from coderls.session.looking import Looking
 from coderls.session.notebooks import Notebooks
 from coderls.session.power import Power
@@ -100,6 +101,7 @@ class Offering:
         self._power = Power()
         self._ahead = Ahead(self._ask_ahead, self._may_go_ahead)
         self._resting = Resting(self._read_ahead, self._may_go_ahead)
+        self._words = LocalWords(index, lambda: records is None and not self._power.on_battery())
         self._backdrops = Backdrops(index, lambda: records is None and not self._power.on_battery())
 
     def use(self, settings: Settings) -> None:
@@ -282,6 +284,7 @@ class Offering:
             self._engine.worked(engine)
             self._answered(made)
         self._backdrops.rest(place.document, engine, self.settings)
+        self._words.rest(place, engine, self.settings)
         return made
 
     async def _complete(
@@ -328,8 +331,8 @@ class Offering:
             request = replace(request, anchor=anchor)
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
-        if self._records is None:
-            tools = replace(tools, steady=self._steady)
+        if self._records is None:  # a record holds all that was asked: it names nothing that is elsewhere
+            tools = replace(tools, steady=self._steady, local=self._words.name(engine))
         if self.settings.completion.own_parser == "auto" and self._records is None:  # a record is judged without it
             tools = replace(tools, own=self._own_parsers(folder))
         return request, tools
@@ -362,6 +365,7 @@ class Offering:
         """The prompt of a place goes into the engine's cache, after everything that anybody waits for."""
         engine = self._engine.engine
         if engine is not None and self._documents.get(place.document.uri) is place.document:
+            self._words.rest(place, engine, self.settings)
             request, tools = self._request(engine, place, invoked=False)
             await import_heavy().read_prompt(replace(request, background=True), tools)
 
@@ -370,6 +374,7 @@ class Offering:
         self._ahead.stop()
         self._resting.stop()
         self._backdrops.stop()
+        self._words.stop()
         if self._answers is not None:
             self._answers.keep_late(())
         self._answers = None

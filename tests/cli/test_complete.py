@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from coderls import cli
 from coderls.cli.complete import provenance
 from coderls.document import Piece, Snippet
+from coderls.engine.blend import FEATURES, FILE
 from coderls.fim.backdrop import Part
 from coderls.fim.prompt import Prompt
 
@@ -210,3 +213,18 @@ def test_a_target_that_is_none_is_wrong_usage(target: str, capsys: pytest.Captur
         cli.main(["complete", target])
     assert left.value.code == 2
     assert "is no FILE:LINE:COLUMN" in capsys.readouterr().err
+
+
+def test_explain_says_how_many_words_of_the_repository_were_blended_in(
+    coderls: Run, model: Path, project: Path, tmp_path: Path
+) -> None:
+    gated = tmp_path / "gated"
+    shutil.copytree(model, gated)
+    (gated / FILE).write_text(json.dumps({"prompt": [0.0] * (1 + 2 * FEATURES), "local": [0.0] * (1 + 2 * FEATURES)}))
+    target = f"{project / 'app.py'}:3:9"
+    shown = coderls("complete", target, "--model", gated, "--explain")
+    assert re.search(r"Words of the repository that were blended in: [1-9]\d* tokens\.\n", shown.err)
+    assert coderls("complete", target, "--model", gated, "--json").json["blended_words"] > 10
+    off = coderls("complete", target, "--model", gated, "--explain", "--set", "context.words=off")
+    assert "blended in" not in off.err
+    assert "blended in" not in coderls("complete", target, "--model", model, "--explain").err

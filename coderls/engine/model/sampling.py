@@ -22,14 +22,16 @@ _BLOCK = 64
 def choose_all(logits: Tensor, specs: Sequence[SampleSpec]) -> list[Sample | EngineError]:
     """Choose a token for each row of `logits` [rows, vocab], float32. The same seed and step draw the same token.
 
-    Log-probabilities are of the whole distribution, before temperature and filters, and whatever is `allowed`. A row
-    whose logits are not numbers, or for which nothing is allowed, gives an EngineError.
+    Log-probabilities are of the whole distribution, what is blended in included, before temperature and filters, and
+    whatever is `allowed`. A row whose logits are not numbers, or for which nothing is allowed, gives an EngineError.
 
     Everything is chosen where the logits are, and comes to the host in one copy: a card is waited for once.
     """
     vocabulary = logits.shape[1]
     allowed = [None if spec.allowed is None else [i for i in spec.allowed if 0 <= i < vocabulary] for spec in specs]
     logprobs = torch.log_softmax(logits, -1)
+    if any(spec.blend is not None for spec in specs):
+        logits = logprobs = _blended(logprobs, specs)
     tokens = _greedy(logits, allowed)
     drawn = [row for row, spec in enumerate(specs) if spec.sampling.temperature > 0 and allowed[row] != []]
     if drawn:
@@ -46,6 +48,23 @@ def choose_all(logits: Tensor, specs: Sequence[SampleSpec]) -> list[Sample | Eng
         _nothing_allowed() if permitted == [] else _sample(row, most, min(spec.top, vocabulary))
         for row, permitted, spec in zip(found, allowed, specs, strict=True)
     ]
+
+
+def _blended(logprobs: Tensor, specs: Sequence[SampleSpec]) -> Tensor:
+    """Log-probabilities [rows, vocab] with each row's blend in them. Rows without one stay as they are."""
+    blended = logprobs.clone()
+    for row, spec in enumerate(specs):
+        if spec.blend is None:
+            continue
+        tokens = torch.tensor(spec.blend.tokens, device=logprobs.device)
+        untouched = torch.tensor(spec.blend.untouched, device=logprobs.device, dtype=torch.int64)
+        masses = torch.tensor(spec.blend.masses, device=logprobs.device, dtype=logprobs.dtype)
+        kept = logprobs[row, untouched]
+        rest = torch.log1p(-kept.exp().sum().clamp(max=1.0))
+        blended[row] += math.log1p(-sum(spec.blend.masses))
+        blended[row, tokens] = torch.logaddexp(blended[row, tokens], masses.log() + rest)
+        blended[row, untouched] = kept
+    return blended
 
 
 def _sample(row: list[float], most: int, top: int) -> Sample | EngineError:

@@ -11,7 +11,7 @@ import torch
 from coderls.engine.api import Sampling
 from coderls.engine.model import sampling
 from coderls.engine.model.sampling import choose_all
-from coderls.engine.runner import Sample, SampleSpec
+from coderls.engine.runner import Blend, Sample, SampleSpec
 from coderls.errors import EngineError
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, 3.0, -1.0, 0.5])
@@ -220,3 +220,39 @@ def test_a_card_is_waited_for_once(specs: tuple[SampleSpec, ...], monkeypatch: p
         assert len(choose_all(many_logits()[: len(specs)], specs)) == len(specs)
     assert len(lists) == 1
     assert transfers.count == 0
+
+
+def test_what_is_blended_in_is_a_part_of_the_probabilities() -> None:
+    blend = Blend((4, 2), (0.5, 0.2), untouched=(1,))
+    kept = float(PROBABILITIES[1])
+    expected = PROBABILITIES * 0.3
+    expected[4] += 0.5 * (1 - kept)
+    expected[2] += 0.2 * (1 - kept)
+    expected[1] = kept
+    sample = choose(LOGITS, SampleSpec(Sampling(), top=6, blend=blend))
+    assert dict(sample.top) == pytest.approx({i: math.log(float(p)) for i, p in enumerate(expected)}, abs=1e-5)
+    assert float(expected.sum()) == pytest.approx(1.0)
+    assert sample.token == int(expected.argmax())
+    allowed = choose(LOGITS, SampleSpec(Sampling(), allowed=(0, 2), blend=blend))
+    assert (allowed.token, allowed.logprob) == (2, pytest.approx(math.log(float(expected[2])), abs=1e-5))
+
+
+def test_rows_without_a_blend_stay_as_they_are_beside_one_that_has_it() -> None:
+    rows = LOGITS.repeat(3, 1)
+    specs = [SampleSpec(Sampling()), SampleSpec(Sampling(), blend=Blend((5,), (0.999,))), SampleSpec(Sampling())]
+    found = [sample for sample in choose_all(rows, specs) if isinstance(sample, Sample)]
+    assert [sample.token for sample in found] == [1, 5, 1]
+    alone = choose(LOGITS, SampleSpec(Sampling()))
+    assert [found[0].logprob, found[2].logprob] == pytest.approx([alone.logprob] * 2, abs=1e-6)
+    drawn = Counter(
+        choose(LOGITS, SampleSpec(Sampling(temperature=1.0, seed=seed), blend=Blend((5,), (0.9,)))).token
+        for seed in range(400)
+    )
+    assert drawn[5] > 320
+
+
+def test_a_model_that_is_sure_of_an_end_blends_nothing() -> None:
+    logits = torch.full((8,), -200.0)
+    logits[3] = 200.0
+    sample = choose(logits, SampleSpec(Sampling(), blend=Blend((1,), (0.9,), untouched=(3,))))
+    assert (sample.token, sample.logprob) == (3, pytest.approx(0.0, abs=1e-6))

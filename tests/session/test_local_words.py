@@ -1,0 +1,130 @@
+"""When the words of the repository go to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from coderls.document import Document
+from coderls.engine.api import LocalName
+from coderls.errors import EngineUnreachable
+from coderls.fim.reuse import Place
+from coderls.session import local_words
+from coderls.session.local_words import LocalWords
+from coderls.settings import ContextSettings, Settings
+
+PLACE = Place(Document("file:///a.py", "python", 1, "x = 1\n"), 3)
+
+
+class Client:
+    """An engine's client that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.local = LocalName()
+        self.given: list[list[int]] = []
+        self.fails = False
+
+    async def give(self, ids: bytes) -> None:
+        if self.fails:
+            raise EngineUnreachable("Nobody is there.", "Start it.")
+        self.given.append(array("i", ids).tolist())
+        self.local = LocalName(str(len(self.given)), len(ids) // 4)
+
+
+class Index:
+    """An index link with one text."""
+
+    def __init__(self) -> None:
+        self.resting = asyncio.Event()
+        self.resting.set()
+        self.text = "abc"
+        self.source: Any = SimpleNamespace(
+            stats=lambda: SimpleNamespace(built=True),
+            state_beside=lambda document: self.text,
+            local_texts=lambda document, offset, characters: [("b.py", self.text)],
+        )
+
+
+class User:
+    """A session's words, with a model whose tokens are characters."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, features: frozenset[str] = frozenset({"local"})) -> None:
+        monkeypatch.setattr(local_words, "REST_S", 0.0)
+        monkeypatch.setattr(local_words, "AGAIN_S", 0.0)
+        self.index, self.client, self.may = Index(), Client(), True
+        model = SimpleNamespace(features=features, tokenizer=object(), encode_afresh=lambda text: list(map(ord, text)))
+        self.engine: Any = SimpleNamespace(client=self.client, model=model)
+        self.words = LocalWords(self.index, lambda: self.may)  # type: ignore[arg-type]
+
+    async def rests(self, settings: Settings | None = None, place: Place = PLACE) -> None:
+        """The user works there, and all that comes of it is done."""
+        self.words.rest(place, self.engine, settings or Settings())
+        task = self.words._task
+        if task is not None:
+            await asyncio.wait_for(task, 20)
+
+
+async def test_they_are_given_once_and_again_when_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    for _ in range(2):
+        await user.rests()
+    assert user.client.given == [[*b"abc", -1]]
+    assert user.words.name(user.engine) == LocalName("1", 4)
+    user.index.text = "abd"
+    await user.rests()
+    assert user.client.given[1:] == [[*b"abd", -1]]
+    user.client.local = LocalName()  # the engine has forgotten them
+    await user.rests()
+    assert len(user.client.given) == 3
+
+
+async def test_nothing_is_given_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    await user.rests(Settings(context=ContextSettings(words="off")))
+    await user.rests(Settings(context=ContextSettings(enabled=False)))
+    user.may = False
+    await user.rests()
+    assert user.client.given == []
+    other = User(monkeypatch, features=frozenset())
+    await other.rests()
+    assert other.client.given == []
+    assert other.words.name(other.engine) is None
+
+
+async def test_an_index_that_is_not_built_or_not_there_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    source, user.index.source = user.index.source, None
+    await user.rests()
+    user.index.source = source
+    source.stats = lambda: SimpleNamespace(built=False)
+    await user.rests()
+    assert user.client.given == []
+
+
+async def test_what_cannot_be_given_now_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    user.client.fails = True
+    await user.rests()
+    user.client.fails = False
+    await user.rests()
+    assert len(user.client.given) == 1
+
+
+async def test_it_waits_while_somebody_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    user.index.resting.clear()
+    user.words.rest(PLACE, user.engine, Settings())
+    task = user.words._task
+    assert task is not None
+    await asyncio.wait({task}, timeout=0.05)
+    assert not task.done()
+    assert user.client.given == []
+    user.index.resting.set()
+    await asyncio.wait_for(task, 20)
+    assert len(user.client.given) == 1
+    user.words.rest(PLACE, user.engine, Settings())
+    user.words.stop()

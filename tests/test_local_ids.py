@@ -1,0 +1,41 @@
+"""Texts as token ids: what has changed is encoded again, and no more than fits is taken."""
+
+from __future__ import annotations
+
+from array import array
+
+from coderls import local_ids
+from coderls.local_ids import LocalIds
+
+
+def numbers(data: bytes | None) -> list[int]:
+    assert data is not None
+    return array("i", data).tolist()
+
+
+def test_only_what_changed_is_encoded_again() -> None:
+    encoded: list[str] = []
+
+    def encode(text: str) -> list[int]:
+        encoded.append(text)
+        return [ord(character) for character in text]
+
+    ids = LocalIds(encode)
+    assert numbers(ids.of([("a", "xy"), ("b", "z")])) == [120, 121, -1, 122, -1]
+    assert numbers(ids.of([("b", "z"), ("a", "xyz")])) == [122, -1, 120, 121, 122, -1]
+    assert sorted(encoded) == ["xy", "xyz", "z"]
+    assert numbers(ids.of([])) == []
+
+
+def test_the_first_are_left_out_where_there_are_too_many() -> None:
+    ids = LocalIds(lambda text: list(range(len(text))))
+    half = "x" * (local_ids.MOST_TOKENS // 2)
+    found = numbers(ids.of([("far", half), ("near", half[:-2]), ("own", "abc")]))
+    assert len(found) == len(half) - 2 + 1 + 4
+    assert found[-4:] == [0, 1, 2, -1]
+
+
+def test_it_ends_when_the_machine_is_wanted() -> None:
+    asked = iter([True, True, False])
+    ids = LocalIds(lambda text: [1])
+    assert ids.of([("a", "x"), ("b", "y"), ("c", "z")], lambda: next(asked)) is None
