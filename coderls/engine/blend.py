@@ -190,9 +190,12 @@ class Blender:
 
     def after(self, draft: Sequence[int] = (), untouched: tuple[int, ...] = ()) -> Blend | None:
         """For the token that comes after all so far and these. `untouched`: see `Blend`."""
+        return self._gate.blend(*self.found(draft), untouched)
+
+    def found(self, draft: Sequence[int] = ()) -> tuple[Found, Found]:
+        """What followed the same tokens in the prompt and in the local text."""
         last = [*self._last, *draft][-LONGEST:]
-        local = self._local.after(last) if self._local is not None else Found({})
-        return self._gate.blend(self._prompt.after(last), local, untouched)
+        return self._prompt.after(last), self._local.after(last) if self._local is not None else Found({})
 
     def came(self, tokens: Sequence[int]) -> None:
         """These were chosen."""
