@@ -31,7 +31,8 @@ def choose_all(logits: Tensor, specs: Sequence[SampleSpec]) -> list[Sample | Eng
     allowed = [None if spec.allowed is None else [i for i in spec.allowed if 0 <= i < vocabulary] for spec in specs]
     logprobs = torch.log_softmax(logits, -1)
     if any(spec.blend is not None for spec in specs):
-        logits = logprobs = _blended(logprobs, specs)
+        _blend(logprobs, specs)
+        logits = logprobs
     tokens = _greedy(logits, allowed)
     drawn = [row for row, spec in enumerate(specs) if spec.sampling.temperature > 0 and allowed[row] != []]
     if drawn:
@@ -50,21 +51,21 @@ def choose_all(logits: Tensor, specs: Sequence[SampleSpec]) -> list[Sample | Eng
     ]
 
 
-def _blended(logprobs: Tensor, specs: Sequence[SampleSpec]) -> Tensor:
-    """Log-probabilities [rows, vocab] with each row's blend in them. Rows without one stay as they are."""
-    blended = logprobs.clone()
+def _blend(logprobs: Tensor, specs: Sequence[SampleSpec]) -> None:
+    """Mix each row's blend into its log-probabilities [rows, vocab], in place. Rows without one stay as they are."""
     for row, spec in enumerate(specs):
-        if spec.blend is None:
+        blend = spec.blend
+        if blend is None:
             continue
-        tokens = torch.tensor(spec.blend.tokens, device=logprobs.device)
-        untouched = torch.tensor(spec.blend.untouched, device=logprobs.device, dtype=torch.int64)
-        masses = torch.tensor(spec.blend.masses, device=logprobs.device, dtype=logprobs.dtype)
-        kept = logprobs[row, untouched]
+        mine = logprobs[row]
+        tokens = torch.tensor(blend.tokens, device=logprobs.device)
+        masses = torch.tensor(blend.masses, device=logprobs.device, dtype=logprobs.dtype)
+        untouched = torch.tensor(blend.untouched, device=logprobs.device, dtype=torch.int64)
+        kept = mine[untouched]
         rest = torch.log1p(-kept.exp().sum().clamp(max=1.0))
-        blended[row] += math.log1p(-sum(spec.blend.masses))
-        blended[row, tokens] = torch.logaddexp(blended[row, tokens], masses.log() + rest)
-        blended[row, untouched] = kept
-    return blended
+        mine += math.log1p(-sum(blend.masses))
+        mine[tokens] = torch.logaddexp(mine[tokens], masses.log() + rest)
+        mine[untouched] = kept
 
 
 def _sample(row: list[float], most: int, top: int) -> Sample | EngineError:
