@@ -47,11 +47,9 @@ class Completion:
     "cache" (the same was asked before); `usage` is then that of the first time. `offer`: the number under which the
     session knows what becomes of it. `was_cut`: it had to be made shorter to be clean. `parses`: the file does with it.
     `finish_reason`: "stop" when the answer is whole, "length" when it was cut at the token limit, "deadline" when its
-    first lines were wanted before the rest was there. `logprob` is the
-    mean natural log-probability of the generated tokens, 0.0 when the engine does not say. `unknown` are names in it
-    that exist nowhere in reach. `snippets` were offered
-    for the prompt; `prompt.parts` says what is in it. `words`: so many tokens of the repository the engine had to blend
-    in.
+    first lines were wanted before the rest was there. `logprob` is the mean natural log-probability of the generated
+    tokens, 0.0 when the engine does not say. `unknown` are names in it that exist nowhere in reach. `snippets` were
+    offered for the prompt; `prompt.parts` says what is in it. `words`: tokens of the repository that were blended in.
     """
 
     text: str
@@ -116,9 +114,8 @@ async def complete(
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
     at once; where it fails at others than the first, there are fewer. Others that come much later than the first are
     not waited for: they are in `tools.answers` when they are asked for again. `heard` gets the whole text of the first
-    each time that there is more of it. `early` gets, once, what there is of whole lines when they are due,
-    or as soon after that as there is a whole line; its `finish_reason` is "deadline". Cancelling stops the
-    engine. Raises EngineError when the engine fails.
+    each time that there is more of it. `early` gets, once, what there is of whole lines when they are due, or as soon after that
+    as there is one; its `finish_reason` is "deadline". Cancelling stops the engine. Raises EngineError when it fails.
     """
     question = await question_at(request, tools)
     if question is None:

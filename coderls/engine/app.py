@@ -7,10 +7,10 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import asdict, replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -31,6 +31,7 @@ from coderls.engine.jobs import Job
 from coderls.engine.local_texts import LocalTexts
 from coderls.engine.metrics import Metrics
 from coderls.engine.resident import resident_bytes
+from coderls.engine.shapes import ChatShape, CompletionShape, Shape
 from coderls.engine.worker import Worker
 from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 
@@ -74,16 +75,6 @@ def make_app(
     )
 
 
-class _Shape(Protocol):
-    """How an endpoint writes its answers."""
-
-    def event(self, chunk: Chunk) -> dict[str, Any]: ...
-
-    def usage_event(self, usage: Usage) -> dict[str, Any]: ...
-
-    def whole(self, chunks: list[Chunk], usage: Usage) -> dict[str, Any]: ...
-
-
 class _Endpoints:
     def __init__(self, worker: Worker, metrics: Metrics) -> None:
         self._worker = worker
@@ -120,7 +111,7 @@ class _Endpoints:
         rest = await self._encode(asked_prompt) if isinstance(asked_prompt, str) else asked_prompt
         prompt = (*begun, *rest)
         logprobs = asked.request.logprobs is not None
-        shape = _Completions(self._head("cmpl", "text_completion"), self._worker.token_bytes, logprobs)
+        shape = CompletionShape(self._head("cmpl", "text_completion"), self._worker.token_bytes, logprobs)
         local = None if asked.request.local is None else self._local.get(asked.request.local.digest)
         response = await self._answer(request, asked, prompt, shape, checked=len(begun), local=local)
         if asked.remember:  # it was taken in: these are tokens of the model
@@ -152,7 +143,7 @@ class _Endpoints:
             asked = replace(asked, request=replace(asked.request, max_tokens=room))
         kind = "chat.completion.chunk" if asked.stream else "chat.completion"
         logprobs = asked.request.logprobs is not None
-        shape = _Chat(self._head("chatcmpl", kind), self._worker.token_bytes, logprobs)
+        shape = ChatShape(self._head("chatcmpl", kind), self._worker.token_bytes, logprobs)
         return await self._answer(request, asked, tuple(prompt), shape)
 
     def _check_ready(self, model: str | None = None) -> None:
@@ -188,7 +179,7 @@ class _Endpoints:
         request: Request,
         asked: wire.Asked,
         prompt: tuple[int, ...],
-        shape: _Shape,
+        shape: Shape,
         *,
         checked: int = 0,
         local: LocalText | None = None,
@@ -247,7 +238,7 @@ async def generate(
 
 
 async def _events(
-    first: Chunk, rest: AsyncGenerator[Chunk, None], shape: _Shape, asked: wire.Asked
+    first: Chunk, rest: AsyncGenerator[Chunk, None], shape: Shape, asked: wire.Asked
 ) -> AsyncGenerator[bytes, None]:
     usage = Usage()
     async with aclosing(rest):
@@ -294,82 +285,6 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RequestRefused("The body must be a JSON object.")
     return body
-
-
-# How the two endpoints write their answers
-
-
-@dataclass
-class _Completions:
-    head: dict[str, Any]
-    token_bytes: Sequence[bytes]
-    logprobs: bool
-    offsets: dict[int, int] = field(default_factory=dict)  # characters of each candidate so far
-
-    def event(self, chunk: Chunk) -> dict[str, Any]:
-        return {**self.head, "choices": [self._choice(chunk)]}
-
-    def usage_event(self, usage: Usage) -> dict[str, Any]:
-        return {**self.head, "choices": [], "usage": wire.usage_body(usage)}
-
-    def whole(self, chunks: list[Chunk], usage: Usage) -> dict[str, Any]:
-        choices = [self._choice(chunk) for chunk in _joined(chunks)]
-        return {**self.head, "choices": choices, "usage": wire.usage_body(usage)}
-
-    def _choice(self, chunk: Chunk) -> dict[str, Any]:
-        logprobs = None
-        if self.logprobs:
-            logprobs = wire.completion_logprobs(chunk, self.token_bytes, self.offsets.get(chunk.index, 0))
-        self.offsets[chunk.index] = self.offsets.get(chunk.index, 0) + len(chunk.text)
-        choice = {"index": chunk.index, "text": chunk.text, "logprobs": logprobs, "finish_reason": chunk.finish_reason}
-        return {**choice, "token_ids": list(chunk.token_ids)}
-
-
-@dataclass
-class _Chat:
-    head: dict[str, Any]
-    token_bytes: Sequence[bytes]
-    logprobs: bool
-    begun: set[int] = field(default_factory=set)  # candidates whose role was said
-
-    def event(self, chunk: Chunk) -> dict[str, Any]:
-        delta = {} if chunk.index in self.begun else {"role": "assistant"}
-        self.begun.add(chunk.index)
-        choice = {"index": chunk.index, "delta": {**delta, "content": chunk.text}, "logprobs": self._logprobs(chunk)}
-        return {**self.head, "choices": [{**choice, "finish_reason": chunk.finish_reason}]}
-
-    def usage_event(self, usage: Usage) -> dict[str, Any]:
-        return {**self.head, "choices": [], "usage": wire.usage_body(usage)}
-
-    def whole(self, chunks: list[Chunk], usage: Usage) -> dict[str, Any]:
-        choices = [
-            {
-                "index": chunk.index,
-                "message": {"role": "assistant", "content": chunk.text, "refusal": None},
-                "logprobs": self._logprobs(chunk),
-                "finish_reason": chunk.finish_reason,
-            }
-            for chunk in _joined(chunks)
-        ]
-        return {**self.head, "choices": choices, "usage": wire.usage_body(usage)}
-
-    def _logprobs(self, chunk: Chunk) -> dict[str, Any] | None:
-        return wire.chat_logprobs(chunk, self.token_bytes) if self.logprobs else None
-
-
-def _joined(chunks: list[Chunk]) -> list[Chunk]:
-    """One chunk for each candidate, in order."""
-    whole: dict[int, Chunk] = {}
-    for chunk in chunks:
-        before = whole.get(chunk.index, Chunk("", chunk.index))
-        whole[chunk.index] = replace(
-            chunk,
-            text=before.text + chunk.text,
-            token_ids=before.token_ids + chunk.token_ids,
-            logprobs=before.logprobs + chunk.logprobs,
-            top=before.top + chunk.top,
-        )
-    return [whole[index] for index in sorted(whole)]
 
 
 # Errors

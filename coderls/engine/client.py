@@ -30,8 +30,8 @@ from coderls.engine.api import (
     GenerationRequest,
     Health,
     LocalName,
-    Usage,
 )
+from coderls.engine.openai_answers import read_chunks, read_events, read_usage
 from coderls.engine.openai_requests import chat_body, completion_body
 from coderls.errors import EngineError, EngineLeaving, EngineMismatch, EngineSilent, EngineUnreachable, RequestRefused
 
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 CONNECT_S = 5.0
 HEALTH_S = 10.0
 SILENCE_S = 300.0  # a long prompt on a slow machine may wait in the queue before it says anything
-#: Bytes of one event. Those with the log-probabilities of a whole prompt are the longest.
-_LONGEST_EVENT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +186,11 @@ class EngineClient:
         return self._model or (self._health.model if self._health else "")
 
     async def _streamed(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
-        async with self._connected("POST", path, body) as response, aclosing(_events(response)) as events:
+        async with self._connected("POST", path, body) as response, aclosing(read_events(response)) as events:
             held: Chunk | None = None  # the chunk that ended a candidate waits for the usage, which comes right after
             async for event in events:
-                usage = _read_usage(event.get("usage"))
-                for chunk in _read_chunks(event, self.endpoint):
+                usage = read_usage(event.get("usage"))
+                for chunk in read_chunks(event, str(self.endpoint)):
                     if held is not None:
                         yield held
                         held = None
@@ -280,89 +278,6 @@ def _base_url(endpoint: Endpoint) -> str:
     if endpoint.socket:
         return "http://localhost"
     return endpoint.url.rstrip("/").removesuffix("/v1")  # both forms are common
-
-
-async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
-    """The JSON of each server-sent event, up to [DONE]. Lines end at \\n or \\r\\n only: httpx cuts at U+2028 too.
-
-    Raises EngineMismatch for a line without end, before it fills the memory.
-    """
-    rest = bytearray()
-    async for data in response.aiter_bytes():
-        whole, end, begun = data.rpartition(b"\n")
-        if len(rest) + len(data) > _LONGEST_EVENT:
-            raise EngineMismatch("The engine sent an event without end.", "Is it an engine?")
-        if not end:
-            rest += data
-            continue
-        lines = (bytes(rest) + whole).split(b"\n")
-        rest = bytearray(begun)
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue  # comments, event names, empty lines between events
-            payload = line[5:].strip()
-            if payload == b"[DONE]":
-                continue  # read on to the end, so that the connection can be kept
-            yield _read_event(payload)
-    if rest.startswith(b"data:") and rest[5:].strip() != b"[DONE]":
-        yield _read_event(bytes(rest[5:]).strip())
-
-
-def _read_event(payload: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(payload.decode("utf-8", "replace"))  # some cut a character in two; an answer ends there
-    except (ValueError, RecursionError) as error:
-        raise EngineMismatch(f"The engine sent {payload!r:.80}, which is no JSON.", "Is it an engine?") from error
-    if not isinstance(event, dict):
-        raise EngineMismatch(f"The engine sent {payload!r:.80}, which is no event.", "Is it an engine?")
-    failure = event.get("error")
-    if failure:
-        message = failure.get("message") if isinstance(failure, dict) else failure
-        if isinstance(failure, dict) and failure.get("code") == LEAVING:
-            raise EngineLeaving(str(message))
-        raise RequestRefused(f"The engine failed: {message}", status=500)
-    return event
-
-
-def _read_chunks(event: Mapping[str, Any], endpoint: Endpoint) -> list[Chunk]:
-    try:
-        return [_read_choice(choice) for choice in event.get("choices") or ()]
-    except (AttributeError, TypeError, ValueError) as error:
-        raise EngineMismatch(
-            f"{endpoint} answers in another form than OpenAI's completions.", "Check the option engine.url."
-        ) from error
-
-
-def _read_choice(choice: Mapping[str, Any]) -> Chunk:
-    logprobs = choice.get("logprobs") or {}
-    said = choice.get("text") or (choice.get("delta") or {}).get("content")  # a completion, or a turn of a chat
-    return Chunk(
-        text=str(said or ""),
-        index=int(choice.get("index") or 0),
-        token_ids=tuple(int(token) for token in choice.get("token_ids") or ()),
-        logprobs=tuple(float(value) for value in logprobs.get("token_logprobs") or () if value is not None),
-        finish_reason=choice.get("finish_reason"),
-    )
-
-
-def _read_usage(raw: Any) -> Usage | None:
-    if not isinstance(raw, dict):
-        return None
-    cached, accepted, rejected = (
-        _count(details, name) if isinstance(details := raw.get(part), dict) else 0
-        for part, name in (
-            ("prompt_tokens_details", "cached_tokens"),
-            ("completion_tokens_details", "accepted_prediction_tokens"),
-            ("completion_tokens_details", "rejected_prediction_tokens"),
-        )
-    )
-    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    return Usage(prompt, completion, cached, accepted + rejected, accepted)
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int:
-    count = raw.get(name)
-    return count if isinstance(count, int) else 0  # a wrong count spoils no answer
 
 
 def _read_health(raw: dict[str, Any], endpoint: Endpoint) -> Health:

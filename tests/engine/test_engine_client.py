@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from coderls.engine import client as client_module
+from coderls.engine import openai_answers
 from coderls.engine.api import ChatRequest, Chunk, GenerationRequest, Message, Priority, Sampling, Usage
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.errors import EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
@@ -288,7 +288,7 @@ async def test_lines_are_cut_at_line_feeds_only(runtime_folder: Path) -> None:
 
 
 async def test_an_event_without_end_is_given_up(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_LONGEST_EVENT", 300_000)
+    monkeypatch.setattr(openai_answers, "_LONGEST_EVENT", 300_000)
     choice = json.dumps({"choices": [{"text": "x" * 200_000, "finish_reason": "stop"}]}).encode()
     async with server(runtime_folder, says(events(choice, b"[DONE]"))) as place, client_of(place, model="m") as client:
         assert len(text(await collect(client, GenerationRequest("x")))) == 200_000
