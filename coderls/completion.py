@@ -114,8 +114,8 @@ async def complete(
     What had to be cut to be clean comes after what had not, and then the likelier first. The engine is asked for all
     at once; where it fails at others than the first, there are fewer. Others that come much later than the first are
     not waited for: they are in `tools.answers` when they are asked for again. `heard` gets the whole text of the first
-    each time that there is more of it. `early` gets, once, what there is of whole lines when they are due, or as soon after that
-    as there is one; its `finish_reason` is "deadline". Cancelling stops the engine. Raises EngineError when it fails.
+    each time that there is more of it. `early` gets, once, whole lines when they are due, or as soon after that as
+    there is one; its `finish_reason` is "deadline". Cancelling stops the engine. Raises EngineError when it fails.
     """
     question = await question_at(request, tools)
     if question is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import re
 import secrets
@@ -10,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,18 +23,20 @@ from starlette.routing import Route
 from coderls.engine import openai_api as wire
 from coderls.engine.api import LEAVING, UNKNOWN_BEGINNING, Chunk, GenerationRequest, Usage
 from coderls.engine.beginnings import Beginnings
-from coderls.engine.blend import LocalText
 from coderls.engine.chat import ChatTemplate
 from coderls.engine.event_stream import EventStream, unless_gone
 from coderls.engine.exit_door import ExitDoor
 from coderls.engine.guard import Guard, Use
 from coderls.engine.jobs import Job
-from coderls.engine.local_texts import LocalTexts
 from coderls.engine.metrics import Metrics
 from coderls.engine.resident import resident_bytes
 from coderls.engine.shapes import ChatShape, CompletionShape, Shape
 from coderls.engine.worker import Worker
 from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
+
+if TYPE_CHECKING:
+    from coderls.engine.blend import LocalText
+    from coderls.engine.local_texts import LocalTexts
 
 LARGEST_BODY = 16 << 20  # bytes; 128K tokens are one or two MB
 LONG_TEXT = 20_000  # characters; longer prompts are tokenized beside the event loop
@@ -82,7 +85,7 @@ class _Endpoints:
         self._created = int(time.time())
         self._chat: ChatTemplate | None = None
         self._beginnings = Beginnings()
-        self._local = LocalTexts()
+        self._local: LocalTexts | None = None
 
     async def health(self, _: Request) -> Response:
         now = {"prefill_tokens_per_s": self._worker.prefill_rate, "resident_bytes": resident_bytes()}
@@ -112,7 +115,7 @@ class _Endpoints:
         prompt = (*begun, *rest)
         logprobs = asked.request.logprobs is not None
         shape = CompletionShape(self._head("cmpl", "text_completion"), self._worker.token_bytes, logprobs)
-        local = None if asked.request.local is None else self._local.get(asked.request.local.digest)
+        local = None if asked.request.local is None else self._texts().get(asked.request.local.digest)
         response = await self._answer(request, asked, prompt, shape, checked=len(begun), local=local)
         if asked.remember:  # it was taken in: these are tokens of the model
             self._beginnings.keep(prompt[: asked.remember])
@@ -121,8 +124,15 @@ class _Endpoints:
     async def local_text(self, request: Request) -> Response:
         body = await _json(request)
         self._check_ready()
-        digest = await asyncio.to_thread(self._local.take, body.get("ids"), len(self._worker.token_bytes))
+        texts = self._texts()
+        digest = await asyncio.to_thread(texts.take, body.get("ids"), len(self._worker.token_bytes))
         return JSONResponse({"digest": digest})
+
+    def _texts(self) -> LocalTexts:
+        if self._local is None:
+            texts = importlib.import_module("coderls.engine.local_texts")  # needs numpy
+            self._local = texts.LocalTexts()
+        return self._local
 
     def _begun(self, digest: str) -> tuple[int, ...]:
         """The tokens that a prompt begins with by their digest; none for "". Raises RequestRefused."""

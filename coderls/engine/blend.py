@@ -22,11 +22,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from coderls.engine.runner import Blend
+from coderls.engine.runner import GATE_FILE, Blend
 from coderls.errors import ModelBroken
 
-#: The file of a model directory that holds its gate.
-FILE = "blend.json"
 #: Tokens in a row that are compared at most.
 LONGEST = 8
 #: Between two files there is this in place of a token.
@@ -156,7 +154,7 @@ class Gate:
 
 def read_gate(model: Path) -> Gate | None:
     """The gate of a model directory, if it has one. Raises ModelBroken."""
-    file = model / FILE
+    file = model / GATE_FILE
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
         gate = Gate(tuple(map(float, raw["prompt"])), tuple(map(float, raw["local"])))

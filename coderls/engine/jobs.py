@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from coderls.engine.api import Chunk, GenerationRequest, Sampling, Usage
-from coderls.engine.blend import Blender, LocalText
 from coderls.engine.healing import HealingIndex
 from coderls.engine.output import OutputText, Piece
 from coderls.engine.runner import Sample, SampleSpec
 from coderls.engine.speculate import Draft, TextDrafter
 from coderls.errors import CoderlsError, RequestRefused
+
+if TYPE_CHECKING:
+    from coderls.engine.blend import Blender, LocalText
 
 #: Forced tokens that are scored in one run: each needs a row of logits over the vocabulary.
 _MOST_FORCED = 64

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from coderls.engine.blend import read_gate
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.fake import SCRIPT_FILE, FakeRunner
 from coderls.engine.power import Power
-from coderls.engine.runner import ModelInfo, Runner
+from coderls.engine.runner import GATE_FILE, ModelInfo, Runner
 from coderls.engine.worker import Loaded, Report
 from coderls.errors import EngineStartFailed, ModelBroken
 from coderls.models import store
 from coderls.models.store import ModelDir
 from coderls.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from coderls.engine.blend import Gate
 
 #: The draft model reads no more than this: it needs little memory then, and completions are seldom longer.
 DRAFT_CONTEXT = 8192
@@ -42,7 +45,7 @@ def loader(
         report("loading", f"loading {found.name}", 0.0)
         runner, speculates = _runner(found, rest, report)
         speculates = speculates and speculation != "off"
-        return Loaded(runner, tokenizer, found.path, speculates, drafting, Power(battery), read_gate(found.path))
+        return Loaded(runner, tokenizer, found.path, speculates, drafting, Power(battery), _gate(found.path))
 
     return load
 
@@ -55,6 +58,15 @@ def _ready(model: str, report: Report) -> ModelDir:
     report("building", "building the model", 0.0)
     built: ModelDir = embedded.build_nano(lambda detail, fraction: report("building", detail, fraction))
     return built
+
+
+def _gate(folder: Path) -> Gate | None:
+    """The weights of what is blended in, if the model has some. Raises ModelBroken."""
+    if not (folder / GATE_FILE).is_file():
+        return None
+    blend = importlib.import_module("coderls.engine.blend")  # needs numpy
+    gate: Gate | None = blend.read_gate(folder)
+    return gate
 
 
 def _runner(found: ModelDir, options: Mapping[str, Any], report: Report) -> tuple[Runner, bool]:

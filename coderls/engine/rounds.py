@@ -6,6 +6,7 @@ tokens where they pay, run, hand out. Called from the worker's thread only.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import random
@@ -13,9 +14,9 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from coderls.engine.api import NOT_CACHED, Sampling
-from coderls.engine.blend import GAP, Blender, Gate
 from coderls.engine.draft_lengths import LONGEST_DRAFT, POINTS, Costs
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.healing import HealingIndex
@@ -29,6 +30,9 @@ from coderls.engine.scheduler import FIRST_CHUNK, SHORT, Generation, Pace, Round
 from coderls.engine.speculate import MODEL, Draft, Speculation
 from coderls.errors import CoderlsError, DeviceLost, EngineError, RequestRefused, RunStopped
 from coderls.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from coderls.engine.blend import Blender, Gate
 
 log = logging.getLogger(__name__)
 
@@ -179,8 +183,10 @@ class Rounds:
         if self._gate is None or request.local is None or not request.max_tokens:
             return None
         more = max(request.max_tokens, len(request.forced))
-        prompt = [token if self.token_bytes[token] else GAP for token in job.prompt]
-        return Blender(self._gate, prompt, request.before or prompt, more, job.local)
+        blend = importlib.import_module("coderls.engine.blend")  # needs numpy, which is there where a gate is
+        prompt = [token if self.token_bytes[token] else blend.GAP for token in job.prompt]
+        made: Blender = blend.Blender(self._gate, prompt, request.before or prompt, more, job.local)
+        return made
 
     def step(self) -> None:
         """Run one round. Raises only what ends the card."""

@@ -44,6 +44,10 @@ class ModelInfo:
     memory: Mapping[str, int] = field(default_factory=dict)
 
 
+#: The file of a model directory that says how much is to be blended in.
+GATE_FILE = "blend.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Blend:
     """Probability that does not come from the model: a mass for each of `tokens`, less than 1 in all.

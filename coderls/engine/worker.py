@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 import coderls
 from coderls.engine.api import LEAVING, PROTOCOL_VERSION, Health
-from coderls.engine.blend import Gate
 from coderls.engine.draft_model import DraftModel
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
@@ -24,6 +24,9 @@ from coderls.engine.rounds import Rounds
 from coderls.engine.runner import Runner
 from coderls.errors import CoderlsError, EngineLeaving, RequestRefused
 from coderls.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from coderls.engine.blend import Gate
 
 log = logging.getLogger(__name__)
 

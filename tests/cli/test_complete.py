@@ -14,7 +14,8 @@ import pytest
 from coderls import cli
 from coderls.cli.complete import provenance
 from coderls.document import Piece, Snippet
-from coderls.engine.blend import FEATURES, FILE
+from coderls.engine.blend import FEATURES
+from coderls.engine.runner import GATE_FILE
 from coderls.fim.backdrop import Part
 from coderls.fim.prompt import Prompt
 
@@ -220,7 +221,9 @@ def test_explain_says_how_many_words_of_the_repository_were_blended_in(
 ) -> None:
     gated = tmp_path / "gated"
     shutil.copytree(model, gated)
-    (gated / FILE).write_text(json.dumps({"prompt": [0.0] * (1 + 2 * FEATURES), "local": [0.0] * (1 + 2 * FEATURES)}))
+    (gated / GATE_FILE).write_text(
+        json.dumps({"prompt": [0.0] * (1 + 2 * FEATURES), "local": [0.0] * (1 + 2 * FEATURES)})
+    )
     target = f"{project / 'app.py'}:3:9"
     shown = coderls("complete", target, "--model", gated, "--explain")
     assert re.search(r"Words of the repository that were blended in: [1-9]\d* tokens\.\n", shown.err)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from coderls.engine.blend import (
     FEATURES,
-    FILE,
     GAP,
     LONGEST,
     Blender,
@@ -24,6 +23,7 @@ from coderls.engine.blend import (
     LocalText,
     read_gate,
 )
+from coderls.engine.runner import GATE_FILE
 from coderls.errors import ModelBroken
 from coderls.models.recipe import nano_recipe
 
@@ -127,6 +127,6 @@ def test_the_embedded_model_has_a_gate_and_others_need_none(tmp_path: Path) -> N
      json.dumps({"prompt": PROMPT, "local": [float("nan"), *LOCAL[1:]]})],
 )  # fmt: skip
 def test_a_broken_gate_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / FILE).write_text(content)
-    with pytest.raises(ModelBroken, match=FILE):
+    (tmp_path / GATE_FILE).write_text(content)
+    with pytest.raises(ModelBroken, match=GATE_FILE):
         read_gate(tmp_path)

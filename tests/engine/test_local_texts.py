@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from coderls.engine.api import LONGEST_LOCAL, UNKNOWN_LOCAL, GenerationRequest, LocalName
-from coderls.engine.blend import FEATURES, FILE
+from coderls.engine.blend import FEATURES
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.engine.fake import write_fake_model
 from coderls.engine.local_texts import MOST, LocalTexts
+from coderls.engine.runner import GATE_FILE
 from coderls.errors import RequestRefused
 from coderls.tokenizer import Tokenizer
 from tests.engine.engines import SCRIPT, Engine, answers, eventually, start_engine, stop, unix_http
@@ -60,7 +61,7 @@ def test_what_is_no_text_is_refused(sent: object) -> None:
 def blending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine whose model has a gate."""
     model = write_fake_model(tmp_path_factory.mktemp("model") / "fake", SCRIPT)
-    (model / FILE).write_text(json.dumps(GATE))
+    (model / GATE_FILE).write_text(json.dumps(GATE))
     with tempfile.TemporaryDirectory(prefix="cl-", dir="/tmp") as folder:
         path = Path(folder) / "e.sock"
         process = start_engine("--model", model, "--socket", path, log=model / "engine.log")

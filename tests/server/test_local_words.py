@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from coderls.engine.blend import FEATURES, FILE
+from coderls.engine.blend import FEATURES
 from coderls.engine.fake import FakeRule, FakeScript
+from coderls.engine.runner import GATE_FILE
 from tests.server.conftest import Front, eventually, text_of
 
 #: Everything to the text of the repository: the fake model says what is blended in with a mass of more than a half.
@@ -15,7 +16,7 @@ _SCRIPT = FakeScript(rules=(FakeRule("print(", "model)"),), default=";")
 
 
 def started(home: Any) -> Front:
-    (home.model(_SCRIPT) / FILE).write_text(json.dumps(_GATE))
+    (home.model(_SCRIPT) / GATE_FILE).write_text(json.dumps(_GATE))
     (home.path / "work" / "shapes.py").write_text("def show(sky):\n    print(shape_of(sky))\n" * 3, encoding="utf-8")
     options = {"completion": {"debounce_ms": 0, "ahead": "off", "max_tokens": 40}}
     front: Front = home.started(script=_SCRIPT, options=options).ready()
