@@ -99,9 +99,9 @@ class Candidate:
                     raise RequestRefused(f"No token of this model begins {remaining!r} (required_prefix).")
                 kept.pop()  # it would lead nowhere
                 break
-            # What is still to be healed is known: nothing has to be guessed from other texts.
             blend = None
-            if self.blender is not None and not remaining:
+            if self.blender is not None and (not remaining or remaining.strip()):
+                # How blanks that stand there are cut into tokens is the model's to say: most texts begin otherwise.
                 blend = self.blender.after(draft[:place], self.ends)
             specs.append(SampleSpec(self.sampling, self.produced + place, allowed, top, blend))
             if token < 0 or (allowed is not None and token not in allowed):
