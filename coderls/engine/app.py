@@ -125,10 +125,12 @@ class _Endpoints:
         body = await _json(request)
         self._check_ready()
         texts = self._texts()
-        digest = await asyncio.to_thread(texts.take, body.get("ids"), len(self._worker.token_bytes))
+        digest = await asyncio.to_thread(texts.take, body.get("ids"), self._worker.vocabulary)
         return JSONResponse({"digest": digest})
 
     def _texts(self) -> LocalTexts:
+        if "local" not in self._worker.health.features:
+            raise RequestRefused("This model has no weights for local texts ('local').", "Ask without it.")
         if self._local is None:
             texts = importlib.import_module("coderls.engine.local_texts")  # needs numpy
             self._local = texts.LocalTexts()

@@ -33,15 +33,15 @@ GAP = -1
 _MOST_PLACES, _MOST_TOKENS = 2_048, 64
 #: What a gate looks at of each text: the length of the match (0 to `LONGEST`, each by itself), and three numbers.
 FEATURES = LONGEST + 1 + 3
-#: Less than this is not worth a place in the mean.
-_LEAST = 1e-4
+#: Less than this is not worth a place in the mean, and all of it together is never more than this.
+_LEAST, _MOST_OF_ALL = 1e-4, 1 - 1e-6
 
 Ids = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What followed the last tokens in a text: the share of each token, which sum up to less than 1.
+    """What followed the last tokens in a text: the share of each token, which sum up to 1 at most.
 
     `longest`: tokens in a row that were the same; `places` where that was, and how many `kinds` of tokens followed.
     """
@@ -92,9 +92,12 @@ class GrowingText:
         self._ids[self._length] = token
         self._length += 1
 
-    def after(self, last: Sequence[int]) -> Found:
-        """What followed where the last of these tokens stood. They need not be its own last ones."""
-        ids = self._ids[: self._length]
+    def after(self, last: Sequence[int], draft: Sequence[int] = ()) -> Found:
+        """What followed where the last of these tokens stood. They need not be its own last ones. It is read as if the
+        `draft` had been added, of which there is room for."""
+        end = self._length + len(draft)
+        self._ids[self._length : end] = draft
+        ids = self._ids[:end]
         if not last or not len(ids):
             return Found({})
         return _found(ids, np.flatnonzero(ids[:-1] == last[-1]) + 1, last)
@@ -148,8 +151,9 @@ class Gate:
         masses = {token: share * of_prompt / total for token, share in prompt.shares.items()}
         for token, share in local.shares.items():
             masses[token] = masses.get(token, 0.0) + share * of_local / total
-        kept = {token: mass for token, mass in masses.items() if mass >= _LEAST}
-        return Blend(tuple(kept), tuple(kept.values()), untouched) if kept else None
+        kept = {token: mass for token, mass in masses.items() if mass >= _LEAST and token not in untouched}
+        scale = min(1.0, _MOST_OF_ALL / sum(kept.values())) if kept else 1.0
+        return Blend(tuple(kept), tuple(mass * scale for mass in kept.values()), untouched) if kept else None
 
 
 def read_gate(model: Path) -> Gate | None:
@@ -193,7 +197,8 @@ class Blender:
     def found(self, draft: Sequence[int] = ()) -> tuple[Found, Found]:
         """What followed the same tokens in the prompt and in the local text."""
         last = [*self._last, *draft][-LONGEST:]
-        return self._prompt.after(last), self._local.after(last) if self._local is not None else Found({})
+        prompt = self._prompt.after(last, draft)
+        return prompt, self._local.after(last) if self._local is not None else Found({})
 
     def came(self, tokens: Sequence[int]) -> None:
         """These were chosen."""

@@ -125,10 +125,11 @@ class EngineClient:
                     yield chunk
             return
         except RequestRefused as error:
-            if error.status != UNKNOWN_LOCAL:
+            if error.status != UNKNOWN_LOCAL or request.local is None or not request.local.digest:
                 raise
-        self.local = LocalName()  # it has forgotten the text: answers come without it until it is given again
-        async with aclosing(self._begun(replace(request, local=self.local))) as chunks:
+        if self.local == request.local:  # it has forgotten the text: answers come without it until it is given again
+            self.local = LocalName()
+        async with aclosing(self._begun(replace(request, local=LocalName()))) as chunks:
             async for chunk in chunks:
                 yield chunk
 

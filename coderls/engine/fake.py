@@ -190,8 +190,10 @@ class FakeRunner:
         token, failure, meant = self._choose(prompt, said, spec.allowed, seed)
         if failure:
             token = self._fail(failure, token)
-        elif spec.blend is not None and max(spec.blend.masses) > _SURE:
-            token = spec.blend.tokens[spec.blend.masses.index(max(spec.blend.masses))]
+        elif spec.blend is not None:
+            mass, likeliest = max(zip(spec.blend.masses, spec.blend.tokens, strict=True))
+            if mass > _SURE and (spec.allowed is None or likeliest in spec.allowed):
+                token = likeliest
         others = [token, *(number for number in range(97, 97 + spec.top) if number != token)]
         top = tuple((number, _LIKELY - rank) for rank, number in enumerate(others[: spec.top]))
         return Sample(token, float("nan") if failure == "nan" else _LIKELY if meant else _UNLIKELY, top)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import threading
 from collections import OrderedDict
 
 import numpy as np
@@ -23,11 +24,12 @@ _BYTES = 4
 
 
 class LocalTexts:
-    """The last few."""
+    """The last few. `take` and `get` may be called from several threads."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._known: OrderedDict[str, LocalText] = OrderedDict()
+        self._lock = threading.Lock()
 
     def take(self, encoded: object, vocabulary: int) -> str:
         """Keep a text and return its digest; the one that was used longest ago gives way.
@@ -47,18 +49,21 @@ class LocalTexts:
         if len(ids) and not (ids.min() >= GAP and ids.max() < vocabulary):
             raise RequestRefused(f"'ids' must be {GAP} (between files) or tokens of this model.")
         digest = hashlib.sha256(data).hexdigest()
-        self._known[digest] = self._known.get(digest) or LocalText(ids)
-        self._known.move_to_end(digest)
-        while len(self._known) > self._most:
-            self._known.popitem(last=False)
+        text = self._known.get(digest) or LocalText(ids)
+        with self._lock:
+            self._known[digest] = text
+            self._known.move_to_end(digest)
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
         return digest
 
     def get(self, digest: str) -> LocalText | None:
         """The text with this digest; None for "". Raises RequestRefused where it is not known (any more)."""
         if not digest:
             return None
-        found = self._known.get(digest)
-        if found is None:
-            raise RequestRefused("This local text is not known here.", "Send it first.", UNKNOWN_LOCAL)
-        self._known.move_to_end(digest)
+        with self._lock:
+            found = self._known.get(digest)
+            if found is None:
+                raise RequestRefused("This local text is not known here.", "Send it first.", UNKNOWN_LOCAL)
+            self._known.move_to_end(digest)
         return found

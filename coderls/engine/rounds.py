@@ -156,11 +156,10 @@ class Rounds:
         if self._speculates and request.max_tokens > 1:
             expected = [self._tokenizer.encode(request.required_prefix + text) for text in request.drafts]
         drafts = self._speculates and request.max_tokens > 0 and not request.exact and not request.forced
+        ends = {i for i in (*self._info.stop_ids, *request.stop_token_ids) if i < self._info.vocab_size}
         for index in range(request.n):
             generation = Generation(
-                list(job.prompt),
-                room,
-                request.priority,
+                *(list(job.prompt), room, request.priority),
                 samples=request.max_tokens > 0,
                 client=job.client,
                 long=long,
@@ -174,7 +173,7 @@ class Rounds:
                 replace(request.sampling, seed=first_seed + index),
                 self._speculation.drafter(job.prompt, expected) if drafts else None,
                 self._blender(job),
-                tuple({*self._info.stop_ids, *request.stop_token_ids}),
+                tuple(ends),
             )
             self.scheduler.add(generation)
 

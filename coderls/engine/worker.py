@@ -113,6 +113,11 @@ class Worker:
         return self._ready.token_bytes
 
     @property
+    def vocabulary(self) -> int:
+        """How many token ids the model knows, from 0."""
+        return self._info.vocab_size
+
+    @property
     def model_folder(self) -> Path:
         """The model's directory."""
         return self._folder
@@ -154,7 +159,7 @@ class Worker:
                 "Send a shorter prompt or ask for fewer tokens.",
             )
         vocabulary = self._info.vocab_size
-        named = (*job.prompt[job.checked :], *job.request.forced)
+        named = (*job.prompt[job.checked :], *job.request.forced, *job.request.before)
         wrong = next((token for token in named if not 0 <= token < vocabulary), None)
         if wrong is not None:
             raise RequestRefused(f"{wrong} is no token of this model.", f"Its ids go from 0 to {vocabulary - 1}.")

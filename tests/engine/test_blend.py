@@ -105,6 +105,36 @@ def test_a_blend_follows_the_output() -> None:
     assert likeliest() == 5
 
 
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=20), st.lists(st.integers(0, 2), max_size=20))
+def test_a_draft_is_read_as_if_it_had_been_said(prompt: list[int], draft: list[int]) -> None:
+    """So that what is drafted changes nothing but the speed: also where the draft repeats itself."""
+    near = text([0, 1, GAP, 2, 2, 1])
+    drafted = Blender(GATE, prompt, prompt, len(draft) + 1, near)
+    found = [drafted.after(draft[:size]) for size in range(len(draft) + 1)]
+    said = Blender(GATE, prompt, prompt, len(draft) + 1, near)
+    for size, blend in enumerate(found):
+        assert said.after() == blend
+        said.came(draft[size : size + 1])
+    drafted.came([2])
+    assert drafted.found() == Blender(GATE, [*prompt, 2], [*prompt, 2], 0, near).found()
+
+
+def test_the_model_keeps_a_part_whatever_the_texts_and_the_weights_say() -> None:
+    same = text([1] * 3_000).after([1] * LONGEST)
+    assert sum(same.shares.values()) == 1.0, "nothing is left of it but what a float cannot hold"
+    sure = Gate((1e6, *PROMPT[1:]), (1e6, *LOCAL[1:]))
+    blend = sure.blend(same, same)
+    assert blend is not None
+    assert 0.99 < sum(blend.masses) < 1
+
+
+def test_what_only_the_model_knows_is_not_blended() -> None:
+    blend = GATE.blend(Found({}), text([1, 2, 1, 3]).after([1]), untouched=(3,))
+    assert blend is not None
+    assert blend.tokens == (2,)
+    assert GATE.blend(Found({}), text([1, 3]).after([1]), untouched=(3,)) is None
+
+
 def test_without_a_local_text_there_is_the_prompt() -> None:
     blend = Blender(GATE, [1, 2, 3, 1, 2], [1, 2], 1, None).after()
     assert blend is not None

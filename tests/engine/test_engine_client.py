@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from coderls.engine import openai_answers
-from coderls.engine.api import ChatRequest, Chunk, GenerationRequest, Message, Priority, Sampling, Usage
+from coderls.engine.api import ChatRequest, Chunk, GenerationRequest, LocalName, Message, Priority, Sampling, Usage
 from coderls.engine.client import Endpoint, EngineClient
 from coderls.errors import EngineLeaving, EngineMismatch, EngineUnreachable, RequestRefused
 from tests.engine.engines import TOKEN, Engine, eventually
@@ -377,6 +377,21 @@ async def test_our_engine_is_told_who_asks_and_what_may_come_and_others_are_not(
     assert not {"drafts", "user", "priority"} & set(seen[0])
     assert seen[1]["drafts"] == ["maybe"]
     assert seen[1]["user"] != seen[2]["user"], "each client has a name of its own"
+
+
+async def test_who_names_no_local_text_is_not_asked_again_without_it(runtime_folder: Path) -> None:
+    """The status is an ordinary one of HTTP: other engines may use it for something else."""
+    seen: list[bytes] = []
+
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        writer.write(http(b'{"error": {"message": "Not now."}}', "424 Failed Dependency"))
+
+    async with server(runtime_folder, answer) as place, client_of(place, model="m") as client:
+        for asked in (GenerationRequest("x"), GenerationRequest("x", local=LocalName())):
+            with pytest.raises(RequestRefused, match="Not now"):
+                await collect(client, asked)
+    assert len(seen) == 2
 
 
 async def test_long_drafts_are_cut_and_no_reason_to_refuse(unix_engine: Engine) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import tempfile
 from array import array
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -118,13 +119,29 @@ async def test_an_engine_that_has_forgotten_the_text_answers_without_it(blending
         assert await said(client, named) == "_of(sky))"
 
 
+async def test_texts_are_taken_and_named_from_several_threads() -> None:
+    texts = LocalTexts(1)
+
+    def use(number: int) -> None:
+        for _ in range(200):
+            digest = texts.take(encoded([number, -1]), 100)
+            with suppress(RequestRefused):  # another has come meanwhile
+                texts.get(digest)
+
+    await asyncio.gather(*(asyncio.to_thread(use, number) for number in range(4)))
+
+
 async def test_what_cannot_be_is_refused_and_the_engine_lives_on(blending: Engine, unix_engine: Engine) -> None:
     assert blending.http.post("/v1/local_text", json={}).status_code == 400
     assert blending.http.post("/v1/local_text", content=b"no json").status_code == 400
     body = {"prompt": "x", "local": "0" * 64}
     assert blending.http.post("/v1/completions", json=body).status_code == UNKNOWN_LOCAL
     assert blending.http.post("/v1/completions", json={"prompt": "x", "local": 7}).status_code == 400
-    refused = unix_engine.http.post("/v1/completions", json={"prompt": "x", "local": ""})
-    assert refused.status_code == 400
-    assert "local" in refused.json()["error"]["message"]
+    for path, sent in (("completions", {"prompt": "x", "local": ""}), ("local_text", {"ids": encoded([1])})):
+        refused = unix_engine.http.post(f"/v1/{path}", json=sent)
+        assert refused.status_code == 400
+        assert "local" in refused.json()["error"]["message"]
+    odd = {"prompt": "x", "local": "", "max_tokens": 1}
+    assert blending.http.post("/v1/completions", json=odd | {"before": [1 << 70]}).status_code == 400
+    assert blending.http.post("/v1/completions", json=odd | {"stop_token_ids": [1 << 70]}).status_code == 200
     assert blending.http.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}).status_code == 200

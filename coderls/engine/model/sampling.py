@@ -30,9 +30,12 @@ def choose_all(logits: Tensor, specs: Sequence[SampleSpec]) -> list[Sample | Eng
     vocabulary = logits.shape[1]
     allowed = [None if spec.allowed is None else [i for i in spec.allowed if 0 <= i < vocabulary] for spec in specs]
     logprobs = torch.log_softmax(logits, -1)
-    if any(spec.blend is not None for spec in specs):
+    blended = [spec.blend is not None for spec in specs]
+    if any(blended):
         _blend(logprobs, specs)
-        logits = logprobs
+        # Rows without one are chosen from as if they were alone: a logarithm rounds, and makes equal what was not.
+        mixed = torch.tensor(blended, device=logits.device).unsqueeze(1)
+        logits = logprobs if all(blended) else torch.where(mixed, logprobs, logits)
     tokens = _greedy(logits, allowed)
     drawn = [row for row, spec in enumerate(specs) if spec.sampling.temperature > 0 and allowed[row] != []]
     if drawn:

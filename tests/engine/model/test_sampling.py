@@ -251,6 +251,18 @@ def test_rows_without_a_blend_stay_as_they_are_beside_one_that_has_it() -> None:
     assert drawn[5] > 320
 
 
+def test_a_row_without_a_blend_is_chosen_from_as_if_it_were_alone() -> None:
+    logits = torch.zeros(2, 6)
+    logits[:, 4] += 1e-9  # its logarithm is that of the others
+    logits[:, 5] += 2e-9
+    assert logits[0].argmax() == 5
+    assert torch.log_softmax(logits, -1)[0].argmax() == 0
+    plain = SampleSpec(Sampling())
+    beside = choose_all(logits, [plain, SampleSpec(Sampling(), blend=Blend((1,), (0.9,)))])[0]
+    assert isinstance(beside, Sample)
+    assert beside.token == choose(logits[0], plain).token == 5
+
+
 def test_a_model_that_is_sure_of_an_end_blends_nothing() -> None:
     logits = torch.full((8,), -200.0)
     logits[3] = 200.0

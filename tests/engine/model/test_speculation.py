@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from coderls.engine.api import GenerationRequest
+from coderls.engine.api import GenerationRequest, LocalName
+from coderls.engine.blend import FEATURES, Gate
 from coderls.engine.draft_lengths import Costs
 from coderls.engine.jobs import Job
 from coderls.engine.metrics import Metrics
@@ -32,6 +33,9 @@ PROMPTS = (
     "def read(path):\n    with open(path) as file:\n        return file.read()\n\n\ndef write(path, text):\n    with",
     "COLOURS = {\n    'red': (255, 0, 0),\n    'green': (0, 255, 0),\n    'blue': (",
 )
+
+#: For who wants it: nearly everything to what followed the same tokens in the prompt and the output so far.
+GATE = Gate((4.0, *[0.0] * 2 * FEATURES), (-9.0, *[0.0] * 2 * FEATURES))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,7 @@ def worker(nano_dir: Path, tokenizer: Tokenizer) -> Iterator[Worker]:
             load_runner(nano_dir, name="nano", device="cpu", weights="bfloat16", threads=1, context_length=1024),
             tokenizer,
             nano_dir,
+            gate=GATE,
         ),
         model="nano",
         metrics=Metrics(),
@@ -115,3 +120,22 @@ def test_tokens_of_drafts_and_batches_obey_the_near_tie_rule(
         if known:
             assert sum(job.accepted for job, _ in answers) > 0.6 * sum(job.produced for job, _ in answers)
     assert rejected, "some drafts were wrong"
+
+
+def test_what_is_blended_in_is_the_same_for_drafted_tokens(worker: Worker, tokenizer: Tokenizer) -> None:
+    """Also where the output repeats itself, so that drafted tokens are what the next ones are blended from."""
+    prompts = [tokenizer.encode(text) for text in PROMPTS]
+    beyond = (worker.vocabulary, 1 << 40)
+    alone = ask(worker, prompts, max_tokens=40, local=LocalName(), exact=True, stop_token_ids=beyond)
+    assert [output for _, output in alone] != [output for _, output in ask(worker, prompts, max_tokens=40)]
+    accepted = 0
+    for job, output in alone:
+        drafts = (tokenizer.decode(output),)
+        ((drafted, again),) = ask(worker, [list(job.prompt)], max_tokens=40, local=LocalName(), drafts=drafts)
+        assert again == output
+        accepted += drafted.accepted
+        ((_, scored),) = ask(
+            worker, [list(job.prompt)], max_tokens=len(output), local=LocalName(), forced=tuple(output)
+        )
+        assert scored == output
+    assert accepted > 40
