@@ -12,8 +12,8 @@ MOST_TOKENS = 192_000
 CHARACTERS = 4 * MOST_TOKENS
 #: Between two texts there is this in place of a token.
 _GAP = -1
-#: Encoded texts that are kept: of most repositories all.
-_KEPT = 2_000
+#: Bytes of encoded texts that are kept: several times what is given at once.
+_KEPT = 16 << 20
 
 
 class LocalIds:
@@ -22,6 +22,7 @@ class LocalIds:
     def __init__(self, encode: Callable[[str], Sequence[int]]) -> None:
         self._encode = encode
         self._known: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._bytes = 0
 
     def of(self, texts: Sequence[tuple[str, str]], may: Callable[[], bool] = lambda: True) -> bytes | None:
         """The ids of texts (path, text), four bytes each (little-endian, signed), -1 behind each text.
@@ -39,8 +40,9 @@ class LocalIds:
             if left < 0:
                 break
             parts.append(ids)
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
+        while self._bytes > _KEPT:
+            _, (_, old) = self._known.popitem(last=False)
+            self._bytes -= len(old)
         return b"".join(reversed(parts))
 
     def _ids(self, path: str, text: str) -> bytes:
@@ -49,7 +51,9 @@ class LocalIds:
             ids = array("i", [*self._encode(text), _GAP])
             if ids.itemsize != 4:
                 raise ValueError("an int of four bytes is needed")
+            self._bytes -= len(known[1]) if known is not None else 0
             known = hash(text), ids.tobytes()
             self._known[path] = known
+            self._bytes += len(known[1])
         self._known.move_to_end(path)
         return known[1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 
+import pytest
+
 from coderls import local_ids
 from coderls.local_ids import LocalIds
 
@@ -33,6 +35,18 @@ def test_the_first_are_left_out_where_there_are_too_many() -> None:
     found = numbers(ids.of([("far", half), ("near", half[:-2]), ("own", "abc")]))
     assert len(found) == len(half) - 2 + 1 + 4
     assert found[-4:] == [0, 1, 2, -1]
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_ids, "_KEPT", 40)
+    encoded: list[str] = []
+    ids = LocalIds(lambda text: encoded.append(text) or [1] * 4)
+    for text in ("x", "y", "z"):
+        ids.of([("a", text), ("b", "b")])
+    assert encoded == ["b", "x", "y", "z"], "of a file that changes only the last is kept"
+    ids.of([("c", "c")])
+    ids.of([("b", "b"), ("a", "z")])
+    assert encoded[4:] == ["c", "b"], "what was asked for longest ago gave way"
 
 
 def test_it_ends_when_the_machine_is_wanted() -> None:

@@ -273,7 +273,9 @@ class RepositoryIndex:
             folder, own, query.language, without=without, previous=previous, budget=budget_tokens, count=count
         )
 
-    def local_texts(self, document: Document, offset: int, characters: int) -> list[tuple[str, str]]:
+    def local_texts(
+        self, document: Document, offset: int, characters: int, may: Callable[[], bool] = lambda: True
+    ) -> list[tuple[str, str]]:
         """Paths and texts near a cursor (see `repo_context.local`). Takes a second: call it in a thread."""
         found = self._query(document, len(document.text))
         if found is None:
@@ -281,7 +283,7 @@ class RepositoryIndex:
         number, query = found
         folder, own = self._surveyed(number, document, query)
         files = closest(folder, own, query.language)
-        return [*local_texts(folder, files, characters), *around(document, offset, query.path)]
+        return [*local_texts(folder, files, characters, may), *around(document, offset, query.path)]
 
     def _surveyed(self, number: int, document: Document, query: Query) -> tuple[Surveyed, Outline]:
         """The workspace folder of a document as others look at it, and the document's own outline."""

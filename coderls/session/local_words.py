@@ -10,8 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coderls.document import Document
 from coderls.engine.api import LocalName
 from coderls.errors import EngineError
 from coderls.fim.reuse import Place
@@ -21,6 +23,7 @@ from coderls.settings import Settings
 
 if TYPE_CHECKING:
     from coderls.local_ids import LocalIds
+    from coderls.repo_context.index import RepositoryIndex
     from coderls.session.heavy import Engine
 
 logger = logging.getLogger(__name__)
@@ -39,12 +42,19 @@ class LocalWords:
         self._ids_for: object = None
         self._given: tuple[object, ...] = ()
         self._given_at = float("-inf")
+        self._home: object = None  # of the document that they were given for
         self._task: asyncio.Task[None] | None = None
         self._next: tuple[Place, Engine] | None = None
 
-    def name(self, engine: Engine) -> LocalName | None:
-        """What a question may name; None where the engine blends nothing."""
-        return engine.client.local if "local" in engine.model.features else None
+    def name(self, engine: Engine, document: Document, settings: Settings) -> LocalName | None:
+        """What a question about a document may name; None where the engine blends nothing.
+
+        What was given for another folder, or before the user wanted nothing of other files, is not for it.
+        """
+        if "local" not in engine.model.features:
+            return None
+        fits = settings.context.enabled and self._home == self._home_of(document)
+        return engine.client.local if fits else LocalName()
 
     def rest(self, place: Place, engine: Engine, settings: Settings) -> None:
         """The user works here: give the engine what is near when nothing more comes for a while."""
@@ -72,25 +82,44 @@ class LocalWords:
             try:
                 await self._see_to(*waiting)
             except EngineError as error:
+                self._given_at = time.monotonic()
                 logger.info("The engine was not given the words of the repository: %s", error)
+            except Exception:
+                self._given_at = time.monotonic()
+                logger.exception("The engine was not given the words of the repository; answers go on without them.")
 
     async def _see_to(self, place: Place, engine: Engine) -> None:
-        source = self._index.source
-        if source is None or not source.stats().built:
+        source, document, work = self._index.source, place.document, import_heavy()
+        if source is None or len(document.text) > work.LOCAL_CHARACTERS:
             return
-        document = place.document
-        state = (document.uri, document.version, engine.client, source.state_beside(document))
-        if state == self._given and engine.client.local.digest:
+        home = self._home_of(document)
+        # The index's lock may be held for a while by a question.
+        built, beside = await asyncio.to_thread(lambda: (source.stats().built, source.state_beside(document)))
+        state = (home, document.uri, document.version, engine.client, beside)
+        if not built or (state == self._given and engine.client.local.digest):
             return
-        work = import_heavy()
         if self._ids is None or self._ids_for is not engine.model:
             self._ids, self._ids_for = work.LocalIds(engine.model.encode_afresh), engine.model
-        ids = self._ids
-        texts = await asyncio.to_thread(source.local_texts, document, place.offset, work.LOCAL_CHARACTERS)
-        made = await asyncio.to_thread(ids.of, texts, self._index.resting.is_set)
+        made = await asyncio.to_thread(self._made, place, source, self._ids, work.LOCAL_CHARACTERS)
         if made is None:  # somebody types: later
             self._next = self._next or (place, engine)
             return
         await engine.client.give(made)
-        self._given, self._given_at = state, time.monotonic()
+        self._given, self._given_at, self._home = state, time.monotonic(), home
         logger.info("The engine was given %d tokens of the repository", engine.client.local.tokens)
+
+    def _made(self, place: Place, source: RepositoryIndex, ids: LocalIds, characters: int) -> bytes | None:
+        """The ids of what is near a place; None where something was asked meanwhile."""
+        asked = False
+
+        def may() -> bool:
+            nonlocal asked
+            asked = asked or not self._index.resting.is_set()
+            return not asked
+
+        texts = source.local_texts(place.document, place.offset, characters, may)
+        return ids.of(texts, may) if may() else None  # it may be a part of them
+
+    def _home_of(self, document: Document) -> tuple[Path | None, bool]:
+        """The same for documents that the same files are near."""
+        return self._index.folder_of(document), document.path is None

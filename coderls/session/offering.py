@@ -332,7 +332,7 @@ class Offering:
         source = self._index.source
         tools = work.Tools(engine.client, engine.model, work.parse_file, self.settings, source, self._answers)
         if self._records is None:  # a record holds all that was asked: it names nothing that is elsewhere
-            tools = replace(tools, steady=self._steady, local=self._words.name(engine))
+            tools = replace(tools, steady=self._steady, local=self._words.name(engine, document, self.settings))
         if self.settings.completion.own_parser == "auto" and self._records is None:  # a record is judged without it
             tools = replace(tools, own=self._own_parsers(folder))
         return request, tools

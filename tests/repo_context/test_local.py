@@ -9,6 +9,7 @@ import pytest
 
 from coderls.document import Document
 from coderls.repo_context.index import RepositoryIndex
+from coderls.repo_context.local import around
 from tests.repo_context.repository import open_document, write
 from tests.repo_context.test_backdrop import FILES, MAIN
 
@@ -65,6 +66,36 @@ def test_no_more_is_taken_than_fits_and_no_file_crowds_the_others_out(index: Rep
     assert sum(len(text) for path, text in found.items() if not path.startswith("pkg/main.py")) <= 200
     end = len(MAIN)
     assert index.local_texts(document, end, 0) == [("pkg/main.py", MAIN), ("pkg/main.py (below)", "")]
+
+
+def test_little_is_read_where_little_fits(
+    index: RepositoryIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {f"pkg/many{number:02}.py": "def many(): ...\n" + "# x\n" * 100 for number in range(40)}
+    write(tmp_path, many)
+    for path in many:
+        index.refresh(tmp_path / path)
+    index.settle(30)
+    read: list[str] = []
+    kept = index._workspace.read
+    monkeypatch.setattr(index._workspace, "read", lambda number, path: read.append(path) or kept(number, path))
+    document, _ = open_document(tmp_path, "pkg/main.py", MAIN)
+    index.local_texts(document, 0, 300)
+    assert len([path for path in read if path in many]) < 25
+    read.clear()
+    asked = iter([True, True])
+    index.local_texts(document, 0, _ALL, lambda: next(asked, False))
+    assert len(read) == 2
+
+
+def test_of_a_long_document_there_is_what_is_near_the_cursor() -> None:
+    text = "".join(f"line_{number}\r\n" for number in range(100_000))
+    at = text.index("line_60000")
+    (path, above), (_, below) = around(Document("file:///a.py", "python", 1, text), at + 3, "a.py")
+    assert path == "a.py"
+    assert above.endswith("line_59999\r\n")
+    assert below.startswith("line_60001\r\n")
+    assert len(above) == len(below) < 200_000
 
 
 def test_documents_elsewhere_and_of_other_languages_have_none(index: RepositoryIndex) -> None:

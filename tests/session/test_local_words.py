@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from coderls.document import Document
 from coderls.engine.api import LocalName
 from coderls.errors import EngineUnreachable
 from coderls.fim.reuse import Place
+from coderls.local_ids import CHARACTERS
 from coderls.session import local_words
 from coderls.session.local_words import LocalWords
 from coderls.settings import ContextSettings, Settings
@@ -42,11 +45,15 @@ class Index:
         self.resting = asyncio.Event()
         self.resting.set()
         self.text = "abc"
+        self.folders: dict[str, Path] = {}
         self.source: Any = SimpleNamespace(
             stats=lambda: SimpleNamespace(built=True),
             state_beside=lambda document: self.text,
-            local_texts=lambda document, offset, characters: [("b.py", self.text)],
+            local_texts=lambda document, offset, characters, may: [("b.py", self.text)],
         )
+
+    def folder_of(self, document: Document) -> Path | None:
+        return self.folders.get(document.uri)
 
 
 class User:
@@ -59,6 +66,9 @@ class User:
         model = SimpleNamespace(features=features, tokenizer=object(), encode_afresh=lambda text: list(map(ord, text)))
         self.engine: Any = SimpleNamespace(client=self.client, model=model)
         self.words = LocalWords(self.index, lambda: self.may)  # type: ignore[arg-type]
+
+    def name(self, settings: Settings | None = None, document: Document = PLACE.document) -> LocalName | None:
+        return self.words.name(self.engine, document, settings or Settings())
 
     async def rests(self, settings: Settings | None = None, place: Place = PLACE) -> None:
         """The user works there, and all that comes of it is done."""
@@ -73,7 +83,7 @@ async def test_they_are_given_once_and_again_when_something_changed(monkeypatch:
     for _ in range(2):
         await user.rests()
     assert user.client.given == [[*b"abc", -1]]
-    assert user.words.name(user.engine) == LocalName("1", 4)
+    assert user.name() == LocalName("1", 4)
     user.index.text = "abd"
     await user.rests()
     assert user.client.given[1:] == [[*b"abd", -1]]
@@ -92,7 +102,7 @@ async def test_nothing_is_given_where_it_is_not_wanted(monkeypatch: pytest.Monke
     other = User(monkeypatch, features=frozenset())
     await other.rests()
     assert other.client.given == []
-    assert other.words.name(other.engine) is None
+    assert other.name() is None
 
 
 async def test_an_index_that_is_not_built_or_not_there_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +122,60 @@ async def test_what_cannot_be_given_now_is_tried_again_later(monkeypatch: pytest
     user.client.fails = False
     await user.rests()
     assert len(user.client.given) == 1
+
+
+async def test_they_are_for_documents_of_the_same_folder_while_the_user_wants_other_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = User(monkeypatch)
+    user.index.folders["file:///a.py"] = Path("/")
+    assert user.name() == LocalName()
+    await user.rests()
+    assert user.name() == LocalName("1", 4)
+    assert user.name(Settings(context=ContextSettings(enabled=False))) == LocalName()
+    elsewhere = Document("file:///b/b.py", "python", 1, "x = 1\n", Path("/b/b.py"))
+    assert user.name(document=elsewhere) == LocalName()
+    user.index.folders[elsewhere.uri] = Path("/b")
+    assert user.name(document=elsewhere) == LocalName()
+    await user.rests(place=Place(elsewhere, 0))
+    assert user.name(document=elsewhere) == LocalName("2", 4)
+    assert user.name() == LocalName()
+
+
+async def test_nothing_is_encoded_for_a_document_of_many_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    await user.rests(place=Place(Document("file:///a.py", "python", 1, "x" * (CHARACTERS + 1)), 3))
+    assert user.client.given == []
+
+
+async def test_what_fails_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = User(monkeypatch)
+    kept, user.index.source.local_texts = user.index.source.local_texts, lambda *_: 1 / 0
+    await user.rests()
+    assert "ZeroDivisionError" in caplog.text
+    user.index.source.local_texts = kept
+    await user.rests()
+    assert len(user.client.given) == 1
+
+
+async def test_what_was_stopped_by_a_question_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User(monkeypatch)
+    asked = iter([True])
+
+    def texts(_document: Document, _offset: int, _characters: int, may: Callable[[], bool]) -> list[tuple[str, str]]:
+        if next(asked, False):
+            user.index.resting.clear()
+            assert not may()
+            user.index.resting.set()  # it was a short one
+            assert not may(), "what is there now is a part"
+            return []
+        return [("b.py", "abc")]
+
+    user.index.source.local_texts = texts
+    await user.rests()
+    assert user.client.given == [[*b"abc", -1]]
 
 
 async def test_it_waits_while_somebody_types(monkeypatch: pytest.MonkeyPatch) -> None:
