@@ -125,7 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--option", action="append", default=[], metavar="NAME=JSON", help="a setting of coderls")
     parser.add_argument("--json", type=Path, help="write the counts to this file")
     args = parser.parse_args(argv)
-    options = {name: json.loads(value) for name, _, value in (each.partition("=") for each in args.option)}
+    # The projects on the disk hold the lines that are typed: no words of theirs are to be blended in.
+    options = {"context.words": "off"}
+    options |= {name: json.loads(value) for name, _, value in (each.partition("=") for each in args.option)}
     results = Results(str(describe(("coderls", "torch", "pygls"))), settings=options, pace=args.pace)
     try:
         with own_folders() as scratch, Progress() as progress:
