@@ -100,7 +100,7 @@ async def test_the_words_of_the_repository_come_out(blending: Engine) -> None:
         await client.give(array("i", [*ids, -1]).tobytes())
         assert client.local.tokens == len(ids) + 1
         assert await said(client, client.local) == "_of(sky))"
-        assert await said(client, client.local, "def add(a, b):\n    print(sha", "sha") == "pe_of("
+        assert await said(client, client.local, "def add(a, b):\n    print(", "sha") == "pe_of("
         assert await said(client, None) == alone
         assert await said(client, LocalName()) == alone, "a prompt in which nothing comes twice"
 

@@ -41,6 +41,7 @@ async def test_it_mends_a_name() -> None:
         outcome = await repair(document, complaint, checkers=checkers, sources=sources, baseline=baseline, limit_s=240)
     finally:
         await client.aclose()
+    assert outcome.repairs, outcome
     best = outcome.repairs[0]
     assert best.candidate.text == GREETING.replace("nam\n", "name\n")
     assert (best.candidate.origin, best.proved_by) == ("chat", "parse, ruff")
