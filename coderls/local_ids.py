@@ -48,7 +48,7 @@ class LocalIds:
     def _ids(self, path: str, text: str) -> bytes:
         known = self._known.get(path)
         if known is None or known[0] != hash(text):
-            ids = array("i", [*self._encode(text), _GAP])
+            ids = array("i", [*self._encode(_unix_lines(text)), _GAP])
             if ids.itemsize != 4:
                 raise ValueError("an int of four bytes is needed")
             self._bytes -= len(known[1]) if known is not None else 0
@@ -57,3 +57,8 @@ class LocalIds:
             self._bytes += len(known[1])
         self._known.move_to_end(path)
         return known[1]
+
+
+def _unix_lines(text: str) -> str:
+    """As in prompts: what follows a line end there is looked for here."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -14,7 +14,7 @@ from coderls.engine.api import GenerationRequest, Health, LocalName, Priority, S
 from coderls.fim.anchor import Anchor
 from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import Budgets, FimModel, budgets
-from coderls.fim.prompt import Names, Prompt, build_prompt
+from coderls.fim.prompt import Names, Prompt, build_prompt, unix_lines
 from coderls.fim.stopping import Gap, gap_at
 from coderls.fim.templates import FimTemplate, load_template
 from coderls.fim.triggers import refusal
@@ -300,8 +300,9 @@ async def _snippets(
 
 def _before(document: Document, offset: int, prompt: Prompt, fim: FimModel) -> tuple[int, ...]:
     """The last tokens before what the engine is to say."""
-    end = offset - len(prompt.required_prefix)
-    return fim.encode(document.text[max(0, end - _TAIL) : end])[-_TAIL_TOKENS:]
+    required = len(prompt.required_prefix)
+    text = unix_lines(document.text[max(0, offset - required - _TAIL) : offset])
+    return fim.encode(text[: len(text) - required])[-_TAIL_TOKENS:]
 
 
 def _generation(prompt: Prompt, tools: Tools) -> GenerationRequest:

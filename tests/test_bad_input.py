@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from coderls.completion import Completion, complete
 from coderls.document import Document
-from coderls.engine.api import Chunk, GenerationRequest
+from coderls.engine.api import Chunk, GenerationRequest, LocalName
 from coderls.fim.model import FimModel
 from coderls.fim.reuse import Memory, Place, Shown
 from coderls.fim.templates import QWEN25_CODER
-from coderls.question import CompletionRequest, Tools
+from coderls.question import CompletionRequest, Tools, question_at
 from coderls.repo_context.parse import parse_file
 from coderls.settings import Settings
 from tests.fim.small_tokenizers import QWEN_SPECIAL, make_tokenizer
@@ -83,6 +83,21 @@ async def test_halves_of_a_character_are_put_together(fim: FimModel) -> None:
 async def test_who_works_on_control_tokens_gets_them_completed(fim: FimModel) -> None:
     marked = 'END = "<|endoftext|>"\nstops = [$0\n'
     assert await check(marked, fim, '"<|endoftext|>"]\n') == 'END = "<|endoftext|>"\nstops = ["<|endoftext|>"]\n'
+
+
+@pytest.mark.parametrize("typed", ["    ", "    x", ""])
+async def test_what_is_blended_in_is_looked_for_with_the_line_ends_of_prompts(fim: FimModel, typed: str) -> None:
+    blending = replace(fim, features=fim.features | {"local"})
+    tools = Tools(Says(()), blending, parse_file, Settings(), local=LocalName())
+    found = []
+    for end in ("\n", "\r\n", "\r"):
+        document, offset = at_cursor(f"import os\ndef go():\n{typed}$0\n".replace("\n", end), "python")
+        question = await question_at(CompletionRequest(document, offset, invoked=True), tools)
+        assert question is not None
+        found.append((question.asked.before, question.prompt.required_prefix))
+    before, required = found[0]
+    assert found == [found[0]] * 3
+    assert f"import os\ndef go():\n{typed}" == fim.tokenizer.decode(before) + required  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])

@@ -29,6 +29,11 @@ def test_only_what_changed_is_encoded_again() -> None:
     assert numbers(ids.of([])) == []
 
 
+def test_lines_end_as_in_prompts() -> None:
+    ids = LocalIds(lambda text: [ord(character) for character in text])
+    assert numbers(ids.of([("a", "x\r\ny\rz\n")])) == [*b"x\ny\nz\n", -1]
+
+
 def test_the_first_are_left_out_where_there_are_too_many() -> None:
     ids = LocalIds(lambda text: list(range(len(text))))
     half = "x" * (local_ids.MOST_TOKENS // 2)

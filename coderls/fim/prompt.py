@@ -178,7 +178,7 @@ def _around(document: Document, offset: int, model: FimModel, budget: Budgets, p
     line = document.line_of(offset)
 
     def text(kind: str, start: int, end: int, lines: tuple[int, int]) -> Text:
-        plain = _unix_lines(document.text[start:end])
+        plain = unix_lines(document.text[start:end])
         return Text(plain, Part(kind, path, *lines, model.count(plain)), cursor=kind == "prefix")
 
     first, last = document.line_of(view.start), document.line_of(max(view.end - 1, offset))
@@ -196,7 +196,7 @@ def _around_anchor(
     old, line = anchor.document, anchor.document.line_of(anchor.cursor)
 
     def text(kind: str, plain: str, lines: tuple[int, int], *, cursor: bool = False) -> Text:
-        plain = _unix_lines(plain)
+        plain = unix_lines(plain)
         return Text(plain, Part(kind, path, *lines, model.count(plain)), cursor=cursor)
 
     first, last = old.line_of(view.start), old.line_of(max(view.end - 1, anchor.cursor))
@@ -219,7 +219,7 @@ def _within(snippets: Sequence[Snippet], budget: int, model: FimModel) -> list[S
 
 
 def _snippet(snippet: Snippet, model: FimModel) -> Text:
-    text = _unix_lines(snippet.text).rstrip() + "\n"
+    text = unix_lines(snippet.text).rstrip() + "\n"
     return Text(text, Part(*_part_of(snippet), model.count(text)))
 
 
@@ -284,7 +284,8 @@ def _defused(text: str, names: set[str]) -> str:
     return text
 
 
-def _unix_lines(text: str) -> str:
+def unix_lines(text: str) -> str:
+    """Text as it stands in prompts: every line ends with a line feed."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
