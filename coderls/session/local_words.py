@@ -67,8 +67,9 @@ class LocalWords:
 
     def stop(self) -> None:
         """End what runs."""
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
             self._task.cancel()
+            self._ids = None  # its thread may go on with them for a moment
         self._task = self._next = None
 
     async def _work(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,26 @@ async def test_what_was_stopped_by_a_question_is_not_given(monkeypatch: pytest.M
     user.index.source.local_texts = texts
     await user.rests()
     assert user.client.given == [[*b"abc", -1]]
+
+
+async def test_what_is_ended_in_the_middle_shares_nothing_with_what_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    user, begun, go_on = User(monkeypatch), threading.Event(), threading.Event()
+    encode = user.engine.model.encode_afresh
+
+    def slow(text: str) -> list[int]:
+        begun.set()
+        go_on.wait(20)
+        return list(encode(text))
+
+    user.engine.model.encode_afresh = slow
+    user.words.rest(PLACE, user.engine, Settings())
+    await asyncio.to_thread(begun.wait, 20)
+    first = user.words._ids
+    user.words.stop()
+    go_on.set()
+    await user.rests()
+    assert user.client.given == [[*b"abc", -1]]
+    assert user.words._ids is not first
 
 
 async def test_it_waits_while_somebody_types(monkeypatch: pytest.MonkeyPatch) -> None:
