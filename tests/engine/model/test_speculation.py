@@ -106,6 +106,15 @@ def gaps(runner: TorchRunner, prompt: list[int], output: list[int]) -> list[floa
     return [float(row.max() - row[token]) for row, token in zip(logits, output, strict=True)]
 
 
+def same_but_for_near_ties(runner: TorchRunner, prompt: list[int], one: list[int], other: list[int]) -> bool:
+    """Whether two outputs are the same up to a place where the model likes both as much, if there is one."""
+    place = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    if place is None:
+        return len(one) == len(other)
+    row = runner.logits(Work(0, 0, [*prompt, *one[:place]]))[-1]
+    return abs(float(row[one[place]] - row[other[place]])) <= NEAR_TIE
+
+
 def test_tokens_of_drafts_and_batches_obey_the_near_tie_rule(
     worker: Worker, runner: TorchRunner, tokenizer: Tokenizer
 ) -> None:
@@ -122,7 +131,9 @@ def test_tokens_of_drafts_and_batches_obey_the_near_tie_rule(
     assert rejected, "some drafts were wrong"
 
 
-def test_what_is_blended_in_is_the_same_for_drafted_tokens(worker: Worker, tokenizer: Tokenizer) -> None:
+def test_what_is_blended_in_is_the_same_for_drafted_tokens(
+    worker: Worker, runner: TorchRunner, tokenizer: Tokenizer
+) -> None:
     """Also where the output repeats itself, so that drafted tokens are what the next ones are blended from."""
     prompts = [tokenizer.encode(text) for text in PROMPTS]
     beyond = (worker.vocabulary, 1 << 40)
@@ -132,7 +143,7 @@ def test_what_is_blended_in_is_the_same_for_drafted_tokens(worker: Worker, token
     for job, output in alone:
         drafts = (tokenizer.decode(output),)
         ((drafted, again),) = ask(worker, [list(job.prompt)], max_tokens=40, local=LocalName(), drafts=drafts)
-        assert again == output
+        assert same_but_for_near_ties(runner, list(job.prompt), again, output)
         accepted += drafted.accepted
         ((_, scored),) = ask(
             worker, [list(job.prompt)], max_tokens=len(output), local=LocalName(), forced=tuple(output)
