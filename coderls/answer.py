@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from coderls.engine.api import Chunk, GenerationRequest, Usage
 from coderls.errors import EngineUnreachable
 from coderls.fim.stopping import Gap, stop_at
+from coderls.lines import unix_lines
 
 logger = logging.getLogger(__name__)
 
@@ -154,4 +155,4 @@ def _whole(text: str, gap: Gap, cut_off: bool) -> str:
 
 def _unix_lines(text: str) -> str:
     """Line ends as \\n; a \\r at the very end may be half of one."""
-    return text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return unix_lines(text.removesuffix("\r"))

@@ -20,6 +20,11 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _BLOCK = 64
 
 
+def unix_lines(text: str) -> str:
+    """The text as it stands in prompts: every line ends with a line feed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 class LineStarts(Sequence[int]):
     """Offsets (in code points) at which the lines of one text begin; the first is 0. Never changes."""
 

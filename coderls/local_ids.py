@@ -6,6 +6,8 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from coderls.lines import unix_lines
+
 #: Tokens of all texts together: what a repository of a hundred files has. More costs memory and gains little.
 MOST_TOKENS = 192_000
 #: Characters that make so many tokens of code, about.
@@ -48,7 +50,7 @@ class LocalIds:
     def _ids(self, path: str, text: str) -> bytes:
         known = self._known.get(path)
         if known is None or known[0] != hash(text):
-            ids = array("i", [*self._encode(_unix_lines(text)), _GAP])
+            ids = array("i", [*self._encode(unix_lines(text)), _GAP])
             if ids.itemsize != 4:
                 raise ValueError("an int of four bytes is needed")
             self._bytes -= len(known[1]) if known is not None else 0
@@ -57,8 +59,3 @@ class LocalIds:
             self._bytes += len(known[1])
         self._known.move_to_end(path)
         return known[1]
-
-
-def _unix_lines(text: str) -> str:
-    """As in prompts: what follows a line end there is looked for here."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -14,12 +14,13 @@ from coderls.engine.api import GenerationRequest, Health, LocalName, Priority, S
 from coderls.fim.anchor import Anchor
 from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import Budgets, FimModel, budgets
-from coderls.fim.prompt import Names, Prompt, build_prompt, unix_lines
+from coderls.fim.prompt import Names, Prompt, build_prompt
 from coderls.fim.stopping import Gap, gap_at
 from coderls.fim.templates import FimTemplate, load_template
 from coderls.fim.triggers import refusal
 from coderls.fim.window import with_spare
 from coderls.last_word import OwnParser
+from coderls.lines import unix_lines
 from coderls.settings import CompletionSettings, ContextSettings, Settings
 from coderls.steady import Steady
 from coderls.timings import Watch

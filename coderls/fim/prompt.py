@@ -19,6 +19,7 @@ from coderls.fim.languages import comment
 from coderls.fim.model import FREE, BackdropPlan, Budgets, FimModel
 from coderls.fim.templates import FimTemplate
 from coderls.fim.window import window
+from coderls.lines import unix_lines
 
 #: At most so many tokens of blanks or of one word are taken back before the cursor.
 _MOST_HEALED = 4
@@ -282,11 +283,6 @@ def _defused(text: str, names: set[str]) -> str:
         if name in text:
             text = text.replace(name, f"{name[0]} {name[1:]}")
     return text
-
-
-def unix_lines(text: str) -> str:
-    """Text as it stands in prompts: every line ends with a line feed."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _encoded(segments: Sequence[Segment], model: FimModel, heal: bool) -> tuple[tuple[int, ...], str]:
