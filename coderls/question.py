@@ -154,14 +154,14 @@ class Question:
     def key(self) -> tuple[GenerationRequest, Gap]:
         """All that the answer depends on, and where it is cut. Keys are kept, so a beginning is a number in them.
 
-        A local text is not in it: it changes whenever the repository does, and what was answered with an older one is
-        as good.
+        Which local text it was is not in it, only whether there was one: it changes whenever the repository does, and
+        what was answered with an older one is as good.
         """
-        first = self.asked.beginning
+        first, local = self.asked.beginning, LocalName("some") if self.words else None
         if first is None:
-            return replace(self.asked, local=None, before=()), self.gap
+            return replace(self.asked, local=local, before=()), self.gap
         prompt = (int(first.digest, 16), *map(int, self.asked.prompt))
-        return replace(self.asked, prompt=prompt, beginning=None, local=None, before=()), self.gap
+        return replace(self.asked, prompt=prompt, beginning=None, local=local, before=()), self.gap
 
     @property
     def words(self) -> int:

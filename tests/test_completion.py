@@ -14,7 +14,7 @@ from coderls.answer import AnswerCache
 from coderls.beginning import Beginning
 from coderls.completion import Completion, complete, recall
 from coderls.document import Document, Piece, Snippet
-from coderls.engine.api import Chunk, GenerationRequest, Health, Usage
+from coderls.engine.api import Chunk, GenerationRequest, Health, LocalName, Usage
 from coderls.errors import EngineUnreachable, ModelBroken, RequestRefused
 from coderls.fim.backdrop import Backdrop
 from coderls.fim.model import FimModel
@@ -224,6 +224,19 @@ async def test_what_is_kept_of_a_question_has_no_backdrop(fim: FimModel) -> None
         keys.append(question.key)
     assert keys[0] != keys[1]
     assert (keys[0], hash(keys[0])) == (keys[2], hash(keys[2]))
+
+
+async def test_what_was_answered_without_words_of_the_repository_is_asked_again_with_them(fim: FimModel) -> None:
+    blending = replace(fim, features=fim.features | {"local"})
+    document, offset = at_cursor("x = $0\n", "python")
+    keys = []
+    for local in (None, LocalName(), LocalName("one", 10), LocalName("other", 20)):
+        tools = Tools(ScriptedEngine(), blending, parse_file, Settings(), local=local)
+        question = await question_at(CompletionRequest(document, offset), tools)
+        assert question is not None
+        assert question.asked.local == local
+        keys.append(question.key)
+    assert keys[0] == keys[1] != keys[2] == keys[3]
 
 
 async def test_what_is_reported(fim: FimModel) -> None:

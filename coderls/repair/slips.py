@@ -199,7 +199,10 @@ def _alike(
     if is_member:  # what is declared somewhere: only what is almost the same is tried of those
         known |= {name for name in set(_WORD.findall(text)) if nearness(word, name) >= ALMOST}
     known = {name for name in known if name != word and not keyword.iskeyword(name)}
-    suggested = [name for name in _QUOTED.findall(diagnostic.message) if name != word and name in known]
+    # What a message quotes is meant where it is about a name; another one's "expected" is a type.
+    about_names = is_unknown(diagnostic) or is_superfluous(diagnostic)
+    quoted = _QUOTED.findall(diagnostic.message) if about_names else []
+    suggested = [name for name in quoted if name != word and name in known]
     meant = _PERHAPS.split(diagnostic.message, maxsplit=1)[1:]  # what another file has, this one need not
     if meant:
         suggested = [name.rpartition(".")[2] for name in _QUOTED.findall(meant[0]) if name != word]

@@ -157,6 +157,11 @@ def test_a_module_without_the_member_is_not_meant() -> None:
     assert "def f(tokens):\n    return tokens.nowhere\n" in sure("def f(tokens):\n    return $0token$0.nowhere\n")
 
 
+def test_a_type_that_a_checker_expected_is_no_name_for_the_value() -> None:
+    text = "def size() -> float:\n    return $0load_count$0(8)\n"
+    assert sure(text, 'Incompatible return value type (got "str", expected "float")') == []
+
+
 def test_a_class_is_not_meant_by_the_name_of_a_value() -> None:
     assert sure("class Item: ...\nprint($0item$0)\n") == []
 

@@ -41,7 +41,8 @@ class Ruff(CommandChecker):
     async def ask(self, document: Document, limit_s: float, others: Sequence[Document]) -> Report:
         path = document.path
         isolated = path is None or self.surroundings.folder is None
-        arguments = ["check", "--no-cache", "--quiet", "--output-format", "json"]
+        # A project may say `fix = true`: then the fixed text would come in place of the report.
+        arguments = ["check", "--no-cache", "--quiet", "--no-fix", "--output-format", "json"]
         arguments += ["--isolated"] if isolated else []
         done = await self.run([*arguments, "--stdin-filename", str(path or "untitled.py"), "-"], document, limit_s)
         if done.code not in (0, 1):
