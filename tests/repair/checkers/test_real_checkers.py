@@ -167,14 +167,14 @@ async def test_no_fault_of_types_hides_another(case: Case, tmp_path: Path, need:
 
 async def test_a_project_that_has_ruff_fix_everything_is_checked_all_the_same(tmp_path: Path, need: FindTool) -> None:
     need("ruff")
+    says_fix = (("pyproject.toml", "[tool.ruff]\nfix = true\n"),)
     document = project(
-        tmp_path, replace(CASES[0], checker="ruff", also=(("pyproject.toml", "[tool.ruff]\nfix = true\n"),))
+        tmp_path, Case("ruff", "a.py", "python", "import os\nprint(nmae)\n", "nmae", "", "", also=says_fix)
     )
-    document = replace(document, text="import os\nprint(nmae)\n")
     checkers = find_checkers(tmp_path, trusted=True, parse=parse_file)
     (report,) = await reports(one(checkers, "ruff"), document)
     assert not report.failed
-    assert {diagnostic.rule for diagnostic in report.diagnostics} == {"F401", "F821"}
+    assert {diagnostic.rule for diagnostic in report.diagnostics} >= {"F401", "F821"}
 
 
 FIXED = (
