@@ -128,6 +128,7 @@ async def run(
 
     `words`: those of the project are blended in (`engine/blend.py`), with context and without.
     """
+    words = words and "local" in fim.features
     missing = [point for point in wanted if any((point.name, context) not in results.rows for context in contexts)]
     bar = tqdm(total=len(missing), unit="point", mininterval=10.0)
     try:
