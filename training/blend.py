@@ -19,7 +19,7 @@ import math
 import random
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ _STEPS, _RATE, _PENALTY = 800, 0.02, 1e-3
 class Token:
     """One hidden token: the model's probabilities of it, of its likeliest and of all that was found elsewhere.
 
-    `healed`: part of it stands there already.
+    `healed`: part of it stands there already, or a line begins with it: then nothing is blended.
     """
 
     wanted: int
@@ -86,6 +86,8 @@ def lines_of(
     files = sorted((row for row in rows if row["language"] == "python"), key=lambda row: str(row["path"]))
     if not files:
         return
+    table = model.tokenizer.token_bytes if model.tokenizer is not None else []
+    blanks = {token for token, text in enumerate(table) if text and not text.strip()}
     index, ids = RepositoryIndex([root], keep=False), LocalIds(model.encode_afresh)
     try:
         index.build()
@@ -102,13 +104,15 @@ def lines_of(
             if example is not None and len(example.ids) <= 2 * (BUDGET.prefix + BUDGET.suffix):
                 near = ids.of(index.local_texts(document, span.start, CHARACTERS)) or b""
                 taken_back = len(example.ids) - 1 - example.middle - len(model.encode(text[span.start : span.end]))
-                yield line_of(net, example.ids[:-1], example.middle, near, healed=max(1, taken_back))
+                yield line_of(net, example.ids[:-1], example.middle, near, healed=max(1, taken_back), blanks=blanks)
     finally:
         index.close()
 
 
 @torch.no_grad()
-def line_of(net: Network, ids: Sequence[int], middle: int, near: bytes, *, healed: int) -> Line:
+def line_of(
+    net: Network, ids: Sequence[int], middle: int, near: bytes, *, healed: int, blanks: Collection[int]
+) -> Line:
     """What is known of each token of `ids` from `middle` on; the first `healed` of them stand there in parts."""
     hidden = net.hidden(torch.tensor([ids]))[0]
     rows = net.logits(hidden[middle - 1 : -1]).softmax(-1)
@@ -121,7 +125,7 @@ def line_of(net: Network, ids: Sequence[int], middle: int, near: bytes, *, heale
         near_by, row = blender.found(), rows[number]
         known = [int(row.argmax()), token, *near_by[0].shares, *near_by[1].shares]
         model = dict(zip(known, row[known].tolist(), strict=True))
-        found.append(Token(token, model, *near_by, number < healed))
+        found.append(Token(token, model, *near_by, number < healed or ids[middle + number - 1] in blanks))
         blender.came([token])
     return found
 

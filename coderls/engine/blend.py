@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,19 +179,30 @@ class Blender:
     """Blends for one output: follows it token by token.
 
     `before` are the tokens before it; the last of `prompt` need not be: in most layouts a mark stands there. Marks are
-    `GAP` here, in both. `more`: so many tokens come at most.
+    `GAP` here, in both. `more`: so many tokens come at most. Behind `blanks`, where lines begin, nothing is blended:
+    other texts only know what most lines begin with.
     """
 
     def __init__(
-        self, gate: Gate, prompt: Sequence[int], before: Sequence[int], more: int, local: LocalText | None
+        self,
+        gate: Gate,
+        prompt: Sequence[int],
+        before: Sequence[int],
+        more: int,
+        local: LocalText | None,
+        *,
+        blanks: Collection[int] = (),
     ) -> None:
         self._gate = gate
+        self._blanks = blanks
         self._prompt = GrowingText(prompt, more)
         self._last = list(before[-LONGEST:])
         self._local = local
 
     def after(self, draft: Sequence[int] = (), untouched: tuple[int, ...] = ()) -> Blend | None:
         """For the token that comes after all so far and these. `untouched`: see `Blend`."""
+        if (draft or self._last or (GAP,))[-1] in self._blanks:
+            return None
         return self._gate.blend(*self.found(draft), untouched)
 
     def found(self, draft: Sequence[int] = ()) -> tuple[Found, Found]:

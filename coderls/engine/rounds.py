@@ -46,8 +46,7 @@ MEASURE_SECONDS = 0.8
 class Rounds:
     """Jobs, and the model that they run on. `ended` is called at the end of each; `disturbed` says whether there is
     something that a long run should be given up for. `speculates`: drafted tokens are verified where that pays;
-    `draft_model` drafts too. `power`: where it says so, nothing is drafted and the runner goes gently. `gate`: weights
-    of what is blended in for requests that want it.
+    `draft_model` drafts too. `power`: where it says so, nothing is drafted and the runner goes gently. `gate`: blends.
     """
 
     def __init__(
@@ -82,6 +81,7 @@ class Rounds:
         # Control tokens have no bytes, and ids beyond the tokenizer (padding of the table) are never text.
         padding = max(0, info.vocab_size - len(tokenizer.token_bytes))
         self.token_bytes: Sequence[bytes] = [*tokenizer.token_bytes, *([b""] * padding)]
+        self._blanks = frozenset(token for token, text in enumerate(self.token_bytes) if text and not text.strip())
         self._healing = HealingIndex(tokenizer.token_bytes[: info.vocab_size])
 
     @property
@@ -184,7 +184,8 @@ class Rounds:
         more = max(request.max_tokens, len(request.forced))
         blend = importlib.import_module("coderls.engine.blend")  # needs numpy, which is there where a gate is
         prompt = [token if self.token_bytes[token] else blend.GAP for token in job.prompt]
-        made: Blender = blend.Blender(self._gate, prompt, request.before or prompt, more, job.local)
+        before = request.before or prompt
+        made: Blender = blend.Blender(self._gate, prompt, before, more, job.local, blanks=self._blanks)
         return made
 
     def step(self) -> None:

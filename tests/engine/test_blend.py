@@ -135,6 +135,15 @@ def test_what_only_the_model_knows_is_not_blended() -> None:
     assert GATE.blend(Found({}), text([1, 3]).after([1]), untouched=(3,)) is None
 
 
+def test_with_what_a_line_begins_is_the_models_to_say() -> None:
+    blender = Blender(GATE, [1, 2], [1, 2], 3, text([1, 2, 3, 4, 2, 5]), blanks={2})
+    assert blender.after() is None
+    assert blender.after([3]) is not None
+    assert blender.after([3, 2]) is None
+    blender.came([3])
+    assert blender.after() is not None
+
+
 def test_without_a_local_text_there_is_the_prompt() -> None:
     blend = Blender(GATE, [1, 2, 3, 1, 2], [1, 2], 1, None).after()
     assert blend is not None
