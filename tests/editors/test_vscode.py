@@ -38,7 +38,7 @@ def test_ghost_text_appears_and_is_taken_typed_through_or_dismissed(code: CodeSe
 def test_the_status_bar_says_what_is_the_matter_and_its_menu_helps(code: CodeServer) -> None:
     code.home.file("status.py", "import os\n\n\n")
     code.home.file(".env", "KEY=\n")
-    script = FakeScript(rules=(FakeRule("one = ", "first + second"),), load_ms=800.0, token_ms=1000.0)
+    script = FakeScript(rules=(FakeRule("one = ", "first + second"),), load_ms=3000.0, token_ms=1000.0)
     slow = write_fake_model(code.home.path / "slow-model", script)
     code.run("status", shared=True, model=str(code.home.model), slow=str(slow))
 
