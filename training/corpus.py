@@ -13,7 +13,6 @@ first, so that a copy of theirs in another project is the one that is left out.
 from __future__ import annotations
 
 import argparse
-import ast
 import gzip
 import hashlib
 import json
@@ -21,7 +20,6 @@ import random
 import re
 import shutil
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +29,7 @@ from tqdm import tqdm
 
 from benchmarks.context_sources import SourceError, find_source
 from coderls.errors import CoderlsError
+from coderls.fim.python_syntax import parses
 from coderls.repo_context.filters import decoded, is_binary, name_reason, text_reason
 from training import card, licences, origins
 from training.ngrams import GramSet, NearDuplicates, grams
@@ -202,17 +201,7 @@ def refusal(text: str, language: str) -> str | None:  # noqa: PLR0911 - one reas
     objection = licences.objection(text)
     if objection:
         return "licence: " + objection
-    return None if language != "python" or _parses(text) else "does not parse"
-
-
-def _parses(text: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return None if language != "python" or parses(text) else "does not parse"
 
 
 def texts_of(path: Path) -> Iterator[str]:

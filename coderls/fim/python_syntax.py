@@ -143,7 +143,7 @@ def first_fault(text: str, *, awaits: bool = False) -> Fault | None:
     except SyntaxError as error:
         return _fault(error, text)
     except (ValueError, RecursionError, MemoryError):  # a null byte, a lone surrogate; nested too deeply
-        return None if _parses(text) else Fault(-1, False, -1)
+        return None if parses(text) else Fault(-1, False, -1)
     return None
 
 
@@ -156,7 +156,7 @@ def _fault(error: SyntaxError, text: str) -> Fault:
     line, said = (error.lineno or 1) - 1, error.msg or ""
     header = re.search(r"on line (\d+)$", said)
     named = int(header.group(1)) - 1 if header else -1
-    if not _parses(text):
+    if not parses(text):
         return Fault(line, isinstance(error, IndentationError), named)
     starts = LineStarts.of(text)
     start = starts[min(line, len(starts) - 1)]
@@ -181,7 +181,8 @@ def _first_below(head: str, text: str, awaits: bool) -> Fault | None:
     return fault
 
 
-def _parses(text: str) -> bool:
+def parses(text: str) -> bool:
+    """Whether Python's parser takes the text. Nothing is compiled."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -6,13 +6,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from coderls.engine.client import Endpoint, EngineClient
 from coderls.engine.fake import FakeRule, FakeScript
+from coderls.tokenizer import Tokenizer
 from tests.waiting import pause
 
 TOKEN = "a-token-for-tests-0123456789"
@@ -95,3 +98,20 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait(15)
     if process.stdout is not None:
         process.stdout.close()
+
+
+def ids_of(engine: Engine, text: str) -> tuple[int, ...]:
+    """Token ids of the fake model's text: a prompt of them says what the text would."""
+    folder = engine.http.get("/health").json()["model_path"]
+    return tuple(Tokenizer.from_file(Path(folder) / "tokenizer.json").encode(text))
+
+
+@asynccontextmanager
+async def connected(engine: Engine) -> AsyncIterator[EngineClient]:
+    """A client of ours that knows what the engine says of itself."""
+    client = EngineClient(Endpoint(socket=engine.socket))
+    try:
+        await client.health()
+        yield client
+    finally:
+        await client.aclose()

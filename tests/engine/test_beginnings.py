@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +10,12 @@ from coderls.beginning import Beginning
 from coderls.engine import client as client_module
 from coderls.engine.api import UNKNOWN_BEGINNING, Chunk, GenerationRequest
 from coderls.engine.beginnings import MOST, Beginnings
-from coderls.engine.client import Endpoint, EngineClient
+from coderls.engine.client import EngineClient
 from coderls.engine.openai_requests import completion_body
 from coderls.errors import RequestRefused
-from coderls.tokenizer import Tokenizer
-from tests.engine.engines import Engine
+from tests.engine.engines import Engine, connected, ids_of
 
 TEXT = "# " + "a long beginning " * 20 + "\ndef add(a, b):\n    "
-
-
-def ids(engine: Engine, text: str) -> tuple[int, ...]:
-    """Token ids of the fake model's text: a prompt of them says what the text would."""
-    folder = engine.http.get("/health").json()["model_path"]
-    return tuple(Tokenizer.from_file(Path(folder) / "tokenizer.json").encode(text))
 
 
 @pytest.fixture
@@ -41,16 +31,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return bodies
 
 
-@asynccontextmanager
-async def connected(engine: Engine) -> AsyncIterator[EngineClient]:
-    client = EngineClient(Endpoint(socket=engine.socket))
-    try:
-        await client.health()
-        yield client
-    finally:
-        await client.aclose()
-
-
 async def said(client: EngineClient, request: GenerationRequest) -> tuple[str, int]:
     """What comes out, and how many tokens the prompt had."""
     chunks: list[Chunk] = [chunk async for chunk in client.stream(request)]
@@ -62,7 +42,7 @@ async def said(client: EngineClient, request: GenerationRequest) -> tuple[str, i
 async def test_it_is_sent_once_and_the_answers_are_those_of_the_whole(
     unix_engine: Engine, sent: list[dict[str, Any]]
 ) -> None:
-    tokens = ids(unix_engine, TEXT)
+    tokens = ids_of(unix_engine, TEXT)
     first, rest = Beginning(tokens[:40]), tokens[40:]
     async with connected(unix_engine) as client:
         whole = await said(client, GenerationRequest(tokens, max_tokens=8))
@@ -77,7 +57,7 @@ async def test_it_is_sent_once_and_the_answers_are_those_of_the_whole(
 async def test_an_engine_that_knows_it_no_more_is_sent_it_again(
     unix_engine: Engine, sent: list[dict[str, Any]]
 ) -> None:
-    tokens = ids(unix_engine, TEXT)
+    tokens = ids_of(unix_engine, TEXT)
     first = Beginning(tokens[:50])
     async with connected(unix_engine) as client, connected(unix_engine) as other:
         wanted = await said(client, GenerationRequest(tokens[50:], max_tokens=8, beginning=first))

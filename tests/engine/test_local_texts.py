@@ -7,21 +7,20 @@ import base64
 import json
 import tempfile
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from coderls.engine.api import LONGEST_LOCAL, UNKNOWN_LOCAL, GenerationRequest, LocalName
 from coderls.engine.blend import FEATURES
-from coderls.engine.client import Endpoint, EngineClient
+from coderls.engine.client import EngineClient
 from coderls.engine.fake import write_fake_model
 from coderls.engine.local_texts import MOST, LocalTexts
 from coderls.engine.runner import GATE_FILE
 from coderls.errors import RequestRefused
-from coderls.tokenizer import Tokenizer
-from tests.engine.engines import SCRIPT, Engine, answers, eventually, start_engine, stop, unix_http
+from tests.engine.engines import SCRIPT, Engine, answers, connected, eventually, ids_of, start_engine, stop, unix_http
 
 PROMPT = "def add(a, b):\n    print(shape"
 #: Everything to the local text: the fake model says what is blended in with a mass of more than a half.
@@ -72,21 +71,6 @@ def blending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         stop(process)
 
 
-@asynccontextmanager
-async def connected(engine: Engine) -> AsyncIterator[EngineClient]:
-    client = EngineClient(Endpoint(socket=engine.socket))
-    try:
-        await client.health()
-        yield client
-    finally:
-        await client.aclose()
-
-
-def encode(engine: Engine, text: str) -> list[int]:
-    folder = engine.http.get("/health").json()["model_path"]
-    return Tokenizer.from_file(Path(folder) / "tokenizer.json").encode(text)
-
-
 async def said(client: EngineClient, local: LocalName | None, prompt: str = PROMPT, prefix: str = "") -> str:
     request = GenerationRequest(prompt, max_tokens=9, local=local, required_prefix=prefix)
     return "".join([chunk.text async for chunk in client.stream(request)])
@@ -96,7 +80,7 @@ async def test_the_words_of_the_repository_come_out(blending: Engine) -> None:
     assert "local" in blending.http.get("/health").json()["features"]
     async with connected(blending) as client:
         alone = await said(client, None)
-        ids = encode(blending, "print(shape_of(sky))\n" * 3)
+        ids = ids_of(blending, "print(shape_of(sky))\n" * 3)
         await client.give(array("i", [*ids, -1]).tobytes())
         assert client.local.tokens == len(ids) + 1
         assert await said(client, client.local) == "_of(sky))"
@@ -107,7 +91,7 @@ async def test_the_words_of_the_repository_come_out(blending: Engine) -> None:
 
 async def test_an_engine_that_has_forgotten_the_text_answers_without_it(blending: Engine) -> None:
     async with connected(blending) as client, connected(blending) as other:
-        ids = array("i", encode(blending, "print(shape_of(sky))\n"))
+        ids = array("i", ids_of(blending, "print(shape_of(sky))\n"))
         await client.give(ids.tobytes())
         named = client.local
         for number in range(MOST):

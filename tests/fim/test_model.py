@@ -60,7 +60,8 @@ def test_prefix_only_has_no_suffix() -> None:
     assert check(FimModel(PREFIX_ONLY)).suffix == 0
 
 
-def test_only_new_lines_are_encoded(nano: FimModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What tokenizers encode from now on."""
     encoded: list[str] = []
     encode = Tokenizer.encode
 
@@ -69,6 +70,11 @@ def test_only_new_lines_are_encoded(nano: FimModel, monkeypatch: pytest.MonkeyPa
         return encode(self, text)
 
     monkeypatch.setattr(Tokenizer, "encode", noting)
+    return encoded
+
+
+def test_only_new_lines_are_encoded(nano: FimModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = noted(monkeypatch)
     lines = [f"only_here_{number:03} = {'x' * (number % 4)}y" for number in range(200)]
     text = "\n".join(lines)
     nano.encode(text)
@@ -77,22 +83,15 @@ def test_only_new_lines_are_encoded(nano: FimModel, monkeypatch: pytest.MonkeyPa
     more, inner = nano.encode(f"{text}y"), nano.encode("\n".join(lines[40:150]))
     assert sum(map(len, encoded)) < 400
     assert nano.tokenizer is not None
-    assert list(more) == encode(nano.tokenizer, f"{text}y")
-    assert list(inner) == encode(nano.tokenizer, "\n".join(lines[40:150]))
+    assert list(more) == nano.tokenizer.encode(f"{text}y")
+    assert list(inner) == nano.tokenizer.encode("\n".join(lines[40:150]))
 
 
 def test_lines_of_a_document_are_encoded_ahead(nano: FimModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"line_of_its_own_{number:03} = {'x' * (number % 4)}y" for number in range(200)]
     text = "\n".join([*lines, "x" * 20_000, "some_longest_name = 1"])
     nano.get_ready(text)
-    encoded: list[str] = []
-    encode = Tokenizer.encode
-
-    def noting(self: Tokenizer, text: str) -> list[int]:
-        encoded.append(text)
-        return encode(self, text)
-
-    monkeypatch.setattr(Tokenizer, "encode", noting)
+    encoded = noted(monkeypatch)
     nano.encode("\n".join(lines[40:150]))
     assert sum(map(len, encoded)) < 400  # the ends, where it is cut elsewhere
     encoded.clear()
