@@ -87,7 +87,7 @@ def lines_of(
     if not files:
         return
     table = model.tokenizer.token_bytes if model.tokenizer is not None else []
-    blanks = {token for token, text in enumerate(table) if text and not text.strip()}
+    blanks = {token for token, text in enumerate(table) if text.isspace()}
     index, ids = RepositoryIndex([root], keep=False), LocalIds(model.encode_afresh)
     try:
         index.build()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,8 +179,8 @@ class Blender:
     """Blends for one output: follows it token by token.
 
     `before` are the tokens before it; the last of `prompt` need not be: in most layouts a mark stands there. Marks are
-    `GAP` here, in both. `more`: so many tokens come at most. Behind `blanks`, where lines begin, nothing is blended:
-    other texts only know what most lines begin with.
+    `GAP` here, in both. `more`: so many tokens come at most. Behind blanks (by `token_bytes`), where lines
+    begin, nothing is blended: other texts only know what most lines begin with.
     """
 
     def __init__(
@@ -191,17 +191,18 @@ class Blender:
         more: int,
         local: LocalText | None,
         *,
-        blanks: Collection[int] = (),
+        token_bytes: Sequence[bytes] = (),
     ) -> None:
         self._gate = gate
-        self._blanks = blanks
+        self._token_bytes = token_bytes
         self._prompt = GrowingText(prompt, more)
         self._last = list(before[-LONGEST:])
         self._local = local
 
     def after(self, draft: Sequence[int] = (), untouched: tuple[int, ...] = ()) -> Blend | None:
         """For the token that comes after all so far and these. `untouched`: see `Blend`."""
-        if (draft or self._last or (GAP,))[-1] in self._blanks:
+        newest = (draft or self._last or (GAP,))[-1]
+        if newest != GAP and self._token_bytes and self._token_bytes[newest].isspace():
             return None
         return self._gate.blend(*self.found(draft), untouched)
 

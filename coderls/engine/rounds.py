@@ -81,7 +81,6 @@ class Rounds:
         # Control tokens have no bytes, and ids beyond the tokenizer (padding of the table) are never text.
         padding = max(0, info.vocab_size - len(tokenizer.token_bytes))
         self.token_bytes: Sequence[bytes] = [*tokenizer.token_bytes, *([b""] * padding)]
-        self._blanks = frozenset(token for token, text in enumerate(self.token_bytes) if text and not text.strip())
         self._healing = HealingIndex(tokenizer.token_bytes[: info.vocab_size])
 
     @property
@@ -185,7 +184,7 @@ class Rounds:
         blend = importlib.import_module("coderls.engine.blend")  # needs numpy, which is there where a gate is
         prompt = [token if self.token_bytes[token] else blend.GAP for token in job.prompt]
         before = request.before or prompt
-        made: Blender = blend.Blender(self._gate, prompt, before, more, job.local, blanks=self._blanks)
+        made: Blender = blend.Blender(self._gate, prompt, before, more, job.local, token_bytes=self.token_bytes)
         return made
 
     def step(self) -> None:

@@ -150,8 +150,6 @@ class Worker:
         limit, sent = self.context_length, len(job.prompt)
         if not sent:
             raise RequestRefused("The prompt is empty.", "Send at least one token.")
-        if job.request.local is not None and "local" not in self.health.features:
-            raise RequestRefused("This model has no weights for local texts ('local').", "Ask without it.")
         if max(sent + job.request.max_tokens, job.request.room) > limit:
             more = max(job.request.max_tokens, job.request.room - sent)
             raise RequestRefused(

@@ -136,7 +136,9 @@ def test_what_only_the_model_knows_is_not_blended() -> None:
 
 
 def test_with_what_a_line_begins_is_the_models_to_say() -> None:
-    blender = Blender(GATE, [1, 2], [1, 2], 3, text([1, 2, 3, 4, 2, 5]), blanks={2})
+    blender = Blender(
+        GATE, [1, 2], [1, 2], 3, text([1, 2, 3, 4, 2, 5]), token_bytes=[b"x", b"x", b"  ", b"x", b"x", b"x"]
+    )
     assert blender.after() is None
     assert blender.after([3]) is not None
     assert blender.after([3, 2]) is None
